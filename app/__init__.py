@@ -1,0 +1,1 @@
+"""Neo Alexandria: an event-driven knowledge library on Redis or RabbitMQ."""

@@ -1,0 +1,167 @@
+"""The error tree: what is worth trying again, and what never is.
+
+    AlexandriaError
+    ├── TransientError            retried with backoff; HTTP 503
+    │   ├── TransportUnavailable  the broker refused, was silent, or closed
+    │   ├── CacheUnavailable      the cache missed its deadline
+    │   ├── FetchUnavailable      a web server timed out, refused, or answered 5xx / 429
+    │   ├── DatabaseUnavailable   no connection, a deadlock, or a lock wait that ran out
+    │   └── WriteGateBusy         another process held the SQLite write lock too long
+    └── PermanentError            never retried; HTTP 4xx; straight to the dead letters
+        ├── SettingsError         a setting cannot be right; the process does not start
+        ├── NotFound              404
+        ├── InvalidInput          422
+        ├── VersionConflict       409
+        ├── PreconditionFailed    412
+        ├── TooLarge              413
+        ├── UnsupportedType       415
+        ├── TransportRejected     the broker will never take this message
+        └── DocumentError         bytes that cannot become text
+            ├── EmptyDocument
+            ├── EncryptedDocument
+            ├── BrokenDocument
+            ├── MislabelledDocument
+            ├── DocumentTooLarge
+            └── FetchRefused      an address or answer that the fetch policy forbids
+
+`slug` is the stable last part of the `type` in problem+json and in stored errors.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class AlexandriaError(Exception):
+    """Root of every error this package raises on purpose."""
+
+    slug: ClassVar[str] = "error"
+    status: ClassVar[int] = 500
+    title: ClassVar[str] = "Error"
+
+    @property
+    def detail(self) -> str:
+        """One sentence for people."""
+        return str(self) or self.title
+
+
+class TransientError(AlexandriaError):
+    """The same call may succeed later."""
+
+    slug = "temporarily-unavailable"
+    status = 503
+    title = "Temporarily unavailable"
+
+
+class TransportUnavailable(TransientError):
+    slug = "broker-unavailable"
+    title = "The broker cannot be reached"
+
+
+class CacheUnavailable(TransientError):
+    slug = "cache-unavailable"
+    title = "The cache cannot be reached"
+
+
+class FetchUnavailable(TransientError):
+    slug = "fetch-unavailable"
+    title = "The page cannot be fetched now"
+
+
+class DatabaseUnavailable(TransientError):
+    slug = "database-unavailable"
+    title = "The database cannot be reached"
+
+
+class WriteGateBusy(TransientError):
+    slug = "database-busy"
+    title = "The database is busy"
+
+
+class PermanentError(AlexandriaError):
+    """The same call can never succeed."""
+
+    slug = "invalid"
+    status = 422
+    title = "Cannot be processed"
+
+
+class SettingsError(PermanentError):
+    slug = "settings"
+    title = "A setting cannot be right"
+
+
+class NotFound(PermanentError):
+    slug = "not-found"
+    status = 404
+    title = "Not found"
+
+
+class InvalidInput(PermanentError):
+    slug = "invalid-input"
+    title = "Invalid input"
+
+
+class VersionConflict(PermanentError):
+    slug = "version-conflict"
+    status = 409
+    title = "The resource has changed since"
+
+
+class PreconditionFailed(PermanentError):
+    slug = "precondition-failed"
+    status = 412
+    title = "If-Match does not hold"
+
+
+class TooLarge(PermanentError):
+    slug = "too-large"
+    status = 413
+    title = "Body over the limit"
+
+
+class UnsupportedType(PermanentError):
+    slug = "unsupported-type"
+    status = 415
+    title = "Unsupported document type"
+
+
+class TransportRejected(PermanentError):
+    slug = "broker-rejected"
+    status = 500
+    title = "The broker will not take this message"
+
+
+class DocumentError(PermanentError):
+    slug = "document"
+    title = "The document cannot be read"
+
+
+class EmptyDocument(DocumentError):
+    slug = "document-empty"
+    title = "The document has no text"
+
+
+class EncryptedDocument(DocumentError):
+    slug = "document-encrypted"
+    title = "The document is protected by a password"
+
+
+class BrokenDocument(DocumentError):
+    slug = "document-broken"
+    title = "The document is damaged"
+
+
+class MislabelledDocument(DocumentError):
+    slug = "document-mislabelled"
+    title = "The document is not what its type says"
+
+
+class DocumentTooLarge(DocumentError):
+    slug = "document-too-large"
+    title = "The document is over a limit"
+
+
+class FetchRefused(DocumentError):
+    slug = "fetch-refused"
+    title = "The address may not be fetched"
