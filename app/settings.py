@@ -39,7 +39,9 @@ class Settings(BaseSettings):
 
     # Where things are
     data_dir: Path = Field(default=Path("data"), description="Everything the embedded default keeps on disk")
-    database_url: SecretStr = Field(default=SecretStr(""), description="sqlite:///… or postgresql://…; empty: SQLite in DATA_DIR")
+    database_url: SecretStr = Field(
+        default=SecretStr(""), description="sqlite:///… or postgresql://…; empty: SQLite in DATA_DIR"
+    )
     broker_url: SecretStr = Field(
         default=SecretStr("redis://127.0.0.1:6379/0"),
         validation_alias=AliasChoices("BROKER_URL", "CELERY_BROKER_URL"),

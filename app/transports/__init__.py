@@ -1,0 +1,1 @@
+"""One seam, two brokers."""
