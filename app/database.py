@@ -1,0 +1,228 @@
+"""Database: the engine, its sessions, and the figures of its connection pool."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from app.errors import DatabaseUnavailable
+from app.settings import Settings, get_settings
+from app.write_gate import WriteGate
+
+Role = Literal["api", "worker"]
+
+# PostgreSQL: connection, resources, operator intervention, and "run it again" (deadlock, serialisation, lock wait).
+_TRANSIENT_SQLSTATES = ("08", "53", "57", "40", "55P03")
+_TRANSIENT_SQLITE = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CANTOPEN,
+}
+_WRITE = "alexandria_write"
+
+
+@dataclass(slots=True)
+class PoolCounters:
+    """What happened in the pool since the start, counted by its events."""
+
+    connects: int = 0
+    checkouts: int = 0
+    invalidations: int = 0
+
+
+@dataclass(slots=True)
+class Database:
+    """One engine of one process. `writer()` and `reader()` are the only ways to a session."""
+
+    engine: Engine
+    is_sqlite: bool
+    counters: PoolCounters = field(default_factory=PoolCounters)
+    pid: int = field(default_factory=os.getpid)
+    _writers: sessionmaker[Session] = field(init=False)
+    _readers: sessionmaker[Session] = field(init=False)
+
+    def __post_init__(self) -> None:
+        writing = self.engine.execution_options(**{_WRITE: True})
+        self._writers = sessionmaker(bind=writing, autoflush=False, expire_on_commit=False)
+        self._readers = sessionmaker(bind=self.engine, autoflush=False, expire_on_commit=False)
+
+    @contextmanager
+    def writer(self) -> Iterator[Session]:
+        """A write transaction: committed at the end of the block, rolled back by an error.
+
+        Raises `DatabaseUnavailable` when the database is away, busy or full.
+        """
+        with _driver_errors_wrapped(), self._writers.begin() as session:
+            yield session
+
+    @contextmanager
+    def reader(self) -> Iterator[Session]:
+        """A session that reads one snapshot and writes nothing."""
+        with _driver_errors_wrapped(), self._readers() as session:
+            yield session
+
+    def pool_status(self) -> dict[str, int]:
+        """Connections, as the seed names them, and the pool's counters since the start."""
+        pool = self.engine.pool
+        assert isinstance(pool, QueuePool)
+        return {
+            "size": pool.size(),
+            "checked_in": pool.checkedin(),
+            "checked_out": pool.checkedout(),
+            "overflow": pool.overflow(),
+            "total": pool.size() + pool.overflow(),
+            "connects_total": self.counters.connects,
+            "checkouts_total": self.counters.checkouts,
+            "invalidations_total": self.counters.invalidations,
+        }
+
+
+def is_transient(error: DBAPIError) -> bool:
+    """Whether the same statement may succeed later: read from codes, never from text."""
+    if error.connection_invalidated:
+        return True
+    original = error.orig
+    if isinstance(original, sqlite3.Error):
+        code = getattr(original, "sqlite_errorcode", 0)
+        return (code & 0xFF) in _TRANSIENT_SQLITE
+    code = getattr(original, "pgcode", None)
+    if code is None:  # libpq sets none when the connection itself failed
+        return isinstance(error, OperationalError | InterfaceError)
+    return str(code).startswith(_TRANSIENT_SQLSTATES)
+
+
+@contextmanager
+def _driver_errors_wrapped() -> Iterator[None]:
+    try:
+        yield
+    except PoolTimeout as error:
+        raise DatabaseUnavailable("every database connection of this process is in use") from error
+    except DBAPIError as error:
+        if not is_transient(error):
+            raise
+        raise DatabaseUnavailable(f"the database does not answer: {error.orig}") from error
+
+
+def open_database(settings: Settings, *, role: Role = "worker") -> Database:
+    """An engine for a process of this role. It connects at first use, so it never fails here."""
+    url = make_url(settings.database)
+    is_sqlite = url.get_backend_name() == "sqlite"
+    engine = create_engine(
+        url,
+        poolclass=QueuePool,
+        pool_size=settings.db_pool_size if role == "api" else settings.db_worker_pool_size,
+        max_overflow=settings.db_max_overflow if role == "api" else settings.db_worker_max_overflow,
+        pool_recycle=settings.db_pool_recycle_seconds,
+        pool_pre_ping=not is_sqlite,
+        pool_timeout=settings.db_connect_timeout_seconds,
+        connect_args=_sqlite_arguments() if is_sqlite else _postgres_arguments(settings, role),
+    )
+    database = Database(engine=engine, is_sqlite=is_sqlite)
+    _count_pool_events(engine, database.counters)
+    if is_sqlite:
+        _prepare_sqlite(engine, url, settings)
+    return database
+
+
+def _sqlite_arguments() -> dict[str, Any]:
+    return {"check_same_thread": False, "timeout": 5.0}
+
+
+def _postgres_arguments(settings: Settings, role: Role) -> dict[str, Any]:
+    return {
+        "connect_timeout": settings.db_connect_timeout_seconds,
+        "application_name": f"alexandria-{role}",
+        "options": f"-c statement_timeout={settings.db_statement_timeout_seconds * 1000} -c timezone=UTC",
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 15_000,
+    }
+
+
+def _count_pool_events(engine: Engine, counters: PoolCounters) -> None:
+    @event.listens_for(engine, "connect")
+    def connected(_dbapi: object, _entry: ConnectionPoolEntry) -> None:
+        counters.connects += 1
+
+    @event.listens_for(engine, "checkout")
+    def checked_out(_dbapi: object, _entry: ConnectionPoolEntry, _proxy: object) -> None:
+        counters.checkouts += 1
+
+    @event.listens_for(engine, "invalidate")
+    def invalidated(_dbapi: object, _entry: ConnectionPoolEntry, _error: object) -> None:
+        counters.invalidations += 1
+
+
+def _prepare_sqlite(engine: Engine, url: URL, settings: Settings) -> None:
+    """Write-ahead log, foreign keys, and the write gate around every write transaction."""
+    file = Path(url.database or "alexandria.sqlite3")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    gate = WriteGate(file.with_name(file.name + ".write.lock"), timeout_seconds=settings.sqlite_write_timeout_seconds)
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
+        connection.isolation_level = None  # transactions are begun below, not guessed by the driver
+        for pragma in (
+            "busy_timeout=5000",
+            "journal_mode=WAL",
+            f"synchronous={settings.sqlite_synchronous}",
+            "foreign_keys=ON",
+            "temp_store=MEMORY",
+            "cache_size=-16000",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        if not connection.get_execution_options().get(_WRITE):
+            connection.exec_driver_sql("BEGIN")
+            return
+        entry = connection.connection
+        entry.info["gate"] = gate.acquire()
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    # The gate opens when the connection is back in the pool: after COMMIT or ROLLBACK, whatever happened before.
+    @event.listens_for(engine, "checkin")
+    def open_gate(_dbapi: object, entry: ConnectionPoolEntry) -> None:
+        held = entry.info.pop("gate", None)
+        if held is not None:
+            gate.release(held)
+
+
+_current: Database | None = None
+
+
+def get_database(role: Role = "api") -> Database:
+    """The database of this process; a forked child gets an engine of its own."""
+    global _current  # noqa: PLW0603 — one engine a process is the point
+    if _current is None or _current.pid != os.getpid():
+        if _current is not None:
+            _current.engine.dispose(close=False)
+        _current = open_database(get_settings(), role=role)
+    return _current
+
+
+def get_db() -> Generator[Session]:
+    """FastAPI dependency: a read session for the length of the request."""
+    with get_database().reader() as session:
+        yield session
+
+
+def get_pool_status() -> dict[str, int]:
+    """Connection pool figures of this process (the seed's names)."""
+    return get_database().pool_status()

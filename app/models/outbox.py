@@ -1,0 +1,188 @@
+"""The outbox: events that happened, calls they cause, effects those left, and dead letters."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Index, String, Text, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.models.base import Base, new_id, now
+
+
+class CallState(StrEnum):
+    """`waiting → claimed → sent → running → done | dead | superseded`."""
+
+    WAITING = "waiting"
+    CLAIMED = "claimed"
+    SENT = "sent"
+    RUNNING = "running"
+    DONE = "done"
+    DEAD = "dead"
+    SUPERSEDED = "superseded"
+
+
+OPEN_STATES = (CallState.WAITING, CallState.CLAIMED, CallState.SENT, CallState.RUNNING)
+IN_FLIGHT_STATES = (CallState.CLAIMED, CallState.SENT, CallState.RUNNING)
+_OPEN = text("state IN ('waiting', 'claimed', 'sent', 'running')")
+_WAITING = text("state = 'waiting'")
+
+
+class EventRecord(Base):
+    """A durable event: written in the transaction that caused it. This table is the history."""
+
+    __tablename__ = "events"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    name: Mapped[str] = mapped_column(String(64))
+    data: Mapped[dict[str, Any]]
+    priority: Mapped[int]
+    correlation_id: Mapped[str] = mapped_column(String(64))
+    causation_id: Mapped[str | None] = mapped_column(String(64))
+    subject: Mapped[UUID | None]
+    timestamp: Mapped[datetime] = mapped_column(default=now)
+
+    __table_args__ = (Index("ix_events_timestamp", "timestamp"), Index("ix_events_subject", "subject"))
+
+
+class TaskCall(Base):
+    """One call of a task, and the whole of its life: the state machine of the architecture, §3."""
+
+    __tablename__ = "task_calls"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    task: Mapped[str] = mapped_column(String(128))
+    args: Mapped[list[Any]]
+    queue: Mapped[str] = mapped_column(String(32))
+    priority: Mapped[int]
+    kind: Mapped[str | None] = mapped_column(String(32))
+    subject: Mapped[UUID | None]
+    subject_version: Mapped[int | None]
+    coalesce_key: Mapped[str | None] = mapped_column(String(200))
+
+    state: Mapped[CallState] = mapped_column(String(16), default=CallState.WAITING)
+    generation: Mapped[int] = mapped_column(default=0)
+    due_at: Mapped[datetime]
+    first_due_at: Mapped[datetime]
+    claimed_at: Mapped[datetime | None]
+    sent_at: Mapped[datetime | None]
+    owner: Mapped[str | None] = mapped_column(String(128))
+    lease_until: Mapped[datetime | None]
+    started_at: Mapped[datetime | None]
+    starts: Mapped[int] = mapped_column(default=0)
+    attempts: Mapped[int] = mapped_column(default=0)
+    done_at: Mapped[datetime | None]
+    last_error: Mapped[dict[str, Any] | None]
+    history: Mapped[list[Any]] = mapped_column(default=list)
+
+    correlation_id: Mapped[str] = mapped_column(String(64))
+    causation_id: Mapped[str | None] = mapped_column(String(64))
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+    __table_args__ = (
+        # Coalescing joins waiting rows only: an edit that arrives while its call is in flight makes a new row.
+        Index(
+            "uq_task_calls_coalesce_key_waiting",
+            "coalesce_key",
+            unique=True,
+            postgresql_where=_WAITING,
+            sqlite_where=_WAITING,
+        ),
+        Index(
+            "ix_task_calls_due",
+            "queue",
+            text("priority DESC"),
+            "due_at",
+            postgresql_where=_WAITING,
+            sqlite_where=_WAITING,
+        ),
+        Index("ix_task_calls_open", "state", "queue", postgresql_where=_OPEN, sqlite_where=_OPEN),
+        Index("ix_task_calls_subject_kind", "subject", "kind"),
+        Index("ix_task_calls_done_at", "done_at"),
+    )
+
+
+class EffectRecord(Base):
+    """Append-only: one row for each effect, in the effect's own transaction, so no upsert can hide a double."""
+
+    __tablename__ = "effects"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    call_id: Mapped[UUID] = mapped_column(index=True)
+    generation: Mapped[int]
+    owner: Mapped[str] = mapped_column(String(128))
+    attempt: Mapped[int]
+    task: Mapped[str] = mapped_column(String(128))
+    kind: Mapped[str | None] = mapped_column(String(32))
+    subject: Mapped[UUID | None] = mapped_column(index=True)
+    version: Mapped[int | None]
+    correlation_id: Mapped[str] = mapped_column(String(64))
+    at: Mapped[datetime] = mapped_column(default=now)
+
+
+class DeadLetter(Base):
+    """Work that cannot succeed (`FailedTask` of the seed): its reason, payload and history."""
+
+    __tablename__ = "dead_letters"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    call_id: Mapped[UUID] = mapped_column(index=True)
+    generation: Mapped[int]
+    task: Mapped[str] = mapped_column(String(128))
+    args: Mapped[list[Any]]
+    queue: Mapped[str] = mapped_column(String(32))
+    priority: Mapped[int]
+    subject: Mapped[UUID | None]
+    reason: Mapped[str] = mapped_column(String(64))
+    error: Mapped[dict[str, Any]]
+    traceback: Mapped[str | None] = mapped_column(Text)
+    attempts: Mapped[int]
+    history: Mapped[list[Any]] = mapped_column(default=list)
+    first_at: Mapped[datetime]
+    last_at: Mapped[datetime] = mapped_column(default=now)
+    closed_at: Mapped[datetime | None]
+    closed_as: Mapped[str | None] = mapped_column(String(16))
+
+    __table_args__ = (UniqueConstraint("call_id", "generation"),)
+
+
+class ScheduleTick(Base):
+    """One tick of one schedule: the key that makes two beats insert one call."""
+
+    __tablename__ = "schedule_ticks"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    tick: Mapped[datetime] = mapped_column(primary_key=True)
+    call_id: Mapped[UUID]
+
+
+class ProcessHeartbeat(Base):
+    """A relay, worker or beat that is alive: written by itself, read by `/readyz` and `/workers/status`."""
+
+    __tablename__ = "process_heartbeats"
+
+    name: Mapped[str] = mapped_column(String(128), primary_key=True)
+    role: Mapped[str] = mapped_column(String(16))
+    pid: Mapped[int]
+    host: Mapped[str] = mapped_column(String(255))
+    broker: Mapped[str] = mapped_column(Text)
+    queues: Mapped[list[str]] = mapped_column(default=list)
+    details: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    started_at: Mapped[datetime] = mapped_column(default=now)
+    seen_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class IdempotencyKey(Base):
+    """The answer given to a request that carried `Idempotency-Key`, so that a repeat gets the same."""
+
+    __tablename__ = "idempotency_keys"
+
+    key: Mapped[str] = mapped_column(String(200), primary_key=True)
+    request_sha256: Mapped[str] = mapped_column(String(64))
+    status: Mapped[int]
+    body: Mapped[dict[str, Any] | None]
+    headers: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    created_at: Mapped[datetime] = mapped_column(default=now, index=True)
