@@ -1,0 +1,125 @@
+"""Servers and surroundings of every test.
+
+Each test process has a Redis and a PostgreSQL of its own; RabbitMQ is shared by the processes of a run
+and each test gets a virtual host. A server that is not installed is an error, never a skip.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import hypothesis
+import pytest
+from pydantic import AliasChoices
+
+from app.settings import Settings, get_settings
+from chaos.servers.postgres import PostgresServer
+from chaos.servers.rabbit import RabbitAccess
+from chaos.servers.redis import RedisServer
+from chaos.servers.shared_rabbit import SharedRabbit
+
+SHARED_RABBIT = pytest.StashKey[SharedRabbit]()
+
+hypothesis.settings.register_profile(
+    "alexandria",
+    deadline=None,  # the machine is shared; what must be fast has a test of its own
+    derandomize=False,
+    print_blob=True,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("alexandria")
+
+
+def _setting_names() -> set[str]:
+    names = {name.upper() for name in Settings.model_fields}
+    for field in Settings.model_fields.values():
+        if isinstance(field.validation_alias, AliasChoices):
+            names.update(str(choice) for choice in field.validation_alias.choices)
+    return names
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    for name in _setting_names():
+        os.environ.pop(name, None)
+    if config.option.hypothesis_seed is None:  # xdist hands the choice of the first process to its workers
+        config.option.hypothesis_seed = str(random.SystemRandom().getrandbits(32))
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"hypothesis: repeat with --hypothesis-seed={config.option.hypothesis_seed}"
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if SHARED_RABBIT in session.config.stash:
+        session.config.stash[SHARED_RABBIT].leave()
+
+
+@pytest.fixture(autouse=True)
+def _settings_read_afresh() -> None:
+    get_settings.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def run_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory that all processes of this run, and no others, have in common."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """The Redis of this process. A test that kills or stops a server starts one of its own instead."""
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """The PostgreSQL of this process. A test that kills or stops a server starts one of its own instead."""
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def rabbit(run_directory: Path, pytestconfig: pytest.Config) -> RabbitAccess:
+    """The RabbitMQ of this run."""
+    shared = SharedRabbit(run_directory)
+    pytestconfig.stash[SHARED_RABBIT] = shared
+    return shared.join()
+
+
+@pytest.fixture
+def _empty_redis(redis_server: RedisServer) -> None:
+    with redis_server.client() as client:
+        client.flushall()
+
+
+@pytest.fixture
+def redis_url(redis_server: RedisServer, _empty_redis: None) -> str:
+    """An empty Redis database, for a broker."""
+    return redis_server.database_url(0)
+
+
+@pytest.fixture
+def cache_url(redis_server: RedisServer, _empty_redis: None) -> str:
+    """Another empty Redis database, for a cache."""
+    return redis_server.database_url(2)
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """A new PostgreSQL database without tables."""
+    url = postgres_server.create_database()
+    yield url
+    postgres_server.drop_database(url)
+
+
+@pytest.fixture
+def rabbit_url(rabbit: RabbitAccess) -> Iterator[str]:
+    """A new virtual host."""
+    with rabbit.vhost() as url:
+        yield url
