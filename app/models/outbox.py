@@ -66,7 +66,7 @@ class TaskCall(Base):
     state: Mapped[CallState] = mapped_column(String(16), default=CallState.WAITING)
     generation: Mapped[int] = mapped_column(default=0)
     due_at: Mapped[datetime]
-    first_due_at: Mapped[datetime]
+    latest_due_at: Mapped[datetime]  # a debounced call is put off no further than this
     claimed_at: Mapped[datetime | None]
     sent_at: Mapped[datetime | None]
     owner: Mapped[str | None] = mapped_column(String(128))
@@ -102,6 +102,7 @@ class TaskCall(Base):
         Index("ix_task_calls_open", "state", "queue", postgresql_where=_OPEN, sqlite_where=_OPEN),
         Index("ix_task_calls_subject_kind", "subject", "kind"),
         Index("ix_task_calls_done_at", "done_at"),
+        Index("ix_task_calls_started_at", "started_at"),
     )
 
 

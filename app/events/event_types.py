@@ -1,0 +1,35 @@
+"""Every event of the system, and which of them are durable."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class EventType(StrEnum):
+    """`{entity}.{what happened}`, in the past tense."""
+
+    RESOURCE_CREATED = "resource.created"
+    RESOURCE_UPDATED = "resource.updated"
+    RESOURCE_DELETED = "resource.deleted"
+    RESOURCE_CONTENT_CHANGED = "resource.content_changed"
+    RESOURCE_METADATA_CHANGED = "resource.metadata_changed"
+
+    INGESTION_REQUESTED = "ingestion.requested"
+    INGESTION_COMPLETED = "ingestion.completed"
+    INGESTION_FAILED = "ingestion.failed"
+
+    EMBEDDING_GENERATED = "embedding.generated"
+    QUALITY_COMPUTED = "quality.computed"
+    SEARCH_INDEX_UPDATED = "search.index_updated"
+
+    SEARCH_EXECUTED = "search.executed"
+    CACHE_HIT = "cache.hit"
+    CACHE_MISS = "cache.miss"
+    CACHE_INVALIDATED = "cache.invalidated"
+
+
+# In-process only: listeners and counters, never a database write.
+IN_PROCESS = frozenset(
+    {EventType.SEARCH_EXECUTED, EventType.CACHE_HIT, EventType.CACHE_MISS, EventType.CACHE_INVALIDATED}
+)
+DURABLE = frozenset(EventType) - IN_PROCESS

@@ -1,0 +1,226 @@
+"""The worker's side of a call: start, renew, done, try again, bury.
+
+Each is one conditional UPDATE: a stale copy, a frozen owner that wakes up, a redelivery after the retry
+was scheduled find no row, and drop themselves. Nothing here commits.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from app.errors import AlexandriaError, PermanentError, TransientError
+from app.events.dispatch import wait_again
+from app.models.outbox import CallState, DeadLetter, EffectRecord, TaskCall
+
+STARTABLE = (CallState.CLAIMED, CallState.SENT, CallState.RUNNING)
+
+
+class StaleOwner(PermanentError):
+    """This execution no longer owns its call: its effect must not be written."""
+
+    slug = "stale-owner"
+    title = "Another execution owns this call"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartedCall:
+    """A call this execution owns. `attempt` counts from 1; `wait_seconds` is due → started."""
+
+    id: UUID
+    task: str
+    args: list[Any]
+    queue: str
+    priority: int
+    generation: int
+    owner: str
+    attempt: int
+    kind: str | None
+    subject: UUID | None
+    correlation_id: str
+    wait_seconds: float
+
+
+def start(
+    session: Session,
+    call_id: UUID,
+    *,
+    generation: int,
+    owner: str,
+    lease: timedelta,
+    max_deliveries: int,
+    moment: datetime,
+) -> StartedCall | None:
+    """Own the call, or None when this copy is stale. Over `max_deliveries` starts the call is buried instead."""
+    owned = (
+        update(TaskCall)
+        .where(TaskCall.id == call_id, TaskCall.generation == generation, TaskCall.state.in_(STARTABLE))
+        .values(
+            state=CallState.RUNNING,
+            owner=owner,
+            starts=TaskCall.starts + 1,
+            started_at=moment,
+            lease_until=moment + lease,
+        )
+        .returning(TaskCall)
+        .execution_options(synchronize_session=False, populate_existing=True)
+    )
+    row = session.scalars(owned).one_or_none()
+    if row is None:
+        return None
+    started = _started(row, owner=owner, moment=moment)
+    if row.starts > max_deliveries:
+        error = {"type": "delivery-limit", "detail": f"started {max_deliveries} times and never finished"}
+        bury(session, started, reason="delivery_limit", error=error, traceback=None, moment=moment)
+        return None
+    return started
+
+
+def renew(session: Session, owners: Sequence[str], *, until: datetime) -> int:
+    """Extend the leases of calls that still run under these owners; returns how many do."""
+    renewed = (
+        update(TaskCall)
+        .where(TaskCall.owner.in_(owners), TaskCall.state == CallState.RUNNING)
+        .values(lease_until=until)
+        .returning(TaskCall.id)
+    )
+    return len(session.execute(renewed.execution_options(synchronize_session=False)).all())
+
+
+def finish(session: Session, call: StartedCall, *, version: int | None, moment: datetime) -> None:
+    """Mark the call done and leave its effect record, in the transaction of the effect.
+
+    Raises `StaleOwner` when another execution owns the call: the transaction must be rolled back.
+    """
+    done = _move_owned(session, call, {"state": CallState.DONE, "done_at": moment})
+    if not done:
+        raise StaleOwner(f"call {call.id} is owned by another execution")
+    session.add(
+        EffectRecord(
+            call_id=call.id,
+            generation=call.generation,
+            owner=call.owner,
+            attempt=call.attempt,
+            task=call.task,
+            kind=call.kind,
+            subject=call.subject,
+            version=version,
+            correlation_id=call.correlation_id,
+            at=moment,
+        )
+    )
+
+
+def try_again(
+    session: Session, call: StartedCall, *, error: TransientError, delay: timedelta, moment: datetime
+) -> bool:
+    """Reschedule through the outbox, so that the retry survives every crash; False when no longer the owner."""
+    description = describe(error)
+    return wait_again(
+        session,
+        call.id,
+        generation=call.generation,
+        states=(CallState.RUNNING,),
+        owner=call.owner,
+        due_at=moment + delay,
+        attempts=call.attempt,
+        starts=0,
+        last_error=description,
+        history=_history_with(session, call, description, moment),
+    )
+
+
+def bury(
+    session: Session,
+    call: StartedCall,
+    *,
+    reason: str,
+    error: dict[str, Any],
+    traceback: str | None,
+    moment: datetime,
+) -> bool:
+    """End the call as dead and leave its dead letter; False when no longer the owner."""
+    history = _history_with(session, call, error, moment)
+    values = {"state": CallState.DEAD, "done_at": moment, "attempts": call.attempt, "last_error": error}
+    if not _move_owned(session, call, values | {"history": history}):
+        return False
+    session.add(
+        DeadLetter(
+            call_id=call.id,
+            generation=call.generation,
+            task=call.task,
+            args=call.args,
+            queue=call.queue,
+            priority=call.priority,
+            subject=call.subject,
+            reason=reason,
+            error=error,
+            traceback=traceback,
+            attempts=call.attempt,
+            history=history,
+            first_at=datetime.fromisoformat(history[0]["at"]),
+            last_at=moment,
+        )
+    )
+    return True
+
+
+def describe(error: BaseException) -> dict[str, Any]:
+    """The stored form of an error: a stable type and a sentence."""
+    if isinstance(error, AlexandriaError):
+        return {"type": error.slug, "detail": error.detail}
+    return {"type": type(error).__name__, "detail": str(error) or type(error).__name__}
+
+
+def backoff(attempt: int, *, first: timedelta, most: timedelta) -> timedelta:
+    """Full jitter over an exponential: uniform in [0, min(most, first * 2^(attempt-1))].
+
+    Source: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
+    """
+    exponential: timedelta = first * 2 ** min(attempt - 1, 30)
+    return min(most, exponential) * random.random()
+
+
+def _started(row: TaskCall, *, owner: str, moment: datetime) -> StartedCall:
+    return StartedCall(
+        id=row.id,
+        task=row.task,
+        args=row.args,
+        queue=row.queue,
+        priority=row.priority,
+        generation=row.generation,
+        owner=owner,
+        attempt=row.attempts + 1,
+        kind=row.kind,
+        subject=row.subject,
+        correlation_id=row.correlation_id,
+        wait_seconds=max(0.0, (moment - row.due_at).total_seconds()),
+    )
+
+
+def _move_owned(session: Session, call: StartedCall, values: dict[str, Any]) -> bool:
+    moved = (
+        update(TaskCall)
+        .where(
+            TaskCall.id == call.id,
+            TaskCall.generation == call.generation,
+            TaskCall.owner == call.owner,
+            TaskCall.state == CallState.RUNNING,
+        )
+        .values(lease_until=None, **values)
+        .returning(TaskCall.id)
+        .execution_options(synchronize_session=False)
+    )
+    return session.execute(moved).first() is not None
+
+
+def _history_with(session: Session, call: StartedCall, error: dict[str, Any], moment: datetime) -> list[Any]:
+    past = session.scalar(select(TaskCall.history).where(TaskCall.id == call.id)) or []
+    return [*past, {"at": moment.isoformat(), "attempt": call.attempt, **error}]

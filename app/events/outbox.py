@@ -1,0 +1,166 @@
+"""The outbox: events and the calls they cause, stored in the transaction of the change itself.
+
+Every function takes the caller's session and commits nothing. What happens to a call afterwards is in
+`app.events.dispatch` (the relay's side) and `app.events.execution` (the worker's side).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import case, func, insert, select, text, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from app.events.correlation import causation_id, current_correlation_id
+from app.events.event_system import Event
+from app.events.hooks import MAX_DELAYS, PlannedCall, plan
+from app.models.base import new_id, now
+from app.models.outbox import CallState, EventRecord, ScheduleTick, TaskCall
+
+WAKE_UP_CHANNEL = "alexandria_calls"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredCall:
+    """A call that waits in the outbox: a new row, or the waiting row that was joined."""
+
+    id: UUID
+    task: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Cause:
+    correlation_id: str
+    causation_id: str | None
+
+
+def is_postgres(session: Session) -> bool:
+    """Whether this session speaks to PostgreSQL (else SQLite)."""
+    return session.get_bind().dialect.name == "postgresql"
+
+
+def store(session: Session, events: Sequence[Event], *, debounce_scale: float = 1.0) -> list[StoredCall]:
+    """Store durable events and the calls they cause; returns those calls."""
+    if not events:
+        return []
+    session.flush()
+    session.execute(insert(EventRecord), [_event_row(event) for event in events])
+    calls = [
+        (call, _Cause(correlation_id=e.correlation_id, causation_id=str(e.id))) for e in events for call in plan(e)
+    ]
+    return _upsert(session, calls, debounce_scale=debounce_scale)
+
+
+def enqueue(session: Session, calls: Iterable[PlannedCall], *, debounce_scale: float = 1.0) -> list[StoredCall]:
+    """Store calls that no event caused (reconciler, schedule, commands)."""
+    session.flush()
+    cause = _Cause(correlation_id=current_correlation_id(), causation_id=causation_id.get())
+    return _upsert(session, [(call, cause) for call in calls], debounce_scale=debounce_scale)
+
+
+def enqueue_tick(session: Session, call: PlannedCall, *, schedule: str, tick: datetime) -> UUID | None:
+    """Store the call of one tick of a schedule, or None when another beat has done so already."""
+    key = _insert(session)(ScheduleTick).values(name=schedule, tick=tick, call_id=new_id())
+    inserted = session.execute(key.on_conflict_do_nothing().returning(ScheduleTick.call_id)).scalar_one_or_none()
+    if inserted is None:
+        return None
+    stored = enqueue(session, [call])[0].id
+    session.execute(
+        update(ScheduleTick).where(ScheduleTick.name == schedule, ScheduleTick.tick == tick).values(call_id=stored)
+    )
+    return stored
+
+
+def wake_relay(session: Session) -> None:
+    """Wake the relays when this transaction commits (PostgreSQL; on SQLite they watch the file)."""
+    if is_postgres(session):
+        session.execute(select(func.pg_notify(WAKE_UP_CHANNEL, "")))
+
+
+def _insert(session: Session) -> Any:
+    return postgresql.insert if is_postgres(session) else sqlite.insert
+
+
+def _event_row(event: Event) -> dict[str, Any]:
+    return {
+        "id": event.id,
+        "name": event.name,
+        "data": dict(event.data),
+        "priority": int(event.priority),
+        "correlation_id": event.correlation_id,
+        "causation_id": event.causation_id,
+        "subject": event.subject,
+        "timestamp": event.timestamp,
+    }
+
+
+def _joined(calls: Iterable[tuple[PlannedCall, _Cause]]) -> list[tuple[PlannedCall, _Cause]]:
+    """Calls of one key within one transaction are one call: soonest, most urgent, for the newest version."""
+    joined: dict[str, tuple[PlannedCall, _Cause]] = {}
+    for call, cause in calls:
+        key = call.coalesce_key or str(new_id())
+        if key in joined:
+            earlier = joined[key][0]
+            versions = [v for v in (earlier.subject_version, call.subject_version) if v is not None]
+            call = replace(  # noqa: PLW2901
+                call,
+                delay=min(earlier.delay, call.delay),
+                priority=max(earlier.priority, call.priority),
+                subject_version=max(versions, default=None),
+            )
+        joined[key] = (call, cause)
+    return list(joined.values())
+
+
+def _call_row(call: PlannedCall, cause: _Cause, *, moment: datetime, debounce_scale: float) -> dict[str, Any]:
+    delay: timedelta = call.delay * debounce_scale
+    return {
+        "id": new_id(),
+        "task": call.task,
+        "args": call.args,
+        "queue": call.queue,
+        "priority": int(call.priority),
+        "kind": call.kind,
+        "subject": call.subject,
+        "subject_version": call.subject_version,
+        "coalesce_key": call.coalesce_key,
+        "state": CallState.WAITING,
+        "due_at": moment + delay,
+        "latest_due_at": moment + delay * MAX_DELAYS,
+        "correlation_id": cause.correlation_id,
+        "causation_id": cause.causation_id,
+        "created_at": moment,
+    }
+
+
+def _upsert(
+    session: Session, calls: Iterable[tuple[PlannedCall, _Cause]], *, debounce_scale: float
+) -> list[StoredCall]:
+    moment = now()
+    rows = [_call_row(call, cause, moment=moment, debounce_scale=debounce_scale) for call, cause in _joined(calls)]
+    if not rows:
+        return []
+    # One order of keys everywhere, so that two transactions never wait for each other's rows.
+    rows.sort(key=lambda row: row["coalesce_key"] or "")
+    statement = _insert(session)(TaskCall).values(rows)
+    new = statement.excluded
+    statement = statement.on_conflict_do_update(
+        index_elements=[TaskCall.coalesce_key],
+        index_where=text("state = 'waiting'"),
+        set_={
+            "due_at": case((new.due_at < TaskCall.latest_due_at, new.due_at), else_=TaskCall.latest_due_at),
+            "args": new.args,
+            "priority": case((new.priority > TaskCall.priority, new.priority), else_=TaskCall.priority),
+            "subject_version": func.coalesce(new.subject_version, TaskCall.subject_version),
+            "attempts": 0,
+            "correlation_id": new.correlation_id,
+            "causation_id": new.causation_id,
+        },
+    )
+    result = session.execute(statement.returning(TaskCall.id, TaskCall.task))
+    return [StoredCall(id=row.id, task=row.task) for row in result]

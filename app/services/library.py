@@ -1,0 +1,53 @@
+"""The library of one process: everything a service needs, chosen once by the composition root."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import partial
+
+from app.cache.redis_cache import RedisCache
+from app.database import Database
+from app.embedding.embedder import Embedder
+from app.events.event_system import Event, EventEmitter
+from app.events.execution import StartedCall
+from app.index.search_index import SearchIndex
+from app.index.vectors import VectorIndex
+from app.services.unit_of_work import UnitOfWork, unit_of_work
+from app.settings import Settings
+
+Work = Callable[[], AbstractContextManager[UnitOfWork]]
+"""Opens the unit of work that a service writes its result through."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Library:
+    """`embedder` is called, not held: the model is loaded by the first process that needs it, and by no other."""
+
+    settings: Settings
+    database: Database
+    emitter: EventEmitter
+    cache: RedisCache
+    index: SearchIndex
+    vectors: VectorIndex
+    embedder: Callable[[], Embedder]
+
+    def work(self, *, call: StartedCall | None = None) -> AbstractContextManager[UnitOfWork]:
+        """A unit of work; with `call`, the one that is that call's effect."""
+        return unit_of_work(
+            self.database,
+            emitter=self.emitter,
+            cache=self.cache,
+            debounce_scale=self.settings.debounce_scale,
+            call=call,
+        )
+
+    def work_of(self, call: StartedCall) -> Work:
+        """Opens the effect of `call`."""
+        return partial(self.work, call=call)
+
+    def record(self, event: Event) -> None:
+        """Recorder of the emitter: an event emitted outside a unit of work gets one of its own."""
+        with self.work() as work:
+            work.add(event)

@@ -1,0 +1,123 @@
+"""One transaction: a change, the events it caused and the calls those cause, committed together.
+
+After the commit, and only then, the handlers of the events run and cached values are dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Protocol
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from app.cache.keys import keys_of_resource
+from app.database import Database
+from app.events import execution, outbox
+from app.events.event_system import Event, EventEmitter, EventPriority
+from app.events.execution import StartedCall
+from app.events.hooks import PlannedCall
+from app.models.base import now
+
+
+class Invalidated(Protocol):
+    """What a unit of work needs of the cache."""
+
+    def delete(self, key: str) -> bool:
+        """Drop one key."""
+        ...
+
+    def delete_pattern(self, pattern: str) -> bool:
+        """Drop every key that matches."""
+        ...
+
+
+class UnitOfWork:
+    """What a service writes through: `session` for rows, `emit` for what happened."""
+
+    def __init__(self, session: Session, *, debounce_scale: float, call: StartedCall | None = None) -> None:
+        self.session = session
+        self.call = call
+        self.events: list[Event] = []
+        self.changed_resources: set[UUID] = set()
+        self._debounce_scale = debounce_scale
+        self._unstored: list[Event] = []
+        self._call_count = 0
+        self._effect_version: int | None = None
+
+    def emit(
+        self,
+        name: str,
+        data: Mapping[str, Any],
+        priority: EventPriority = EventPriority.NORMAL,
+    ) -> Event:
+        """Something happened in this transaction; it is stored, and told to handlers once committed."""
+        event = Event(name=str(name), data=dict(data), priority=priority)
+        self.add(event)
+        return event
+
+    def add(self, event: Event) -> None:
+        """Store an event that exists already."""
+        self.events.append(event)
+        self._unstored.append(event)
+        if event.subject is not None:
+            self.changed_resources.add(event.subject)
+
+    def enqueue(self, *calls: PlannedCall) -> list[outbox.StoredCall]:
+        """Calls that no event causes."""
+        self._call_count += len(calls)
+        return outbox.enqueue(self.session, calls, debounce_scale=self._debounce_scale)
+
+    def store_events(self) -> list[outbox.StoredCall]:
+        """Write the events emitted so far, and return the calls they cause."""
+        events, self._unstored = self._unstored, []
+        stored = outbox.store(self.session, events, debounce_scale=self._debounce_scale)
+        self._call_count += len(stored)
+        return stored
+
+    def built(self, version: int) -> None:
+        """The input version the effect of this call was built from, for its effect record."""
+        self._effect_version = version
+
+    def close(self) -> None:
+        """Last writes before the commit: events, calls, and the done-mark of the call this work is the effect of."""
+        self.store_events()
+        self.session.flush()
+        if self.call is not None:
+            execution.finish(self.session, self.call, version=self._effect_version, moment=now())
+        if self._call_count:
+            outbox.wake_relay(self.session)
+
+
+@contextmanager
+def unit_of_work(
+    database: Database,
+    *,
+    emitter: EventEmitter,
+    cache: Invalidated,
+    debounce_scale: float,
+    call: StartedCall | None = None,
+) -> Iterator[UnitOfWork]:
+    """Commit at the end of the block, or leave no trace.
+
+    With `call` the work is the effect of that call: it is done in the same commit, or `StaleOwner` is raised
+    and nothing is written.
+    """
+    with database.writer() as session:
+        work = UnitOfWork(session, debounce_scale=debounce_scale, call=call)
+        yield work
+        work.close()
+    drop_cached(cache, work.changed_resources)
+    for event in work.events:
+        emitter.dispatch(event)
+
+
+def drop_cached(cache: Invalidated, resource_ids: set[UUID]) -> None:
+    """Best effort, at once; the invalidation call of the hook table stands behind it."""
+    keys = dict.fromkeys(key for resource_id in resource_ids for key in keys_of_resource(str(resource_id)))
+    for key in keys:
+        if "*" in key:
+            cache.delete_pattern(key)
+        else:
+            cache.delete(key)

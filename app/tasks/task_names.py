@@ -1,0 +1,18 @@
+"""The names of all tasks: what the hook table and the messages speak of."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class TaskName(StrEnum):
+    """Imperative; the name on the wire is the name of the function."""
+
+    INGEST_RESOURCE = "ingest_resource_task"
+    REGENERATE_EMBEDDING = "regenerate_embedding_task"
+    RECOMPUTE_QUALITY = "recompute_quality_task"
+    UPDATE_SEARCH_INDEX = "update_search_index_task"
+    INVALIDATE_CACHE = "invalidate_cache_task"
+    RECONCILE = "reconcile_derived_data"
+    CLEANUP = "cleanup_expired_cache"
+    CANARY = "canary_task"
