@@ -35,11 +35,12 @@ _BY_EXTENSION = {
     ".text": PLAIN_TEXT,
     ".rst": PLAIN_TEXT,
 }
-_UNSUPPORTED_EXTENSIONS = frozenset(
+_UNSUPPORTED_EXTENSIONS_WORDS = (
     ".7z .avi .bmp .bz2 .csv .doc .docx .epub .exe .gif .gz .ico .jpeg .jpg .js .json .mkv .mobi .mov .mp3 .mp4 .odp "
     ".ods .odt .ogg .png .ppt .pptx .ps .rar .rtf .svg .tar .tgz .tif .tiff .wav .webm .webp .xls .xlsx .xml .xz "
-    ".zip .zst".split()
+    ".zip .zst"
 )
+_UNSUPPORTED_EXTENSIONS = frozenset(_UNSUPPORTED_EXTENSIONS_WORDS.split())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,134 @@
+"""HTML to text: what the page marks as its main part, else all but what it marks as navigation, else trafilatura.
+
+Where a page says which part is which, that is taken word for word: trafilatura loses headings, code blocks,
+definition lists or tables on most pages of software manuals. Its sense for menus and teasers is for pages that mark
+nothing, and there its text is taken only when no passage that reads like content is missing from it.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+
+import trafilatura
+from lxml import etree
+from lxml.html import HtmlElement, HTMLParser, document_fromstring
+
+from app.content.document import Deadline, ExtractedDocument, normalise_text
+from app.content.html_metadata import read_metadata
+from app.content.language import language_of
+from app.content.media_types import HTML
+from app.content.plain_text import decode_text
+from app.content.visible_text import Block, is_boilerplate, joined, visible_blocks
+from app.errors import BrokenDocument, DocumentTooLarge
+
+logging.getLogger("trafilatura").setLevel(logging.CRITICAL)  # it calls an empty page an error; we have our own
+
+_CHARSET = re.compile(
+    rb"<(?:meta|\?xml)[^>]{0,300}?(?:charset|encoding)\s*=\s*[\"']?\s*([A-Za-z0-9_:.-]{2,40})", re.IGNORECASE
+)
+_CHARSET_WITHIN_BYTES = 4096
+_WORD = re.compile(r"\w+")
+_MAX_ELEMENTS = 1_000_000  # about 400 bytes each in memory
+_MAX_ELEMENTS_FOR_TRAFILATURA = 20_000  # it takes 1 s for about that many
+_MIN_SHARE_OF_MAIN = 0.5
+_PASSAGE_WORDS = 10
+_MIN_KEPT_SHARE = 0.98
+
+
+def extract_html(data: bytes, *, charset: str | None, media_type: str = HTML, deadline: Deadline) -> ExtractedDocument:
+    """The main text and the metadata of a page; `charset` is the one its server declared.
+
+    Raises `BrokenDocument` for bytes that no HTML parser can read, `DocumentTooLarge` over a million elements.
+    """
+    tree = _parse(decode_text(data, charset=charset or _declared_charset(data)))
+    deadline.check()
+    main = _marked_main(tree)
+    text = joined(visible_blocks(main)) if main is not None else _text_around_navigation(tree, deadline=deadline)
+    deadline.check()
+    text = normalise_text(text)
+    about = read_metadata(tree, main=main if main is not None else tree)
+    return ExtractedDocument(
+        text=text,
+        title=about.title,
+        authors=about.authors,
+        publisher=about.publisher,
+        description=about.description,
+        subjects=about.subjects,
+        date_created=about.date_created,
+        date_modified=about.date_modified,
+        language=language_of(text, declared=about.language),
+        media_type=media_type,
+    )
+
+
+def _declared_charset(data: bytes) -> str | None:
+    match = _CHARSET.search(data, 0, _CHARSET_WITHIN_BYTES)
+    return match[1].decode("ascii") if match else None
+
+
+def _parse(markup: str) -> HtmlElement:
+    # libxml2's own limits stay on (depth, text size): a deeper page is cut, never a crash.
+    parser = HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True)
+    cleaned = markup.replace("\x00", "\ufffd").encode("utf-8", "replace")
+    try:
+        tree: HtmlElement = document_fromstring(cleaned, parser=parser)
+    except (etree.ParserError, etree.XMLSyntaxError) as error:
+        raise BrokenDocument(f"the page cannot be parsed: {str(error)[:200]}") from error
+    if sum(1 for _ in tree.iter()) > _MAX_ELEMENTS:
+        raise DocumentTooLarge(f"the page has more than {_MAX_ELEMENTS} elements")
+    return tree
+
+
+def _marked_main(tree: HtmlElement) -> HtmlElement | None:
+    """The element that the page calls its main part; of several articles, the one with half of all their text."""
+    for path in ("//main | //*[@role='main']", "//article[not(ancestor::article)]"):
+        found = [element for element in tree.xpath(path) if not is_boilerplate(element)]
+        sizes = [len(element.text_content()) for element in found]
+        if found and max(sizes) > _MIN_SHARE_OF_MAIN * sum(sizes):
+            return found[sizes.index(max(sizes))]
+    return None
+
+
+def _text_around_navigation(tree: HtmlElement, *, deadline: Deadline) -> str:
+    body = tree.find("body")
+    root = body if body is not None else tree
+    blocks = visible_blocks(root)
+    if _marks_navigation(root):
+        return joined(blocks)
+    deadline.check()
+    blocks = without_menus(blocks)
+    if sum(1 for _ in root.iter()) > _MAX_ELEMENTS_FOR_TRAFILATURA:
+        return joined(blocks)
+    chosen = trafilatura.bare_extraction(tree, fast=True, include_comments=False, include_tables=True)
+    text: str = getattr(chosen, "text", None) or ""
+    return text if kept_share(blocks, text) >= _MIN_KEPT_SHARE else joined(blocks)
+
+
+def _marks_navigation(root: HtmlElement) -> bool:
+    return any(
+        is_boilerplate(element) for element in root.iter("div", "nav", "footer", "header", "ul", "table", "aside")
+    )
+
+
+def without_menus(blocks: list[Block]) -> list[Block]:
+    """The blocks without the runs of four or more links before and after everything else."""
+    if all(block.is_menu_like for block in blocks):
+        return blocks
+    first = next(index for index, block in enumerate(blocks) if not block.is_menu_like)
+    last = next(index for index, block in enumerate(reversed(blocks)) if not block.is_menu_like)
+    start = first if first >= 4 else 0
+    end = len(blocks) - last if last >= 4 else len(blocks)
+    return blocks[start:end]
+
+
+def kept_share(blocks: list[Block], text: str) -> float:
+    """The share of words, in passages of ten words or more that are not links, whose passage is in `text`."""
+    kept = total = 0
+    within = " ".join(_WORD.findall(text))
+    for block in blocks:
+        words = _WORD.findall(block.text)
+        if len(words) >= _PASSAGE_WORDS and not block.is_menu_like:
+            total += len(words)
+            kept += len(words) if " ".join(words) in within else 0
+    return kept / total if total else float(bool(within) or not blocks)

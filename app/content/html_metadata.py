@@ -1,0 +1,168 @@
+"""What an HTML page says about itself: meta tags (Dublin Core, Open Graph, Highwire), JSON-LD, and its bylines."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from email.utils import parsedate_to_datetime
+
+from lxml.html import HtmlElement
+
+from app.content.document import one_line
+
+_TITLE = ("citation_title", "dc.title", "dcterms.title", "og:title", "twitter:title")
+_AUTHORS = ("citation_author", "dc.creator", "dcterms.creator", "author", "article:author")
+_PUBLISHER = ("citation_publisher", "dc.publisher", "dcterms.publisher", "og:site_name")
+_DESCRIPTION = ("description", "dc.description", "dcterms.description", "dcterms.abstract", "og:description")
+_SUBJECTS = ("keywords", "citation_keywords", "dc.subject", "dcterms.subject", "article:tag")
+_CREATED_WORDS = (
+    "citation_publication_date citation_date citation_online_date dc.date.issued dcterms.issued dc.date.created "
+    "dcterms.created dc.date dcterms.date article:published_time date"
+)
+_CREATED = tuple(_CREATED_WORDS.split())
+_MODIFIED = ("dc.date.modified", "dcterms.modified", "article:modified_time", "og:updated_time", "last-modified")
+_ISO_DATE = re.compile(r"(\d{4})(?:[-/](\d{1,2})(?:[-/](\d{1,2}))?)?(?![\d:])")
+_MAX_JSON_LD_CHARS = 500_000
+_MAX_VALUES = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageMetadata:
+    """Fields as in `ExtractedDocument`; `language` is the tag the page declares, unchecked."""
+
+    title: str | None
+    authors: tuple[str, ...]
+    publisher: str | None
+    description: str | None
+    subjects: tuple[str, ...]
+    date_created: date | None
+    date_modified: date | None
+    language: str | None
+
+
+def read_metadata(tree: HtmlElement, *, main: HtmlElement) -> PageMetadata:
+    """Read the page's own statements; a date is never guessed from its prose.
+
+    The heading of `main` is the title when `<title>` only adds the site's name to it.
+    """
+    meta = _meta_tags(tree)
+    linked = _json_ld(tree)
+    authors = _values(meta, _AUTHORS) or _names(linked.get("author")) or _bylines(main)
+    return PageMetadata(
+        title=_first(meta, _TITLE) or _title(tree, main=main) or _text(linked.get("headline")),
+        authors=tuple(name for name in authors if "://" not in name),
+        publisher=_first(meta, _PUBLISHER) or next(iter(_names(linked.get("publisher"))), None),
+        description=_first(meta, _DESCRIPTION) or _text(linked.get("description")),
+        subjects=_split(_values(meta, _SUBJECTS)),
+        date_created=_date(meta, _CREATED, linked.get("datePublished") or linked.get("dateCreated")),
+        date_modified=_date(meta, _MODIFIED, linked.get("dateModified")),
+        language=_language(tree, meta),
+    )
+
+
+def parse_date(text: str) -> date | None:
+    """ISO 8601 (also with slashes, also without day or month) or RFC 5322; `None` for anything else."""
+    if match := _ISO_DATE.match(text.strip()):
+        try:
+            return date(int(match[1]), int(match[2] or 1), int(match[3] or 1))
+        except ValueError:
+            return None
+    try:
+        return parsedate_to_datetime(text).date()
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+
+
+def heading_text(element: HtmlElement) -> str | None:
+    """The words of a heading without the sign that links to it."""
+    parts = element.xpath(".//text()[not(ancestor::a[contains(@class, 'headerlink') or contains(@class, 'anchor')])]")
+    return one_line("".join(parts).rstrip(" ¶#"))
+
+
+def _meta_tags(tree: HtmlElement) -> dict[str, list[str]]:
+    tags: dict[str, list[str]] = defaultdict(list)
+    for tag in tree.iter("meta"):
+        name = tag.get("name") or tag.get("property") or tag.get("http-equiv")
+        value = one_line(tag.get("content"))
+        if name and value and len(tags[name.lower()]) < _MAX_VALUES:
+            tags[name.lower()].append(value)
+    return tags
+
+
+def _first(meta: dict[str, list[str]], names: tuple[str, ...]) -> str | None:
+    return next((meta[name][0] for name in names if meta.get(name)), None)
+
+
+def _values(meta: dict[str, list[str]], names: tuple[str, ...]) -> tuple[str, ...]:
+    """The values of the first of `names` that the page uses: sites repeat the same under several."""
+    return next((tuple(dict.fromkeys(meta[name])) for name in names if meta.get(name)), ())
+
+
+def _title(tree: HtmlElement, *, main: HtmlElement) -> str | None:
+    title = next((one_line(element.text) for element in tree.iter("title") if element.text), None)
+    headings = [text for element in main.iter("h1") if (text := heading_text(element))]
+    if headings and (title is None or headings[0] in title):
+        return headings[0]
+    return title or next((text for element in main.iter("h2") if (text := heading_text(element))), None)
+
+
+def _bylines(main: HtmlElement) -> tuple[str, ...]:
+    names = (
+        one_line("".join(element.itertext()), max_chars=200)
+        for element in main.xpath(".//*[@rel='author' or @itemprop='author'][position() <= 20]")
+    )
+    return tuple(dict.fromkeys(name for name in names if name and len(name) <= 80))
+
+
+def _json_ld(tree: HtmlElement) -> dict[str, object]:
+    """The first JSON-LD object that has a date, an author or a headline."""
+    for script in tree.iter("script"):
+        if script.get("type") != "application/ld+json" or not script.text or len(script.text) > _MAX_JSON_LD_CHARS:
+            continue
+        try:
+            loaded: object = json.loads(script.text, strict=False)
+        except (ValueError, RecursionError):
+            continue
+        for item in _items(loaded):
+            if item.keys() & {"datePublished", "author", "headline"}:
+                return item
+    return {}
+
+
+def _items(loaded: object) -> Iterator[dict[str, object]]:
+    for item in loaded if isinstance(loaded, list) else [loaded]:
+        if isinstance(item, dict):
+            yield item
+            graph = item.get("@graph")
+            yield from (node for node in graph if isinstance(node, dict)) if isinstance(graph, list) else ()
+
+
+def _text(value: object) -> str | None:
+    return one_line(value) if isinstance(value, str) else None
+
+
+def _names(value: object) -> tuple[str, ...]:
+    people = value if isinstance(value, list) else [value]
+    names = (_text(person.get("name") if isinstance(person, dict) else person) for person in people[:_MAX_VALUES])
+    return tuple(dict.fromkeys(name for name in names if name))
+
+
+def _split(values: tuple[str, ...]) -> tuple[str, ...]:
+    parts = (part.strip() for value in values for part in re.split("[,;]", value))
+    return tuple(dict.fromkeys(part for part in parts if part))[:_MAX_VALUES]
+
+
+def _date(meta: dict[str, list[str]], names: tuple[str, ...], linked: object) -> date | None:
+    stated = [value for name in names for value in meta.get(name, [])]
+    if isinstance(linked, str):
+        stated.append(linked)
+    return next((day for value in stated if (day := parse_date(value))), None)
+
+
+def _language(tree: HtmlElement, meta: dict[str, list[str]]) -> str | None:
+    tag = tree.get("lang") or tree.get("xml:lang") or tree.get("{http://www.w3.org/XML/1998/namespace}lang")
+    return tag or _first(meta, ("content-language", "dc.language", "dcterms.language", "og:locale"))
