@@ -1,0 +1,137 @@
+"""RabbitMQ: published through the default exchange with the queue's name, confirms collected a batch at a time."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+from typing import Any
+
+import amqp
+
+from app.errors import TransportRejected, TransportUnavailable
+from app.settings import Settings
+from app.transports.address import Address
+from app.transports.base import PRIORITIES, QUEUES, Broker, Message, Outcome, QueueDepth
+from app.transports.batch import Batch
+from app.transports.line import Line
+from app.transports.message import CONTENT_ENCODING, CONTENT_TYPE, body_of, headers_of, mark_of
+from app.transports.rabbitmq_session import CONNECT_TIMEOUT_SECONDS, DEFAULT_PORTS, RabbitSession, tls_options
+from app.transports.rabbitmq_topology import dead_letters_queue, queue_specs, topology
+from app.transports.worker_delivery import delivery_config
+
+SCHEMES = ("amqp", "amqps")
+WIRE_PRIORITIES = tuple(PRIORITIES)
+HEARTBEAT_SECONDS = 10
+READ_TIMEOUT_SECONDS = 3 * HEARTBEAT_SECONDS
+"""Above the heartbeat, so that an idle worker never meets it and a silent broker still ends a request."""
+WRITE_TIMEOUT_SECONDS = HEARTBEAT_SECONDS
+PERSISTENT = 2
+
+
+def fingerprint_of(address: Address) -> str:
+    """`rabbitmq:host:port/vhost`."""
+    port = address.port or DEFAULT_PORTS[address.scheme]
+    return f"rabbitmq:{address.place}:{port}/{address.path or '/'}"
+
+
+def broker_for(address: Address, settings: Settings) -> Broker:
+    """Celery's side of this broker as data."""
+    queues = queue_specs()
+    options: dict[str, Any] = {
+        "read_timeout": READ_TIMEOUT_SECONDS,
+        "write_timeout": WRITE_TIMEOUT_SECONDS,
+        # py-amqp's default of 1 s drops the connection at the first hiccup of the network.
+        "socket_settings": {socket.TCP_USER_TIMEOUT: HEARTBEAT_SECONDS * 1000},
+    }
+    config = delivery_config(
+        settings,
+        url=address.url,
+        queues=queues,
+        wire_priorities=WIRE_PRIORITIES,
+        connect_timeout_seconds=CONNECT_TIMEOUT_SECONDS,
+        heartbeat_seconds=HEARTBEAT_SECONDS,
+    )
+    tls = {"broker_use_ssl": tls_options(address)} if address.tls is not None else {}
+    return Broker(
+        transport="rabbitmq",
+        url=address.url,
+        fingerprint=fingerprint_of(address),
+        queues=queues,
+        wire_priorities=WIRE_PRIORITIES,
+        transport_options=options,
+        connect_timeout_seconds=CONNECT_TIMEOUT_SECONDS,
+        heartbeat_seconds=HEARTBEAT_SECONDS,
+        celery_config=config | {"broker_transport_options": options} | tls,
+    )
+
+
+class RabbitTransport:
+    """See `Transport`."""
+
+    def __init__(self, address: Address) -> None:
+        self.fingerprint = fingerprint_of(address)
+        self._publisher = self._open_line(address)
+        self._inspector = self._open_line(address)  # a blocked publisher is not read by the broker at all
+
+    def _open_line(self, address: Address) -> Line[RabbitSession]:
+        errors = (amqp.AMQPError, OSError)
+        return Line(self.fingerprint, lambda: RabbitSession(address), errors=errors, explain=_explain)
+
+    def publish(self, messages: Sequence[Message], *, deadline_seconds: float) -> list[Outcome]:
+        """See `Transport`; while RabbitMQ blocks publishers (memory or disk alarm) it is unavailable."""
+        batch = Batch(messages, _envelope)
+        if not len(batch):
+            return batch.close()
+        try:
+            self._publisher.call(lambda session, until: session.send(batch, until), deadline_seconds=deadline_seconds)
+        except TransportUnavailable as trouble:
+            return batch.close(trouble)
+        return batch.close()
+
+    def declare(self, *, deadline_seconds: float = 5.0) -> None:
+        """See `Transport`: queues, the dead-letter exchange, dead-letter queues."""
+        difference = self._inspector.call(
+            lambda session, _: session.declare(topology()), deadline_seconds=deadline_seconds
+        )
+        if difference is not None:
+            raise TransportRejected(f"{self.fingerprint}: {difference}")
+
+    def depths(self, queues: Sequence[str] = QUEUES, *, deadline_seconds: float = 2.0) -> dict[str, QueueDepth]:
+        """See `Transport`; AMQP does not tell how many messages are unacknowledged."""
+        names = [name for queue in queues for name in (queue, dead_letters_queue(queue))]
+        ready = self._inspector.call(lambda session, _: session.counts(names), deadline_seconds=deadline_seconds)
+        return {queue: QueueDepth(ready=ready[queue], dead=ready[dead_letters_queue(queue)]) for queue in queues}
+
+    def health(self, *, deadline_seconds: float = 2.0) -> tuple[str, ...]:
+        """See `Transport`."""
+        self._publisher.call(lambda session, _: session.ask(), deadline_seconds=deadline_seconds)
+        return ()
+
+    def close(self) -> None:
+        """See `Transport`."""
+        self._publisher.close()
+        self._inspector.close()
+
+
+def _envelope(message: Message) -> amqp.Message:
+    return amqp.Message(
+        body_of(message),
+        content_type=CONTENT_TYPE,
+        content_encoding=CONTENT_ENCODING,
+        delivery_mode=PERSISTENT,
+        priority=WIRE_PRIORITIES[message.priority],
+        correlation_id=str(message.call_id),
+        message_id=mark_of(message),
+        application_headers=headers_of(message),
+    )
+
+
+def _explain(error: Exception) -> str:
+    """RabbitMQ's own words where it gave some."""
+    if isinstance(error, amqp.AccessRefused):
+        return "user, password or permissions refused"
+    if isinstance(error, amqp.AMQPError) and error.reply_text:
+        return str(error.reply_text)
+    if isinstance(error, TimeoutError):
+        return "no answer before the deadline"
+    return str(error) or type(error).__name__
