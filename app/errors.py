@@ -16,6 +16,7 @@
         ├── TooLarge              413
         ├── UnsupportedType       415
         ├── TransportRejected     the broker will never take this message
+        ├── ModelMismatch         a model file is not the one that this version was made for
         └── DocumentError         bytes that cannot become text
             ├── EmptyDocument
             ├── EncryptedDocument
@@ -130,6 +131,12 @@ class TransportRejected(PermanentError):
     slug = "broker-rejected"
     status = 500
     title = "The broker will not take this message"
+
+
+class ModelMismatch(PermanentError):
+    slug = "model-mismatch"
+    status = 500
+    title = "A model file is not the known one"
 
 
 class DocumentError(PermanentError):
