@@ -1,0 +1,240 @@
+"""Redis cache: derived data kept for a while, never served once it is known to be old.
+
+Reads never raise and never take longer than the deadline (50 ms by default, for the whole
+operation): a cache that is down, slow, full or still loading is a cache that misses. Drops say
+whether they surely happened, so that the caller can leave a durable invalidation when they did not.
+
+What keeps an old value out:
+
+- `get_or_compute` takes a *lease* before it computes. Every drop removes the lease, and without it
+  the value is returned but not stored.
+- `set(version=…)` is refused under a newer stored version and under the *tombstone* of a newer
+  `invalidate`, both checked by the server in one step.
+- `search_query:*` and the other families carry a random *generation*; dropping a family removes
+  that mark, so every entry and every computation begun before is unreadable at once, in O(1).
+
+The cache server should not persist: an old snapshot would bring dropped entries back.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from threading import Event, Lock
+from time import monotonic
+from typing import Any, TypeVar, cast
+
+from app.cache import keys
+from app.cache.cache_server import CacheServer, Lease
+from app.cache.entry import Hit, encode_value
+from app.cache.fork import after_fork_in_child
+from app.cache.link_pool import LinkPool
+from app.cache.statistics import HITS, INVALIDATIONS, MISSES, CacheStats
+from app.errors import CacheUnavailable
+from app.settings import get_settings
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+FIRST_LOOK_AGAIN_SECONDS = 0.001
+LONGEST_LOOK_AGAIN_SECONDS = 0.02
+
+
+class RedisCache:
+    """Cache with default times to live, invalidation by pattern, and no stale writes. Thread-safe and fork-safe.
+
+    `on_event(name, payload)`, if set, hears `cache.hit`, `cache.miss` and `cache.invalidated` in this process.
+    """
+
+    def __init__(self, *, url: str | None = None, deadline_seconds: float | None = None, namespace: str = "") -> None:
+        self._given_url = url
+        self._given_deadline = deadline_seconds
+        self._names = keys.Keyspace(namespace=namespace)
+        self._connected: CacheServer | None = None
+        self._new_lock()
+        after_fork_in_child(self._new_lock)
+        self.stats = CacheStats(self._shared_counts)
+        self.on_event: Callable[[str, dict[str, Any]], None] | None = None
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The cached value or `default`; use `lookup` where None is a value."""
+        hit = self.lookup(key)
+        return default if hit is None else hit.value
+
+    def lookup(self, key: str) -> Hit | None:
+        """The cached value and its version, or None."""
+        try:
+            hit = self._server().find(key, until=self._deadline())
+        except CacheUnavailable:
+            hit = None
+        self._count_read(key, found=hit is not None)
+        return hit
+
+    def get_or_compute(
+        self, key: str, compute: Callable[[], T], *, ttl: int | None = None, version: int | None = None
+    ) -> T:
+        """The cached value, or that of `compute`, which callers that come together run once.
+
+        `version` is what the caller knows to be current: an older entry is a miss. Who loses the
+        race waits for the winner's value within the deadline, then computes and stores nothing. A
+        computed value is returned as it is, a cached one as JSON brings it back.
+        """
+        try:
+            found = self._hit_or_lease(key, version=version, until=self._deadline())
+        except CacheUnavailable:
+            found = None
+        self._count_read(key, found=isinstance(found, Hit))
+        if isinstance(found, Hit):
+            return cast("T", found.value)
+        if found is None:
+            return compute()
+        return self._compute_and_store(key, compute, ttl=ttl, version=version, lease=found)
+
+    def set(self, key: str, value: object, ttl: int | None = None, *, version: int | None = None) -> bool:
+        """Store a JSON value for `ttl` seconds; whether it was stored.
+
+        With a version, an older value never replaces a newer one nor comes back after
+        `invalidate(key, newer)`. Without one the last writer wins.
+        """
+        return self._store(key, value, ttl=ttl, version=version, lease=None)
+
+    def delete(self, key: str) -> bool:
+        """Drop one entry; whether that is certain."""
+        return self._drop({"key": key}, lambda server, until: server.drop(key, until=until))
+
+    def invalidate(self, key: str, version: int) -> bool:
+        """Drop one entry and refuse what is older than `version` from now on; whether that is certain."""
+        payload = {"key": key, "version": version}
+        return self._drop(payload, lambda server, until: server.drop_older(key, version=version, until=until))
+
+    def delete_pattern(self, pattern: str, *, deadline_seconds: float | None = None) -> bool:
+        """Drop what matches a glob (`\\` escapes, see `keys.escaped`); whether that is certain.
+
+        A whole family (`search_query:*`) is one command. Any other glob is a walk over all keys,
+        which on a big cache needs the time of a background task: give it `deadline_seconds`.
+        """
+        if keys.is_literal(pattern):
+            return self.delete(pattern)
+        if family := keys.whole_family(pattern):
+            return self._drop({"pattern": pattern}, lambda server, until: server.drop_family(family, until=until))
+        return self._drop(
+            {"pattern": pattern},
+            lambda server, until: server.drop_matching(pattern, until=until),
+            deadline_seconds=deadline_seconds,
+        )
+
+    def get_default_ttl(self, key: str) -> int:
+        """Seconds an entry of this kind lives: embedding 3600, quality 1800, resource 600, any other 300."""
+        return keys.default_ttl_seconds(key)
+
+    def close(self) -> None:
+        """Send the last statistics and close every connection; the next use reads the settings again."""
+        with self._connecting:
+            server, self._connected = self._connected, None
+        if server is not None:
+            try:
+                server.counts(until=self._deadline())
+            except CacheUnavailable:
+                logger.debug("last cache statistics not sent")
+            server.close()
+
+    def _hit_or_lease(self, key: str, *, version: int | None, until: float) -> Hit | Lease | None:
+        """What is cached, or the right to compute it, or None when another caller is still at it."""
+        server = self._server()
+        pause = FIRST_LOOK_AGAIN_SECONDS
+        while True:
+            found = server.find_or_lease(key, version=version, until=until)
+            if found is not None:
+                return found
+            if monotonic() + 2 * pause >= until:
+                return None
+            Event().wait(pause)
+            pause = min(2 * pause, LONGEST_LOOK_AGAIN_SECONDS)
+
+    def _compute_and_store(
+        self, key: str, compute: Callable[[], T], *, ttl: int | None, version: int | None, lease: Lease
+    ) -> T:
+        stored = False
+        try:
+            value = compute()
+            stored = self._store(key, value, ttl=ttl, version=version, lease=lease)
+        finally:
+            if not stored:
+                self._release(key, lease)
+        return value
+
+    def _store(self, key: str, value: object, *, ttl: int | None, version: int | None, lease: Lease | None) -> bool:
+        try:
+            payload = encode_value(value)
+        except ValueError:
+            logger.exception("value cannot be cached", extra={"key": key})
+            return False
+        try:
+            return self._server().store(
+                key,
+                payload,
+                ttl_seconds=ttl or self.get_default_ttl(key),
+                version=version,
+                lease=lease,
+                until=self._deadline(),
+            )
+        except CacheUnavailable:
+            return False
+
+    def _release(self, key: str, lease: Lease) -> None:
+        try:
+            self._server().release(key, lease, until=self._deadline())
+        except CacheUnavailable:
+            logger.debug("lease left to expire", extra={"key": key})
+
+    def _drop(
+        self,
+        payload: dict[str, Any],
+        act: Callable[[CacheServer, float], bool],
+        *,
+        deadline_seconds: float | None = None,
+    ) -> bool:
+        try:
+            done = act(self._server(), self._deadline(deadline_seconds))
+        except CacheUnavailable:
+            done = False
+        if done:
+            self.stats.record(INVALIDATIONS)
+            self._tell("cache.invalidated", payload)
+        return done
+
+    def _count_read(self, key: str, *, found: bool) -> None:
+        self.stats.record(HITS if found else MISSES)
+        self._tell("cache.hit" if found else "cache.miss", {"key": key})
+
+    def _tell(self, event: str, payload: dict[str, Any]) -> None:
+        if self.on_event is None:
+            return
+        try:
+            self.on_event(event, payload)
+        except Exception:  # a listener must not break a read
+            logger.exception("cache listener failed", extra={"event": event})
+
+    def _new_lock(self) -> None:
+        self._connecting = Lock()
+
+    def _shared_counts(self) -> Mapping[str, int]:
+        try:
+            return self._server().counts(until=self._deadline())
+        except CacheUnavailable:
+            return {}
+
+    def _deadline(self, seconds: float | None = None) -> float:
+        return monotonic() + (seconds or self._given_deadline or get_settings().cache_deadline_seconds)
+
+    def _server(self) -> CacheServer:
+        with self._connecting:
+            if self._connected is None:
+                pool = LinkPool(self._given_url or get_settings().cache)
+                self._connected = CacheServer(pool=pool, names=self._names, stats=self.stats)
+            return self._connected
+
+
+cache = RedisCache()
+"""The cache of this process; connects at its first use."""

@@ -1,0 +1,91 @@
+"""Statistics of the cache, the same from every process.
+
+Outcomes are counted here and travel as `HINCRBY` beside the next command, so they cost no round
+trip of their own. What a process has not sent yet is added to what the server knows.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from threading import Lock
+
+from app.cache.fork import after_fork_in_child
+
+HITS = "hits"
+MISSES = "misses"
+INVALIDATIONS = "invalidations"
+COUNTERS = (HITS, MISSES, INVALIDATIONS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheCounts:
+    """Counts of all processes at one moment."""
+
+    hits: int = 0
+    misses: int = 0
+    invalidations: int = 0
+
+    @property
+    def hit_rate(self) -> float:
+        """Hits among all reads, 0 to 1; 0 before the first read."""
+        total = self.hits + self.misses
+        return self.hits / total if total > 0 else 0.0
+
+
+class CacheStats:
+    """The seed's `cache.stats`; `fetch` asks the server for the shared counts."""
+
+    def __init__(self, fetch: Callable[[], Mapping[str, int]]) -> None:
+        self._fetch = fetch
+        self._shared: Mapping[str, int] = {}
+        self._forget()
+        after_fork_in_child(self._forget)
+
+    def _forget(self) -> None:
+        """Start at nothing; a forked child must not send its parent's counts again."""
+        self._lock = Lock()
+        self._unsent: Counter[str] = Counter()
+
+    @property
+    def hits(self) -> int:
+        """Reads the cache answered."""
+        return self.snapshot().hits
+
+    @property
+    def misses(self) -> int:
+        """Reads the cache could not answer, also because it was away."""
+        return self.snapshot().misses
+
+    @property
+    def invalidations(self) -> int:
+        """Entries or patterns dropped."""
+        return self.snapshot().invalidations
+
+    def hit_rate(self) -> float:
+        """Hits among all reads, 0 to 1."""
+        return self.snapshot().hit_rate
+
+    def snapshot(self) -> CacheCounts:
+        """All counts at once; while the cache is away, the last ones known to this process."""
+        shared = self._fetch()
+        with self._lock:
+            self._shared = {name: max(shared.get(name, 0), self._shared.get(name, 0)) for name in COUNTERS}
+            return CacheCounts(**{name: self._shared[name] + self._unsent[name] for name in COUNTERS})
+
+    def record(self, counter: str, count: int = 1) -> None:
+        """Count one outcome."""
+        with self._lock:
+            self._unsent[counter] += count
+
+    def take_unsent(self) -> Counter[str]:
+        """Hand over what has not been sent."""
+        with self._lock:
+            unsent, self._unsent = self._unsent, Counter()
+            return unsent
+
+    def put_back(self, counts: Mapping[str, int]) -> None:
+        """What the server refused to count waits for the next command."""
+        with self._lock:
+            self._unsent.update(counts)

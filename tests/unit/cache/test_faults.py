@@ -1,0 +1,237 @@
+"""A cache that is down, frozen, full or locked is a cache that misses, by the deadline."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Event, Thread
+from time import monotonic
+
+import pytest
+
+from app.cache.redis_cache import RedisCache
+from chaos.ports import free_port
+from chaos.servers.redis import RedisServer, ValkeyServer
+from tests.unit.cache.conftest import CacheMaker
+
+DEADLINE_SECONDS = 0.05
+SCHEDULING_SECONDS = 0.15
+"""What a busy two-core machine may add to a wake-up."""
+RECOVERY_SECONDS = 10.0
+
+Operation = Callable[[RedisCache], object]
+
+OPERATIONS: list[Operation] = [
+    lambda cache: cache.get("resource:1", "missed") == "missed",
+    lambda cache: cache.set("resource:1", 1) is False,
+    lambda cache: cache.delete("resource:1") is False,
+    lambda cache: cache.invalidate("resource:1", 3) is False,
+    lambda cache: cache.delete_pattern("search_query:*") is False,
+    lambda cache: cache.delete_pattern("resource:1*") is False,
+    lambda cache: cache.get_or_compute("resource:1", lambda: "computed") == "computed",
+    lambda cache: cache.stats.hits == 0,
+]
+NAMES = ["get", "set", "delete", "invalidate", "family", "glob", "compute", "stats"]
+
+
+def seconds_of(operation: Operation, cache: RedisCache) -> float:
+    began = monotonic()
+    assert operation(cache)
+    return monotonic() - began
+
+
+def wait_until_it_answers(cache: RedisCache) -> None:
+    until = monotonic() + RECOVERY_SECONDS
+    while not cache.set("probe:1", 1):
+        assert monotonic() < until, "the cache did not come back"
+        Event().wait(0.02)
+
+
+def connect(cache: RedisCache) -> None:
+    """The first connection on a busy machine may take longer than the deadline; it comes later."""
+    wait_until_it_answers(cache)
+
+
+def test_building_a_cache_reads_neither_settings_nor_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CACHE_URL", "not a url")
+
+    assert RedisCache().get_default_ttl("resource:1") == 600
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=NAMES)
+def test_a_frozen_server_is_answered_for_by_the_deadline(
+    own_server: ValkeyServer, make_cache: CacheMaker, operation: Operation
+) -> None:
+    cache = make_cache(url=own_server.url, deadline_seconds=DEADLINE_SECONDS)
+    connect(cache)
+    own_server.pause()
+
+    taken = seconds_of(operation, cache)
+
+    deadlines = 2 if operation is OPERATIONS[6] else 1  # one to look, one to give the lease back
+    assert taken < deadlines * DEADLINE_SECONDS + SCHEDULING_SECONDS
+
+
+def test_a_frozen_server_costs_one_deadline_and_not_one_for_each_read(
+    own_server: ValkeyServer, make_cache: CacheMaker
+) -> None:
+    cache = make_cache(url=own_server.url, deadline_seconds=0.5)
+    connect(cache)
+    own_server.pause()
+    began = monotonic()
+
+    assert [cache.get(f"resource:{number}") for number in range(100)] == [None] * 100
+
+    assert monotonic() - began < 2 * 0.5
+
+
+def test_a_thawed_server_is_used_again(own_server: ValkeyServer, make_cache: CacheMaker) -> None:
+    cache = make_cache(url=own_server.url, deadline_seconds=DEADLINE_SECONDS)
+    connect(cache)
+    own_server.pause()
+    cache.get("resource:1")
+    own_server.resume()
+
+    wait_until_it_answers(cache)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=NAMES)
+def test_a_killed_server_is_a_miss(own_server: ValkeyServer, make_cache: CacheMaker, operation: Operation) -> None:
+    cache = make_cache(url=own_server.url, deadline_seconds=DEADLINE_SECONDS)
+    connect(cache)
+    own_server.kill()
+
+    assert seconds_of(operation, cache) < 2 * DEADLINE_SECONDS + SCHEDULING_SECONDS
+
+
+def test_a_restarted_server_is_used_again_and_the_misses_were_counted(
+    own_server: ValkeyServer, make_cache: CacheMaker
+) -> None:
+    cache = make_cache(url=own_server.url)
+    cache.set("resource:1", 1)
+    own_server.kill()
+    assert cache.get("resource:1") is None
+    own_server.start()
+
+    wait_until_it_answers(cache)
+
+    assert cache.stats.misses >= 1
+
+
+def test_a_server_restarted_between_two_uses_is_not_noticed(own_server: ValkeyServer, make_cache: CacheMaker) -> None:
+    cache = make_cache(url=own_server.url)
+    cache.set("resource:1", 1)
+    own_server.kill()
+    own_server.start()
+
+    assert cache.set("resource:1", 2) is True
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=NAMES)
+def test_no_server_at_all_is_a_miss(make_cache: CacheMaker, operation: Operation) -> None:
+    cache = make_cache(url=f"redis://127.0.0.1:{free_port()}/0", deadline_seconds=DEADLINE_SECONDS)
+
+    assert seconds_of(operation, cache) < 2 * DEADLINE_SECONDS + SCHEDULING_SECONDS
+
+
+def test_a_wrong_password_is_a_miss(server: RedisServer, make_cache: CacheMaker) -> None:
+    right, wrong = make_cache(url=server.url), make_cache(url=server.url.replace(server.password, "wrong"))
+    assert right.set("resource:1", 1) is True
+
+    assert wrong.get("resource:1") is None
+    assert wrong.delete("resource:1") is False
+    assert right.get("resource:1") == 1
+
+
+def test_a_full_server_misses_writes_but_still_drops(own_server: ValkeyServer, make_cache: CacheMaker) -> None:
+    cache = make_cache(url=own_server.url)
+    cache.set("resource:1", "old", version=1)
+    cache.set("quality:1", "old")
+    cache.set("search_query:a", "old")
+    with own_server.client() as client:
+        client.config_set("maxmemory-policy", "noeviction")
+        client.config_set("maxmemory", "1mb")
+
+    assert cache.set("resource:2", 1) is False
+    assert cache.get("resource:1") == "old"
+    assert cache.get_or_compute("resource:2", lambda: "computed") == "computed"
+    assert cache.invalidate("resource:1", 2) is True
+    assert cache.delete("quality:1") is True
+    assert cache.delete_pattern("search_query:*") is True
+    assert [cache.get(key) for key in ("resource:1", "quality:1", "search_query:a")] == [None] * 3
+    assert cache.set("resource:1", "old", version=1) is False
+
+
+@contextmanager
+def silent_listener() -> Iterator[str]:
+    """A port that takes connections and never answers."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(50)
+        yield f"redis://127.0.0.1:{listener.getsockname()[1]}/0"
+
+
+def test_a_silent_port_is_answered_for_by_the_deadline(make_cache: CacheMaker) -> None:
+    with silent_listener() as url:
+        cache = make_cache(url=url, deadline_seconds=DEADLINE_SECONDS)
+        began = monotonic()
+
+        assert [cache.get("resource:1") for _ in range(50)] == [None] * 50
+
+        assert monotonic() - began < DEADLINE_SECONDS + SCHEDULING_SECONDS
+
+
+@contextmanager
+def trickling_server(reply: bytes, *, every_seconds: float) -> Iterator[str]:
+    """A server that greets at once, then sends one byte at a time."""
+    stop = Event()
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(5)
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                while received := connection.recv(4096):
+                    if b"MGET" in received:
+                        break
+                    connection.sendall(b"+OK\r\n" * received.count(b"SETINFO") + b"+PONG\r\n" * received.count(b"PING"))
+                for byte in reply:
+                    if stop.wait(every_seconds):
+                        return
+                    try:
+                        connection.sendall(bytes([byte]))
+                    except OSError:
+                        return
+
+        thread = Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"redis://127.0.0.1:{listener.getsockname()[1]}/0"
+        stop.set()
+        thread.join(timeout=10)
+
+
+def test_a_trickling_server_is_answered_for_by_the_deadline(make_cache: CacheMaker) -> None:
+    with trickling_server(b"*2\r\n$5\r\ng - 1\r\n$1\r\ng\r\n", every_seconds=0.1) as url:
+        cache = make_cache(url=url, deadline_seconds=0.4)
+        began = monotonic()
+
+        assert cache.get("resource:1") is None
+
+        assert monotonic() - began < 0.4 + SCHEDULING_SECONDS
+
+
+def test_a_forked_child_uses_its_own_connection(server: RedisServer, make_cache: CacheMaker) -> None:
+    cache = make_cache(url=server.url)
+    cache.set("resource:1", 1)
+    cache.get("resource:1")
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if cache.get("resource:1") == 1 and cache.set("resource:2", 2) and cache.stats.hits == 1 else 1)
+
+    _, status = os.waitpid(child, 0)
+
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert (cache.get("resource:1"), cache.get("resource:2")) == (1, 2)

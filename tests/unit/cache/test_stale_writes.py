@@ -1,0 +1,224 @@
+"""An old value never comes back: version-checked set, tombstones, leases, generations."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from threading import Barrier, Event
+from uuid import uuid4
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.cache import cache_server
+from app.cache.redis_cache import RedisCache
+from chaos.servers.redis import RedisServer
+from tests.unit.cache.conftest import CacheMaker
+
+Drop = Callable[[RedisCache], bool]
+
+DROPS: list[Drop] = [
+    lambda cache: cache.delete("search_query:a"),
+    lambda cache: cache.invalidate("search_query:a", 2),
+    lambda cache: cache.delete_pattern("search_query:*"),
+    lambda cache: cache.delete_pattern("search_query:a*"),
+    lambda cache: cache.delete_pattern("*"),
+]
+DROP_NAMES = ["delete", "invalidate", "family", "glob", "everything"]
+
+
+def test_an_older_version_does_not_replace_a_newer_one(cache: RedisCache) -> None:
+    assert cache.set("resource:1", "new", version=7) is True
+
+    assert cache.set("resource:1", "old", version=6) is False
+
+    hit = cache.lookup("resource:1")
+    assert hit is not None
+    assert (hit.value, hit.version) == ("new", 7)
+
+
+@pytest.mark.parametrize("version", [7, 8])
+def test_the_same_and_newer_versions_replace(cache: RedisCache, version: int) -> None:
+    cache.set("resource:1", "first", version=7)
+
+    assert cache.set("resource:1", "second", version=version) is True
+    assert cache.get("resource:1") == "second"
+
+
+def test_a_value_older_than_the_last_invalidation_is_not_cached_again(cache: RedisCache) -> None:
+    cache.set("resource:1", "old", version=6)
+    assert cache.invalidate("resource:1", 7) is True
+
+    assert cache.set("resource:1", "old", version=6) is False
+    assert cache.lookup("resource:1") is None
+    assert cache.set("resource:1", "new", version=7) is True
+
+
+def test_an_older_invalidation_does_not_lower_the_bar(cache: RedisCache) -> None:
+    cache.invalidate("resource:1", 2**53 - 1)
+    cache.invalidate("resource:1", 3)
+
+    assert cache.set("resource:1", "old", version=4) is False
+
+
+def test_a_tombstone_does_not_stay_for_ever(cache: RedisCache, server: RedisServer) -> None:
+    cache.invalidate("resource:1", 7)
+
+    with server.client() as client:
+        assert 0 < client.ttl("tombstone:resource:1") <= cache_server.TOMBSTONE_SECONDS
+
+
+@pytest.mark.parametrize("drop", DROPS, ids=DROP_NAMES)
+def test_a_value_computed_before_a_drop_is_not_cached_after_it(cache: RedisCache, drop: Drop) -> None:
+    def compute() -> str:
+        assert drop(cache)
+        return "from before"
+
+    assert cache.get_or_compute("search_query:a", compute) == "from before"
+
+    assert cache.lookup("search_query:a") is None
+    assert cache.get_or_compute("search_query:a", lambda: "from after") == "from after"
+    assert cache.get("search_query:a") == "from after"
+
+
+def test_a_value_computed_across_a_flush_is_not_cached(cache: RedisCache, server: RedisServer) -> None:
+    def compute() -> int:
+        with server.client() as client:
+            client.flushall()
+        return 1
+
+    cache.get_or_compute("resource:1", compute, version=1)
+
+    assert cache.lookup("resource:1") is None
+
+
+def test_an_evicted_generation_does_not_bring_dropped_entries_back(cache: RedisCache, server: RedisServer) -> None:
+    cache.set("search_query:a", "old")
+    cache.delete_pattern("search_query:*")
+    cache.set("search_query:b", "new")
+    with server.client() as client:
+        client.delete("generation:search_query:")
+
+    assert cache.lookup("search_query:a") is None
+    assert cache.lookup("search_query:b") is None
+    cache.set("search_query:c", "newest")
+    assert cache.lookup("search_query:a") is None
+
+
+def test_an_entry_older_than_the_reader_knows_is_computed_again(cache: RedisCache) -> None:
+    cache.set("resource:1", "old", version=6)
+
+    assert cache.get_or_compute("resource:1", lambda: "new", version=7) == "new"
+    assert cache.get_or_compute("resource:1", lambda: "unused", version=7) == "new"
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    steps=st.lists(
+        st.tuples(st.sampled_from(["set", "invalidate", "delete"]), st.integers(0, 5)), min_size=1, max_size=12
+    )
+)
+def test_no_order_of_writes_and_invalidations_shows_an_older_version(
+    redis_server: RedisServer, steps: list[tuple[str, int]]
+) -> None:
+    with closing(RedisCache(url=redis_server.url, deadline_seconds=10, namespace=str(uuid4()))) as cache:
+        stored: int | None = None
+        invalidated = -1
+        for step, version in steps:
+            if step == "set":
+                allowed = version >= max(invalidated, -1 if stored is None else stored)
+                assert cache.set("resource:1", version, version=version) is allowed
+                stored = version if allowed else stored
+            elif step == "invalidate":
+                assert cache.invalidate("resource:1", version)
+                stored, invalidated = None, max(invalidated, version)
+            else:
+                assert cache.delete("resource:1")
+                stored = None
+            assert cache.get("resource:1") == stored
+
+
+def test_racing_writers_and_invalidations_leave_the_newest_or_nothing(
+    server: RedisServer, make_cache: CacheMaker
+) -> None:
+    cache = make_cache(url=server.url)
+    seed = random.randrange(2**32)
+    versions = list(range(1, 41))
+    random.Random(seed).shuffle(versions)
+    start = Barrier(8)
+
+    def work(lane: int) -> None:
+        start.wait(timeout=10)
+        for version in versions[lane::8]:
+            cache.invalidate("resource:1", version)
+            cache.set("resource:1", version, version=version)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(8)))
+
+    assert cache.get("resource:1") in (None, 40), f"seed {seed}"  # a late invalidation drops even the newest
+    assert cache.set("resource:1", 39, version=39) is False
+    assert cache.set("resource:1", 40, version=40) is True
+
+
+def test_twenty_threads_compute_once(server: RedisServer, make_cache: CacheMaker) -> None:
+    cache = make_cache(url=server.url)
+    start, computing = Barrier(20), []
+
+    def compute() -> str:
+        computing.append(1)
+        Event().wait(0.05)
+        return "value"
+
+    def ask(_number: int) -> str:
+        start.wait(timeout=10)
+        return cache.get_or_compute("quality:1", compute)
+
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(ask, range(20)))
+
+    assert answers == ["value"] * 20
+    assert len(computing) == 1
+    assert (cache.stats.hits, cache.stats.misses) == (19, 1)
+
+
+def test_who_waited_for_the_whole_deadline_computes_for_itself(server: RedisServer, make_cache: CacheMaker) -> None:
+    slow, impatient = make_cache(url=server.url), make_cache(url=server.url, deadline_seconds=0.3)
+    computing, finish = Event(), Event()
+
+    def compute() -> str:
+        computing.set()
+        assert finish.wait(timeout=10)
+        return "slow"
+
+    with ThreadPoolExecutor(1) as pool:
+        pending = pool.submit(slow.get_or_compute, "quality:1", compute)
+        assert computing.wait(timeout=10)
+        assert impatient.get_or_compute("quality:1", lambda: "own") == "own"
+        finish.set()
+        assert pending.result(timeout=10) == "slow"
+
+    assert slow.get("quality:1") == "slow"
+
+
+def test_a_failed_computation_lets_the_next_caller_compute(cache: RedisCache) -> None:
+    def fail() -> str:
+        raise LookupError("no such resource")
+
+    with pytest.raises(LookupError):
+        cache.get_or_compute("resource:1", fail)
+
+    assert cache.get_or_compute("resource:1", lambda: "value") == "value"
+    assert cache.get("resource:1") == "value"
+
+
+def test_a_computed_none_is_cached(cache: RedisCache) -> None:
+    calls: list[int] = []
+
+    for _ in range(2):
+        assert cache.get_or_compute("resource:1", lambda: calls.append(1)) is None
+
+    assert len(calls) == 1
