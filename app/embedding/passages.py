@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-SENTENCE_ENDS = frozenset(".!?:;…。！？")
+SENTENCE_ENDS = frozenset(".!?:;…。")
 # A generous width: English text has about 4.5 characters a token, source code about 3.
 CHARS_PER_TOKEN = 6
 
