@@ -1,0 +1,87 @@
+# Every target sets up what it needs; a second run finds it done. Debian with python3 or apt-get is enough.
+
+VENV := .venv
+BIN := $(VENV)/bin
+RUN_READY := $(VENV)/.ready-to-run
+DEV_READY := $(VENV)/.ready-to-develop
+ST_VENV := .venv-st
+ST_READY := $(ST_VENV)/.ready-to-test
+ST_LOCK := requirements-sentence-transformers.lock
+SET_UP := setup/python_environment.sh
+PYTEST := $(BIN)/python -m pytest
+
+# Tests beside each other on two cores. Those of tests/e2e measure latency and run alone.
+TEST_PROCESSES ?= 2
+PARALLEL_TESTS := $(wildcard tests/unit tests/conformance tests/integration)
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL: test
+.PHONY: help run test test-servers test-parallel test-e2e test-sentence-transformers \
+	check check-format check-lint check-types check-imports check-rules bench chaos lock format
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-28s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: $(RUN_READY) ## start the whole stack on this machine and print its address; Ctrl-C stops it
+	@exec $(BIN)/alexandria up
+
+test: test-parallel test-e2e test-sentence-transformers ## install or find the servers, then run every test
+
+test-servers: ## only install or find what the tests need beside Python packages
+	@setup/test_servers.sh
+
+test-parallel: $(DEV_READY) test-servers ## unit, conformance and integration tests
+	$(PYTEST) -n $(TEST_PROCESSES) $(PARALLEL_TESTS)
+
+test-e2e: $(DEV_READY) test-servers ## the real processes, one test at a time
+	$(PYTEST) tests/e2e
+
+test-sentence-transformers: $(ST_READY) ## the optional embedding engine, in an environment of its own
+	$(ST_VENV)/bin/python -m pytest tests/extra
+
+check: $(DEV_READY) ## format, lint, types, layers, house rules, lock files
+	@$(MAKE) --no-print-directory --jobs=4 --output-sync=target \
+		check-types check-rules check-imports check-lint check-format
+	@echo "check: all good"
+
+check-format: $(DEV_READY)
+	@$(BIN)/ruff format --check --quiet .
+
+check-lint: $(DEV_READY)
+	@$(BIN)/ruff check --quiet .
+
+check-types: $(DEV_READY)
+	@$(BIN)/mypy --num-workers 2
+
+check-imports: $(DEV_READY)
+	@$(BIN)/lint-imports --no-timestamps
+
+check-rules: $(DEV_READY)
+	@$(PYTEST) --quiet -p no:randomly tests/unit/test_house_rules.py tests/unit/test_lock_files.py
+
+bench: $(DEV_READY) test-servers ## the performance tests, with their numbers
+	$(PYTEST) -m performance --capture=no tests
+
+chaos: $(DEV_READY) test-servers ## kill and freeze the real processes and servers under load
+	$(PYTEST) -m chaos tests
+
+format: $(DEV_READY) ## rewrite the files as check-format wants them
+	$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
+
+lock: $(DEV_READY) ## make the lock files again, with the newest versions that pyproject.toml allows
+	$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes pyproject.toml --group dev \
+		--constraint requirements.lock -o requirements-dev.lock
+
+$(RUN_READY): requirements.lock $(SET_UP)
+	@$(SET_UP) $(VENV) requirements.lock
+	@touch $@
+
+# The larger lock holds all of the smaller one, at the same versions (tests/unit/test_lock_files.py).
+$(DEV_READY): requirements-dev.lock requirements.lock $(SET_UP)
+	@$(SET_UP) $(VENV) requirements-dev.lock
+	@touch $@ $(RUN_READY)
+
+$(ST_READY): $(ST_LOCK) $(SET_UP)
+	@$(SET_UP) $(ST_VENV) $(ST_LOCK)
+	@touch $@
