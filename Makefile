@@ -8,6 +8,7 @@ ST_VENV := .venv-st
 ST_READY := $(ST_VENV)/.ready-to-test
 ST_LOCK := requirements-sentence-transformers.lock
 SET_UP := setup/python_environment.sh
+COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --custom-compile-command "make lock" pyproject.toml
 PYTEST := $(BIN)/python -m pytest
 
 # Tests beside each other on two cores. Those of tests/e2e measure latency and run alone.
@@ -68,10 +69,9 @@ chaos: $(DEV_READY) test-servers ## kill and freeze the real processes and serve
 format: $(DEV_READY) ## rewrite the files as check-format wants them
 	$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
 
-lock: $(DEV_READY) ## make the lock files again, with the newest versions that pyproject.toml allows
-	$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes pyproject.toml -o requirements.lock
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes pyproject.toml --group dev \
-		--constraint requirements.lock -o requirements-dev.lock
+lock: $(DEV_READY) ## bring the lock files in step with pyproject.toml; UPGRADE=--upgrade takes newer versions
+	$(COMPILE) $(UPGRADE) -o requirements.lock
+	$(COMPILE) $(UPGRADE) --group dev --constraint requirements.lock -o requirements-dev.lock
 
 $(RUN_READY): requirements.lock $(SET_UP)
 	@$(SET_UP) $(VENV) requirements.lock
