@@ -1,0 +1,98 @@
+"""A healthy broker, or one to break, of each kind; transports that are closed afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import pytest
+
+from app.transports.base import Transport
+from app.transports.registry import open_transport
+from chaos.servers.base import Server
+from chaos.servers.redis import RedisServer, ValkeyServer
+from tests.conformance.brokers import SERVERS, WITNESSES, FragileLab, Lab
+from tests.conformance.workers import Worker
+
+KINDS = tuple(WITNESSES)
+TransportMaker = Callable[[str], Transport]
+WorkerMaker = Callable[..., Worker]
+
+
+@pytest.fixture(scope="session")
+def valkey_server() -> Iterator[ValkeyServer]:
+    with ValkeyServer() as server:
+        yield server
+
+
+@pytest.fixture
+def valkey_url(valkey_server: ValkeyServer) -> str:
+    with valkey_server.client() as client:
+        client.flushall()
+    return valkey_server.url
+
+
+@pytest.fixture(params=KINDS)
+def lab(request: pytest.FixtureRequest) -> Lab:
+    kind = str(request.param)
+    url = request.getfixturevalue("rabbit_url" if kind == "rabbitmq" else f"{kind}_url")
+    return Lab(name=kind, url=url, witness=WITNESSES[kind](url))
+
+
+@pytest.fixture(scope="session")
+def fragile_servers() -> Iterator[Callable[[str], Server]]:
+    """Servers that tests break, each started when first asked for."""
+    with ExitStack() as stack:
+        running: dict[str, Server] = {}
+
+        def get(kind: str) -> Server:
+            if kind not in running:
+                running[kind] = stack.enter_context(SERVERS[kind]())
+            return running[kind]
+
+        yield get
+
+
+@pytest.fixture(params=KINDS)
+def fragile(request: pytest.FixtureRequest, fragile_servers: Callable[[str], Server]) -> Iterator[FragileLab]:
+    """Alive at the start of the test, and alive and empty again after it."""
+    kind = str(request.param)
+    server = fragile_servers(kind)
+    witness = WITNESSES[kind](server.url)
+    yield FragileLab(name=kind, url=server.url, witness=witness, server=server)
+    server.resume()
+    if not server.process.running:
+        server.start()
+    if isinstance(server, RedisServer):
+        with server.client() as client:
+            client.flushall()
+        return
+    with closing(open_transport(server.url)) as transport:
+        transport.declare(deadline_seconds=10)
+    witness.take_all("default")
+
+
+@pytest.fixture
+def transport_to() -> Iterator[TransportMaker]:
+    with ExitStack() as stack:
+        yield lambda url: stack.enter_context(closing(open_transport(url)))
+
+
+@pytest.fixture
+def transport(lab: Lab, transport_to: TransportMaker) -> Transport:
+    """A transport to the healthy broker, with its queues."""
+    transport = transport_to(lab.url)
+    transport.declare(deadline_seconds=10)
+    return transport
+
+
+@pytest.fixture
+def start_worker(tmp_path: Path) -> Iterator[WorkerMaker]:
+    """Start a stock Celery worker configured from `broker_for`."""
+    with ExitStack() as stack:
+
+        def start(url: str, *, queues: str = "default") -> Worker:
+            return stack.enter_context(Worker(url=url, queues=queues, directory=tmp_path))
+
+        yield start
