@@ -1,113 +1,130 @@
-"""The seam of full-text search: one interface, two engines, the same answers up to the order of equals."""
+"""The search index: full text inside the database, the same on both engines up to the order of near equals."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection
+from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import Session
 
+from app.errors import SettingsError
+from app.index.documents import Facets, Filters, IndexedDocument, Matches
+from app.index.matching import answer, conditions, facets_of, is_live, matching_documents
+from app.index.postgres_fts import PostgresTermStore
+from app.index.sqlite_fts import SqliteTermStore
+from app.index.term_store import TermStore, TermStreams
+from app.index.upserting import document_upsert
+from app.index.vocabulary import corrected, remember
 from app.knowledge.query_grammar import Query
+from app.knowledge.terms import terms_of
+from app.models.search import SearchDocument, SearchSubject
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IndexedDocument:
-    """What is searched of one resource, as version `built_from` had it."""
-
-    resource_id: UUID
-    built_from: int
-    title: str
-    body: str
-    creator: str | None = None
-    subjects: Sequence[str] = ()
-    language: str | None = None
-    type: str | None = None
-    format: str | None = None
-    publication_year: int | None = None
-    classification_code: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Filters:
-    """What a hit must be besides matching the query; empty means anything.
-
-    Values of one field are alternatives, fields are all required. Text compares ignoring case.
-    """
-
-    language: Sequence[str] = ()
-    type: Sequence[str] = ()
-    format: Sequence[str] = ()
-    creator: Sequence[str] = ()
-    subject: Sequence[str] = ()
-    classification_code: Sequence[str] = ()
-    year_from: int | None = None
-    year_to: int | None = None
-    quality_min: float | None = None
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing is filtered out."""
-        return self == Filters()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hit:
-    """One resource found. The score orders the hits of one answer and means nothing elsewhere; higher is better."""
-
-    resource_id: UUID
-    score: float
-
-
-Facets = Mapping[str, Mapping[str, int]]
-"""Field -> value -> number of hits that have it, most frequent first."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Matches:
-    """A page of hits, and the count of all of them by facet."""
-
-    total: int = 0
-    hits: Sequence[Hit] = ()
-    facets: Facets = field(default_factory=dict)
-
-
-class SearchIndex(Protocol):
-    """A full-text index inside the database: it changes in the caller's transaction and never commits.
+class SearchIndex:
+    """It changes in the caller's transaction and never commits.
 
     Resources with `deleted_at` set are never found, even while their documents are still indexed.
     """
 
-    def create_schema(self, connection: Connection) -> None:
-        """Create what metadata cannot express, beside the tables of `app.models.search`."""
-
-    def drop_schema(self, connection: Connection) -> None:
-        """Drop what `create_schema` made, with its contents."""
+    def __init__(self, terms: TermStore) -> None:
+        self._terms = terms
 
     def upsert(self, session: Session, document: IndexedDocument) -> bool:
         """Index the document, unless a newer version of it is indexed already: then False, and nothing changes."""
+        known = select(SearchDocument.terms_sha256).where(SearchDocument.resource_id == document.resource_id)
+        before = session.scalar(known)
+        streams = _streams(document)
+        values = _values(document) | {"terms_sha256": streams.digest()}
+        upsert: Any = document_upsert(session, values, newest="built_from", key="resource_id", model=SearchDocument)
+        number = session.scalar(upsert.returning(SearchDocument.number))
+        if number is None:
+            return False
+        self._write_subjects(session, number, document.subjects)
+        if before != values["terms_sha256"]:
+            self._terms.write(session, number, streams)
+            remember(session, (document.title, document.creator or "", *document.subjects, document.body))
+        return True
 
     def remove(self, session: Session, resource_id: UUID) -> None:
         """Forget the resource; nothing happens when it is not indexed."""
+        session.execute(
+            delete(SearchDocument).where(SearchDocument.resource_id == resource_id),
+            execution_options={"synchronize_session": False},
+        )
 
     def search(self, session: Session, query: Query, *, filters: Filters, limit: int, offset: int = 0) -> Matches:
         """The best hits first: those with all wanted words in a row, then by weight of the words found.
 
         The order is total, so pages neither repeat nor skip while the index stays as it is.
         """
+        if not query.asks_for_something:
+            return Matches()
+        matched = matching_documents(self._terms.candidates(query), query, filters)
+        return answer(session, matched, limit=limit, offset=offset)
 
     def admitted(
-        self, session: Session, query: Query, *, filters: Filters, among: Sequence[UUID] | None
+        self, session: Session, query: Query, *, filters: Filters, among: Sequence[UUID] | None = None
     ) -> set[UUID]:
-        """Which resources (of `among`, or of all) satisfy every clause and filter; an empty query admits all."""
+        """Which indexed resources (of `among`, or of all) satisfy every clause and filter."""
+        text = self._terms.conditions(query, SearchDocument.number)  # type: ignore[arg-type]
+        statement = select(SearchDocument.resource_id).where(is_live(), *text, *conditions(query, filters))
+        if among is not None:
+            statement = statement.where(SearchDocument.resource_id.in_(among))
+        return set(session.scalars(statement))
 
     def facets(self, session: Session, resource_ids: Sequence[UUID]) -> Facets:
         """The facets of these resources."""
+        return facets_of(session, resource_ids)
 
     def suggest(self, session: Session, query: Query, text: str) -> str | None:
-        """The text with unknown words replaced by near ones that would be found; None when there are none."""
+        """The text with unknown words replaced by near ones that are indexed; None when there are none."""
+        return corrected(session, query, text, lambda term: self._terms.documents_with(session, term))
 
     def optimize(self, session: Session) -> None:
         """Compact the index after much was changed. Answers stay the same."""
+        self._terms.optimize(session)
+
+    def _write_subjects(self, session: Session, number: int, subjects: Sequence[str]) -> None:
+        session.execute(
+            delete(SearchSubject).where(SearchSubject.number == number),
+            execution_options={"synchronize_session": False},
+        )
+        wanted = dict.fromkeys(cleaned for subject in subjects if (cleaned := subject.strip()))
+        if wanted:
+            session.execute(insert(SearchSubject), [{"number": number, "subject": subject} for subject in wanted])
+
+
+def open_index(dialect_name: str) -> SearchIndex:
+    """The index of this database: `sqlite` or `postgresql`."""
+    stores: dict[str, type[TermStore]] = {"sqlite": SqliteTermStore, "postgresql": PostgresTermStore}
+    if dialect_name not in stores:
+        raise SettingsError(f"DATABASE_URL: no full-text search on {dialect_name}")
+    return SearchIndex(stores[dialect_name]())
+
+
+def _streams(document: IndexedDocument) -> TermStreams:
+    return TermStreams(
+        title=terms_of(document.title),
+        creator=terms_of(document.creator or ""),
+        subject=terms_of(" ; ".join(document.subjects)),
+        body=terms_of(document.body),
+    )
+
+
+def _values(document: IndexedDocument) -> dict[str, Any]:
+    return {
+        "resource_id": document.resource_id,
+        "built_from": document.built_from,
+        "language": _lowered(document.language),
+        "type": _lowered(document.type),
+        "format": _lowered(document.format),
+        "creator": (document.creator or "").strip() or None,
+        "publication_year": document.publication_year,
+        "classification_code": document.classification_code,
+    }
+
+
+def _lowered(value: str | None) -> str | None:
+    return (value or "").strip().lower() or None

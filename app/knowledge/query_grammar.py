@@ -8,7 +8,8 @@
     year:2020  year:2018..2021  year:2018..    publication year
     -language:de  -year:2020                   and not that
 
-Every other character is text or separates. There is no wrong query: an unknown field is two plain words, a
+A minus before a single letter, or before another minus, is an option of a command (`ls -l`, `--help`) and
+text like every other character. There is no wrong query: an unknown field is two plain words, a
 quote that is not closed closes at the end, what cannot be read as a year is plain words. A query with
 nothing but exclusions asks for nothing and finds nothing; one with only facets finds all that match.
 """
@@ -23,13 +24,13 @@ from app.knowledge.terms import terms_of
 
 QUERY_LENGTH_MAX = 1000
 """Characters of a query that are read; the rest is dropped."""
-_QUOTES = str.maketrans("“”„‟＂\x00", '""""" ')
+_QUOTES = str.maketrans("\u201c\u201d\u201e\u201f\uff02\x00", '""""" ')
 CLAUSES_MAX = 64
 TERMS_MAX = 128
 """Terms of one query; the rest is dropped."""
 
 _PIECE = re.compile(
-    r"""(?P<minus>(?<!\S)-)? (?:(?P<field>[A-Za-z]+):(?=\S))? (?:"(?P<quoted>[^"]*)(?:"|$) | (?P<bare>[^\s"]+))""",
+    r"""(?P<minus>(?<!\S)-(?!-|[A-Za-z0-9](?![^\s"])))? (?:(?P<field>[A-Za-z]+):(?=\S))? (?:"(?P<quoted>[^"]*)(?:"|$) | (?P<bare>[^\s"]+))""",
     re.VERBOSE,
 )
 _YEARS = re.compile(r"(?P<first>\d{1,4})?(?P<range>\.\.)?(?P<last>\d{1,4})?", re.ASCII)
@@ -113,7 +114,8 @@ class Query:
     @property
     def asks_for_something(self) -> bool:
         """Whether anything is asked for, exclusions aside."""
-        return any(not clause.excluded for clause in (*self.text, *self.facets, *self.years))
+        clauses: tuple[Clause, ...] = (*self.text, *self.facets, *self.years)
+        return any(not clause.excluded for clause in clauses)
 
     @property
     def run(self) -> tuple[str, ...]:

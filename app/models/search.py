@@ -48,5 +48,8 @@ class SearchWord(Base):
 
     __tablename__ = "search_words"
 
-    word: Mapped[str] = mapped_column(String(64), primary_key=True)
+    # Compared by code point on both databases: words are looked up by their first letter.
+    word: Mapped[str] = mapped_column(
+        String(64).with_variant(String(64, collation="C"), "postgresql"), primary_key=True
+    )
     size: Mapped[int]
