@@ -1,0 +1,211 @@
+"""The product as its users run it: API, relay, workers and beat as real processes, each of which can be broken."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from chaos.polling import DeadlineMissed, poll_until
+from chaos.ports import free_port
+from chaos.processes import HarnessError, OwnedProcess
+from chaos.stack_process import StackProcess
+
+ROOT = Path(__file__).parents[1]
+# What passes from the shell: none of our settings.
+KEPT_VARIABLES = (
+    "PATH",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "TMPDIR",
+    "SSL_CERT_FILE",
+    "REQUESTS_CA_BUNDLE",
+    "COVERAGE_PROCESS_START",
+)
+WORKER_QUEUES = {"worker": "default,ingest,batch", "ml-worker": "ml_tasks"}
+MIGRATED_WITHIN_SECONDS = 60.0
+
+
+class Stack:
+    """A context manager: inside, `alexandria db upgrade` has run and every process asked for is up.
+
+    `environment` overrides settings by the names of their variables. Each stack has a data directory and
+    an API port of its own, so several run side by side. When the body of the `with` raises, the tails of all
+    logs are added to the exception as notes; `processes` may leave some out: `("api", "relay", "worker",
+    "ml-worker", "beat")` by default.
+    """
+
+    def __init__(
+        self,
+        *,
+        database_url: str,
+        broker_url: str,
+        cache_url: str,
+        environment: Mapping[str, str] | None = None,
+        processes: tuple[str, ...] = ("api", "relay", "worker", "ml-worker", "beat"),
+    ) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="alexandria-stack-"))
+        self.port = free_port()
+        self.environment = {
+            **{name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ},
+            "PYTHONUNBUFFERED": "1",
+            "DATABASE_URL": database_url,
+            "BROKER_URL": broker_url,
+            "CACHE_URL": cache_url,
+            "DATA_DIR": str(self.directory / "data"),
+            "API_HOST": "127.0.0.1",
+            "API_PORT": str(self.port),
+            "CANARY_INTERVAL_SECONDS": "2",  # how soon a worker that came back is seen to consume
+            **(environment or {}),
+        }
+        self.processes = {name: self._make(name) for name in processes}
+
+    @property
+    def url(self) -> str:
+        """The base URL of the API, without a slash at its end."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def api(self) -> StackProcess:
+        """`alexandria api`."""
+        return self._named("api")
+
+    @property
+    def relay(self) -> StackProcess:
+        """`alexandria relay`."""
+        return self._named("relay")
+
+    @property
+    def worker(self) -> StackProcess:
+        """The worker of every queue but `ml_tasks`."""
+        return self._named("worker")
+
+    @property
+    def ml_worker(self) -> StackProcess:
+        """The worker of `ml_tasks`."""
+        return self._named("ml-worker")
+
+    @property
+    def workers(self) -> tuple[StackProcess, ...]:
+        """Every worker process that belongs to this stack."""
+        return tuple(self.processes[name] for name in WORKER_QUEUES if name in self.processes)
+
+    @property
+    def beat(self) -> StackProcess:
+        """`alexandria beat`."""
+        return self._named("beat")
+
+    def run_command(self, *arguments: str, within_seconds: float = 60.0) -> str:
+        """`alexandria ARGUMENTS…` with the stack's settings, to its end; its output, or `ProcessFailed`."""
+        log = self.directory / f"command-{'-'.join(arguments[:2])}.log"
+        log.unlink(missing_ok=True)
+        command = self._command("-".join(arguments[:2]), *arguments, log=log)
+        command.start()
+        try:
+            poll_until(lambda: not command.running, within_seconds=within_seconds, what=f"{arguments} has ended")
+        except DeadlineMissed as error:
+            failure = command.failure(f"did not end within {within_seconds:g} s")
+            raise failure from error
+        finally:
+            command.kill()
+        if command.exit_code != 0:
+            raise command.failure("failed")
+        return log.read_text()
+
+    def readiness(self) -> dict[str, Any]:
+        """The answer of `/readyz`; empty when the API cannot be reached or does not answer in 5 s."""
+        return self._get("/readyz") or {}
+
+    def start(self) -> None:
+        """Bring the database to the newest migration, start all processes and wait until `/readyz` has no complaint."""
+        (self.directory / "data").mkdir(exist_ok=True)
+        self.run_command("db", "upgrade", within_seconds=MIGRATED_WITHIN_SECONDS)
+        for process in self.processes.values():
+            process.start()
+        for process in self.processes.values():
+            process.wait_until_up()
+
+    def stop(self) -> None:
+        """SIGTERM to all, the API first, each in its turn; `ProcessFailed` if one has to be killed."""
+        for process in self.processes.values():
+            process.terminate()
+
+    def close(self) -> None:
+        """SIGKILL whatever is left and remove the data directory."""
+        for process in self.processes.values():
+            process.kill()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def report(self) -> str:
+        """State and last lines of every process."""
+        return "\n".join(process.report() for process in self.processes.values())
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException as error:
+            error.add_note(self.report())
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            error.add_note(self.report())
+        self.close()
+
+    def _named(self, name: str) -> StackProcess:
+        if name not in self.processes:
+            raise HarnessError(f"this stack was made without {name}")
+        return self.processes[name]
+
+    def _make(self, name: str) -> StackProcess:
+        arguments = ("worker", "--queues", WORKER_QUEUES[name]) if name in WORKER_QUEUES else (name,)
+        process = self._command(name, *arguments, log=self.directory / f"{name}.log")
+        return StackProcess(process, is_up=lambda seconds: self._is_up(name, seconds))
+
+    def _command(self, name: str, *arguments: str, log: Path) -> OwnedProcess:
+        return OwnedProcess(
+            name,
+            [sys.executable, "-m", "app.cli", *arguments],
+            log=log,
+            environment=self.environment,
+            directory=ROOT,
+        )
+
+    def _is_up(self, name: str, seconds_since_start: float) -> bool:
+        """What `/readyz` says of it; without an API, being alive is all that can be known."""
+        if "api" not in self.processes:
+            return True
+        answer = self.readiness()
+        parts = answer.get("parts", {})
+        if name in WORKER_QUEUES:
+            ages = parts.get("workers", {}).get("canary_age_seconds", {})
+            return all(_younger(ages.get(queue), seconds_since_start) for queue in WORKER_QUEUES[name].split(","))
+        if name == "relay":
+            return bool(parts.get("relay", {}).get("ok"))
+        return bool(answer.get("ready"))
+
+    def _get(self, path: str) -> Any:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        try:
+            connection.request("GET", path)
+            return json.loads(connection.getresponse().read())
+        except (OSError, http.client.HTTPException, ValueError):
+            return None
+        finally:
+            connection.close()
+
+
+def _younger(age: object, seconds: float) -> bool:
+    return isinstance(age, int | float) and age < seconds
