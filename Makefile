@@ -55,7 +55,7 @@ check-types: $(DEV_READY)
 	@$(BIN)/mypy --num-workers 2
 
 check-imports: $(DEV_READY)
-	@$(BIN)/lint-imports --no-timestamps
+	@$(BIN)/lint-imports --no-logo >$(VENV)/.lint-imports 2>&1 || { cat $(VENV)/.lint-imports; exit 1; }
 
 check-rules: $(DEV_READY)
 	@$(PYTEST) --quiet -p no:randomly tests/unit/test_house_rules.py tests/unit/test_lock_files.py
