@@ -30,7 +30,11 @@ TERMS_MAX = 128
 """Terms of one query; the rest is dropped."""
 
 _PIECE = re.compile(
-    r"""(?P<minus>(?<!\S)-(?!-|[A-Za-z0-9](?![^\s"])))? (?:(?P<field>[A-Za-z]+):(?=\S))? (?:"(?P<quoted>[^"]*)(?:"|$) | (?P<bare>[^\s"]+))""",
+    r"""
+    (?P<minus> (?<!\S) - (?! - | [A-Za-z0-9] (?![^\s"]) ) )?
+    (?: (?P<field>[A-Za-z]+) : (?=\S) )?
+    (?: "(?P<quoted>[^"]*)(?:"|$) | (?P<bare>[^\s"]+) )
+    """,
     re.VERBOSE,
 )
 _YEARS = re.compile(r"(?P<first>\d{1,4})?(?P<range>\.\.)?(?P<last>\d{1,4})?", re.ASCII)
