@@ -1,0 +1,117 @@
+"""Markdown to text with markdown-it: the words as a reader sees them, without the marks; front matter as metadata."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from lxml import etree
+from lxml.html import fragments_fromstring
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+from app.content.document import Deadline, ExtractedDocument, normalise_text, one_line
+from app.content.html_metadata import parse_date
+from app.content.language import language_of
+from app.content.media_types import MARKDOWN
+from app.content.plain_text import decode_text, first_line_title
+
+_FRONT_MATTER = re.compile(r"\ufeff?---[ \t]*\n(.{0,20000}?)\n(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
+_FIELD = re.compile(r"([A-Za-z_][\w-]*)[ \t]*:[ \t]*(.*)")
+_ITEM = re.compile(r"[ \t]*-[ \t]+(.*)")
+# markdown-it reads about 1 MB a second and cannot be stopped; longer sources are kept as they are written.
+_MAX_PARSED_CHARS = 2_000_000
+_HTML_TAG = re.compile(r"<[!/?A-Za-z][^<>]{0,1000}>")
+_PARSER = MarkdownIt("commonmark").enable("table").enable("strikethrough")
+
+
+def extract_markdown(data: bytes, *, charset: str | None, deadline: Deadline) -> ExtractedDocument:
+    """The text, titled by the front matter, the first heading, or a short first line."""
+    source = decode_text(data, charset=charset).replace("\r\n", "\n").replace("\r", "\n").replace("\x00", "\ufffd")
+    fields, body = front_matter(source)
+    heading: str | None = None
+    if len(body) <= _MAX_PARSED_CHARS:
+        tokens = _PARSER.parse(body)
+        deadline.check()
+        heading = _first_heading(tokens)
+        body = "".join(_pieces(tokens))
+    text = normalise_text(body)
+    return ExtractedDocument(
+        text=text,
+        title=_one(fields, "title") or heading or first_line_title(text),
+        authors=_all(fields, "author", "authors"),
+        publisher=_one(fields, "publisher"),
+        description=_one(fields, "description", "summary", "abstract"),
+        subjects=_all(fields, "tags", "keywords", "categories"),
+        date_created=parse_date(_one(fields, "date", "created") or ""),
+        date_modified=parse_date(_one(fields, "updated", "modified", "lastmod") or ""),
+        language=language_of(text, declared=_one(fields, "lang", "language")),
+        media_type=MARKDOWN,
+    )
+
+
+def front_matter(source: str) -> tuple[dict[str, list[str]], str]:
+    """The `key: value` and `- item` lines between two `---` at the top, and the rest; nested values are left out."""
+    match = _FRONT_MATTER.match(source)
+    if match is None:
+        return {}, source
+    fields: dict[str, list[str]] = {}
+    current: list[str] = []
+    for line in match[1].split("\n"):
+        if field := _FIELD.match(line):
+            current = fields.setdefault(field[1].lower(), [])
+            current.extend(_scalars(field[2]))
+        elif item := _ITEM.match(line):
+            current.extend(_scalars(item[1]))
+    return fields, source[match.end() :]
+
+
+def _scalars(value: str) -> list[str]:
+    value = value.strip()
+    parts = value[1:-1].split(",") if value.startswith("[") and value.endswith("]") else [value]
+    cleaned = (one_line(part.strip().strip("\"'")) for part in parts)
+    return [part for part in cleaned if part and part not in {"|", ">", "|-", ">-"}]
+
+
+def _one(fields: dict[str, list[str]], *names: str) -> str | None:
+    return next((fields[name][0] for name in names if fields.get(name)), None)
+
+
+def _all(fields: dict[str, list[str]], *names: str) -> tuple[str, ...]:
+    return next((tuple(dict.fromkeys(fields[name])) for name in names if fields.get(name)), ())
+
+
+def _first_heading(tokens: list[Token]) -> str | None:
+    for token, following in zip(tokens, tokens[1:], strict=False):
+        if token.type == "heading_open":
+            return one_line("".join(_inline(following)))
+    return None
+
+
+def _pieces(tokens: list[Token]) -> Iterator[str]:
+    for token in tokens:
+        if token.type == "inline":
+            yield from _inline(token)
+            yield "\n"
+        elif token.type in {"fence", "code_block"}:
+            yield token.content + "\n"
+        elif token.type == "html_block":
+            yield _without_tags(token.content) + "\n"
+        elif token.nesting == -1 and (token.level == 0 or token.type == "paragraph_close"):
+            yield "" if token.hidden else "\n"
+
+
+def _inline(token: Token) -> Iterator[str]:
+    for child in token.children or ():
+        if child.type in {"softbreak", "hardbreak"}:
+            yield "\n"
+        elif child.type in {"text", "code_inline", "image"}:  # of an image, its description
+            yield child.content
+
+
+def _without_tags(markup: str) -> str:
+    try:
+        parts = fragments_fromstring(markup)
+    except (etree.ParserError, etree.XMLSyntaxError, ValueError):
+        return _HTML_TAG.sub(" ", markup)
+    return "\n".join(part if isinstance(part, str) else str(part.text_content()) for part in parts)
