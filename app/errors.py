@@ -6,9 +6,12 @@
     │   ├── CacheUnavailable      the cache missed its deadline
     │   ├── FetchUnavailable      a web server timed out, refused, or answered 5xx / 429
     │   ├── DatabaseUnavailable   no connection, a deadlock, or a lock wait that ran out
-    │   └── WriteGateBusy         another process held the SQLite write lock too long
+    │   ├── WriteGateBusy         another process held the SQLite write lock too long
+    │   └── ApiUnavailable        the command line cannot reach the API, or it answered 503
     └── PermanentError            never retried; HTTP 4xx; straight to the dead letters
         ├── SettingsError         a setting cannot be right; the process does not start
+        ├── StartRefused          what this process needs for itself is taken: data directory, port, server
+        ├── ApiRefused            the API answered the command line with a problem
         ├── NotFound              404
         ├── InvalidInput          422
         ├── VersionConflict       409
@@ -23,7 +26,8 @@
             ├── BrokenDocument
             ├── MislabelledDocument
             ├── DocumentTooLarge
-            └── FetchRefused      an address or answer that the fetch policy forbids
+            ├── FetchRefused      an address or answer that the fetch policy forbids
+            └── FetchFailed       the web server said that there is no such page for us (4xx)
 
 `slug` is the stable last part of the `type` in problem+json and in stored errors.
 """
@@ -79,6 +83,11 @@ class WriteGateBusy(TransientError):
     title = "The database is busy"
 
 
+class ApiUnavailable(TransientError):
+    slug = "api-unavailable"
+    title = "The API cannot be reached"
+
+
 class PermanentError(AlexandriaError):
     """The same call can never succeed."""
 
@@ -90,6 +99,16 @@ class PermanentError(AlexandriaError):
 class SettingsError(PermanentError):
     slug = "settings"
     title = "A setting cannot be right"
+
+
+class StartRefused(PermanentError):
+    slug = "start-refused"
+    title = "This process cannot start"
+
+
+class ApiRefused(PermanentError):
+    slug = "api-refused"
+    title = "The API refused"
 
 
 class NotFound(PermanentError):
@@ -172,3 +191,8 @@ class DocumentTooLarge(DocumentError):
 class FetchRefused(DocumentError):
     slug = "fetch-refused"
     title = "The address may not be fetched"
+
+
+class FetchFailed(DocumentError):
+    slug = "fetch-failed"
+    title = "The page cannot be had from its server"

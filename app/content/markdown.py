@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 
 from lxml import etree
 from lxml.html import fragments_fromstring
@@ -82,7 +83,7 @@ def _all(fields: dict[str, list[str]], *names: str) -> tuple[str, ...]:
 
 
 def _first_heading(tokens: list[Token]) -> str | None:
-    for token, following in zip(tokens, tokens[1:], strict=False):
+    for token, following in pairwise(tokens):
         if token.type == "heading_open":
             return one_line("".join(_inline(following)))
     return None

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from datetime import date, datetime
 from io import BytesIO
 
-from pypdf import DocumentInformation, PageObject, PdfReader, apply_configuration
+from pypdf import Configuration, DocumentInformation, PageObject, PdfReader, apply_configuration
 from pypdf.errors import DependencyError, FileNotDecryptedError, LimitReachedError
 
 from app.content.document import Deadline, ExtractedDocument, ExtractionLimits, normalise_text, one_line
@@ -24,6 +24,17 @@ logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # hundreds of lines about
 # vignettes has 30 000 of them; pypdf keeps about 300 bytes for each.
 _MAX_STREAM_BYTES = 30_000_000
 _MAX_PARSING_STEPS = 1_000_000
+_LIMITS = Configuration(
+    zlib_maximum_output_length=_MAX_STREAM_BYTES,
+    lzw_maximum_output_length=_MAX_STREAM_BYTES,
+    run_length_maximum_output_length=_MAX_STREAM_BYTES,
+    brotli_maximum_output_length=_MAX_STREAM_BYTES,
+    array_based_stream_maximum_output_length=_MAX_STREAM_BYTES,
+    stream_decoding_work_maximum_length=2 * _MAX_STREAM_BYTES,
+    stream_parsing_work_maximum_count=_MAX_PARSING_STEPS,
+    jbig2dec_binary=None,  # images are not read, and no other program is started for them
+    disable_legacy_handling=True,
+)
 
 # The ligatures of TeX's font encodings T1 (Cork) and OT1, in files that do not map them to Unicode.
 _T1_LIGATURES = {"\x1b": "ff", "\x1c": "fi", "\x1d": "fl", "\x1e": "ffi", "\x1f": "ffl"}
@@ -42,7 +53,7 @@ def extract_pdf(data: bytes, *, limits: ExtractionLimits, deadline: Deadline) ->
     Raises `EncryptedDocument`, `BrokenDocument`, `DocumentTooLarge` (pages, an unpacked stream, time) and
     `EmptyDocument` (scanned pages hold no text).
     """
-    with _errors_translated(), apply_configuration(**_stream_limits()):
+    with _errors_translated(), apply_configuration(_LIMITS):
         reader = PdfReader(BytesIO(data), root_object_recovery_limit=1000)
         if len(reader.pages) > limits.max_pages:
             raise DocumentTooLarge(f"the PDF has {len(reader.pages)} pages, {limits.max_pages} are allowed")
@@ -98,17 +109,6 @@ def _page_text(page: PageObject, *, deadline: Deadline) -> str:
     return page.extract_text(visitor_operand_before=look_at_the_clock)
 
 
-def _stream_limits() -> dict[str, int | str | bool | None]:
-    names = ("zlib", "lzw", "run_length", "brotli", "jbig2", "array_based_stream")
-    limits: dict[str, int | str | bool | None] = {f"{name}_maximum_output_length": _MAX_STREAM_BYTES for name in names}
-    return limits | {
-        "stream_decoding_work_maximum_length": 2 * _MAX_STREAM_BYTES,
-        "stream_parsing_work_maximum_count": _MAX_PARSING_STEPS,
-        "jbig2dec_binary": None,
-        "disable_legacy_handling": True,
-    }
-
-
 @contextmanager
 def _errors_translated() -> Iterator[None]:
     try:
@@ -121,7 +121,7 @@ def _errors_translated() -> Iterator[None]:
         raise BrokenDocument(f"the PDF uses a feature that cannot be read: {str(error)[:200]}") from error
     except (LimitReachedError, MemoryError) as error:
         raise DocumentTooLarge(f"the PDF unpacks to more than is allowed: {str(error)[:200]}") from error
-    except Exception as error:  # noqa: BLE001 - "broken PDF files might cause other exceptions", says pypdf.errors
+    except Exception as error:  # pypdf.errors: "broken PDF files might cause other Exceptions"
         raise BrokenDocument(f"the PDF is damaged: {type(error).__name__}: {str(error)[:200]}") from error
 
 
