@@ -16,6 +16,7 @@ class IndexedDocument:
     title: str
     body: str
     creator: str | None = None
+    other_creators: Sequence[str] = ()
     subjects: Sequence[str] = ()
     language: str | None = None
     type: str | None = None

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from app.errors import SettingsError
@@ -22,6 +23,14 @@ from app.knowledge.terms import terms_of
 from app.models.search import SearchDocument, SearchSubject
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedDocument:
+    """A document and its terms, ready to be written."""
+
+    document: IndexedDocument
+    streams: TermStreams
+
+
 class SearchIndex:
     """It changes in the caller's transaction and never commits.
 
@@ -31,11 +40,19 @@ class SearchIndex:
     def __init__(self, terms: TermStore) -> None:
         self._terms = terms
 
+    def prepare(self, document: IndexedDocument) -> PreparedDocument:
+        """Cut the document into terms: the long part of indexing, which needs no transaction."""
+        return PreparedDocument(document=document, streams=_streams(document))
+
     def upsert(self, session: Session, document: IndexedDocument) -> bool:
+        """`prepare` and `write` in one."""
+        return self.write(session, self.prepare(document))
+
+    def write(self, session: Session, prepared: PreparedDocument) -> bool:
         """Index the document, unless a newer version of it is indexed already: then False, and nothing changes."""
+        document, streams = prepared.document, prepared.streams
         known = select(SearchDocument.terms_sha256).where(SearchDocument.resource_id == document.resource_id)
         before = session.scalar(known)
-        streams = _streams(document)
         values = _values(document) | {"terms_sha256": streams.digest()}
         upsert: Any = document_upsert(session, values, newest="built_from", key="resource_id", model=SearchDocument)
         number = session.scalar(upsert.returning(SearchDocument.number))
@@ -44,7 +61,8 @@ class SearchIndex:
         self._write_subjects(session, number, document.subjects)
         if before != values["terms_sha256"]:
             self._terms.write(session, number, streams)
-            remember(session, (document.title, document.creator or "", *document.subjects, document.body))
+            names = (document.creator or "", *document.other_creators)
+            remember(session, (document.title, *names, *document.subjects, document.body))
         return True
 
     def remove(self, session: Session, resource_id: UUID) -> None:
@@ -53,6 +71,11 @@ class SearchIndex:
             delete(SearchDocument).where(SearchDocument.resource_id == resource_id),
             execution_options={"synchronize_session": False},
         )
+
+    def distrust(self, session: Session, resource_ids: Sequence[UUID]) -> None:
+        """Have the next upsert of these write their terms, even if they are what was written last."""
+        chosen = update(SearchDocument).where(SearchDocument.resource_id.in_(resource_ids))
+        session.execute(chosen.values(terms_sha256=b""), execution_options={"synchronize_session": False})
 
     def search(self, session: Session, query: Query, *, filters: Filters, limit: int, offset: int = 0) -> Matches:
         """The best hits first: those with all wanted words in a row, then by weight of the words found.
@@ -107,7 +130,7 @@ def open_index(dialect_name: str) -> SearchIndex:
 def _streams(document: IndexedDocument) -> TermStreams:
     return TermStreams(
         title=terms_of(document.title),
-        creator=terms_of(document.creator or ""),
+        creator=terms_of(" ; ".join((document.creator or "", *document.other_creators))),
         subject=terms_of(" ; ".join(document.subjects)),
         body=terms_of(document.body),
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Lock
 from uuid import UUID
 
@@ -40,6 +40,8 @@ class Near:
 class _Snapshot:
     """Rows 0..rows of the blocks; group g is rows starts[g]..starts[g + 1] of one resource, dead or alive."""
 
+    model_id: str = ""
+    dimension: int = 0
     blocks: tuple[Floats, ...] = ()
     rows: int = 0
     starts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
@@ -50,12 +52,10 @@ class _Snapshot:
     change: int = 0
 
 
-class Vectors:
-    """The matrix of one model. Safe to share between threads; a forked child goes on with its own copy."""
+class VectorIndex:
+    """The matrix of one model at a time. Safe to share between threads; a forked child goes on with its own copy."""
 
-    def __init__(self, *, model_id: str, dimension: int) -> None:
-        self._model_id = model_id
-        self._dimension = dimension
+    def __init__(self) -> None:
         self._snapshot = _Snapshot()
         self._lock = Lock()
         os.register_at_fork(after_in_child=self._unlock_in_child)
@@ -65,18 +65,22 @@ class Vectors:
         """Rows in force."""
         return self._snapshot.rows - self._snapshot.dead_rows
 
-    def refresh(self, session: Session) -> None:
-        """Take in what was committed since the last call: one indexed read when nothing was."""
+    def refresh(self, session: Session, *, model_id: str, dimension: int) -> None:
+        """Take in what was committed since the last call: one indexed read when nothing was.
+
+        Rows of other models are left out; asked for another model than before, everything is read anew.
+        """
         newest = session.scalar(select(func.max(Embedding.change))) or 0
-        if newest == self._snapshot.change:
+        if newest == self._snapshot.change and model_id == self._snapshot.model_id:
             return
+        empty = _Snapshot(model_id=model_id, dimension=dimension)
         with self._lock:
             snapshot = self._snapshot
-            if newest < snapshot.change:  # another database, or an older copy of this one
-                snapshot = _Snapshot()
-            snapshot = self._read_on(session, snapshot)
+            if model_id != snapshot.model_id or newest < snapshot.change:  # or an older copy of the database
+                snapshot = empty
+            snapshot = _read_on(session, snapshot)
             if snapshot.dead_rows > DEAD_SHARE_MAX * snapshot.rows:
-                snapshot = self._read_on(session, _Snapshot())
+                snapshot = _read_on(session, empty)
             self._snapshot = snapshot
 
     def nearest(self, vector: Floats, *, limit: int, allowed: Set[UUID] | None = None) -> list[Near]:
@@ -103,28 +107,30 @@ class Vectors:
         ]
         return sorted(found, key=lambda near: (-near.score, near.resource_id))
 
-    def _read_on(self, session: Session, snapshot: _Snapshot) -> _Snapshot:
-        """The snapshot with every row that is newer than it."""
-        columns = (Embedding.resource_id, Embedding.model_id, Embedding.dim, Embedding.passage_count)
-        newer = (
-            select(*columns, Embedding.passages, Embedding.change)
-            .where(Embedding.change > snapshot.change)
-            .order_by(Embedding.change)
-            .execution_options(yield_per=_READ_ROWS)
-        )
-        for rows in session.execute(newer).partitions():
-            fresh: dict[UUID, Floats | None] = {}
-            for row in rows:
-                usable = row.passage_count > 0 and row.model_id == self._model_id and row.dim == self._dimension
-                fresh[row.resource_id] = self._decoded(row.passages) if usable else None
-            snapshot = _appended(snapshot, fresh, change=rows[-1].change, dimension=self._dimension)
-        return snapshot
-
-    def _decoded(self, passages: bytes) -> Floats:
-        return np.frombuffer(passages, dtype="<f2").reshape(-1, self._dimension).astype(np.float32)
-
     def _unlock_in_child(self) -> None:
         self._lock = Lock()
+
+
+def _read_on(session: Session, snapshot: _Snapshot) -> _Snapshot:
+    """The snapshot with every row that is newer than it."""
+    columns = (Embedding.resource_id, Embedding.model_id, Embedding.dim, Embedding.passage_count)
+    newer = (
+        select(*columns, Embedding.passages, Embedding.change)
+        .where(Embedding.change > snapshot.change)
+        .order_by(Embedding.change)
+        .execution_options(yield_per=_READ_ROWS)
+    )
+    for rows in session.execute(newer).partitions():
+        fresh: dict[UUID, Floats | None] = {}
+        for row in rows:
+            usable = row.passage_count > 0 and (row.model_id, row.dim) == (snapshot.model_id, snapshot.dimension)
+            fresh[row.resource_id] = _decoded(row.passages, snapshot.dimension) if usable else None
+        snapshot = _appended(snapshot, fresh, change=rows[-1].change)
+    return snapshot
+
+
+def _decoded(passages: bytes, dimension: int) -> Floats:
+    return np.frombuffer(passages, dtype="<f2").reshape(-1, dimension).astype(np.float32)
 
 
 def _admitted(snapshot: _Snapshot, allowed: Set[UUID] | None) -> NDArray[np.bool_]:
@@ -141,7 +147,7 @@ def _filled(snapshot: _Snapshot) -> list[Floats]:
     return [block[: left - index * BLOCK_ROWS] for index, block in enumerate(snapshot.blocks)]
 
 
-def _appended(snapshot: _Snapshot, fresh: dict[UUID, Floats | None], *, change: int, dimension: int) -> _Snapshot:
+def _appended(snapshot: _Snapshot, fresh: dict[UUID, Floats | None], *, change: int) -> _Snapshot:
     """The snapshot with the old rows of these resources dead and their new ones at the end."""
     gone = [group for one in fresh if (group := snapshot.group_of.get(one)) is not None]
     added = {one: rows for one, rows in fresh.items() if rows is not None}
@@ -153,8 +159,9 @@ def _appended(snapshot: _Snapshot, fresh: dict[UUID, Floats | None], *, change: 
     first = len(snapshot.ids)
     group_of = {one: group for one, group in snapshot.group_of.items() if one not in fresh}
     group_of.update((one, first + place) for place, one in enumerate(added))
-    return _Snapshot(
-        blocks=_written(snapshot, list(added.values()), dimension=dimension),
+    return replace(
+        snapshot,
+        blocks=_written(snapshot, list(added.values())),
         rows=snapshot.rows + int(sizes.sum()),
         starts=np.append(snapshot.starts, starts),
         alive=alive,
@@ -165,14 +172,14 @@ def _appended(snapshot: _Snapshot, fresh: dict[UUID, Floats | None], *, change: 
     )
 
 
-def _written(snapshot: _Snapshot, pieces: list[Floats], *, dimension: int) -> tuple[Floats, ...]:
+def _written(snapshot: _Snapshot, pieces: list[Floats]) -> tuple[Floats, ...]:
     """Blocks with the pieces behind the rows in force: no older snapshot looks there."""
     blocks, row = list(snapshot.blocks), snapshot.rows
     for piece in pieces:
         written = 0
         while written < len(piece):
             if row == len(blocks) * BLOCK_ROWS:
-                blocks.append(np.zeros((BLOCK_ROWS, dimension), np.float32))
+                blocks.append(np.zeros((BLOCK_ROWS, snapshot.dimension), np.float32))
             at = row % BLOCK_ROWS
             take = min(len(piece) - written, BLOCK_ROWS - at)
             blocks[-1][at : at + take] = piece[written : written + take]

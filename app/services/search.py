@@ -1,0 +1,210 @@
+"""Search: keyword, semantic and hybrid answers with snippets, facets, suggestions and pages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from sqlalchemy import Row, select
+from sqlalchemy.orm import Session
+
+from app.embedding.embedder import Embedder
+from app.errors import InvalidInput, TransientError
+from app.index.documents import Facets, Filters
+from app.index.search_index import SearchIndex
+from app.index.vectors import Near, VectorIndex
+from app.knowledge.query_grammar import Query, parse
+from app.knowledge.rank_fusion import fuse
+from app.knowledge.snippets import snippet_of
+from app.models.resource import Resource
+from app.services.search_cursor import OFFSET_MAX, decode_cursor, encode_cursor, question_digest
+
+Mode = Literal["keyword", "semantic", "hybrid"]
+
+DEPTH = 200
+"""Hits of each ranking that are fused, and the most that a semantic search gives."""
+COSINE_MIN = 0.1
+"""Texts below it have nothing to do with each other (all-MiniLM-L6-v2 gives unrelated texts 0 ± 0.1)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchItem:
+    """One hit. `snippet` is HTML: escaped text with `<mark>` around what was found. Scores only order one answer."""
+
+    id: UUID
+    title: str
+    score: float
+    snippet: str
+    creator: str | None
+    language: str | None
+    format: str | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchPage:
+    """A page of hits.
+
+    `total` counts every keyword match; of a semantic or hybrid search it counts the hits that can be paged
+    through, the union of at most `DEPTH` of each ranking. `mode` is the one that answered: `keyword` instead
+    of `hybrid` while there is no embedder.
+    """
+
+    mode: Mode
+    total: int
+    items: Sequence[SearchItem]
+    facets: Facets
+    did_you_mean: str | None
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ranking:
+    """Hits of the page, best first, with the passage for those found by meaning alone."""
+
+    total: int
+    scores: Mapping[UUID, float]
+    facets: Facets
+    passages: Mapping[UUID, int]
+    found_by_words: int
+
+
+class SearchService:
+    """Answers searches in one read session. The embedder is called, so that keyword searches load no model."""
+
+    def __init__(
+        self,
+        session: Session,
+        *,
+        index: SearchIndex,
+        embedder: Callable[[], Embedder] | None = None,
+        vectors: VectorIndex | None = None,
+    ) -> None:
+        self._session = session
+        self._index = index
+        self._embedder = embedder
+        self._vectors = vectors
+
+    def search(
+        self,
+        text: str,
+        *,
+        mode: Mode = "hybrid",
+        filters: Filters | None = None,
+        limit: int = 20,
+        cursor: str | None = None,
+    ) -> SearchPage:
+        """One page of hits. Any text is a query.
+
+        `InvalidInput` for a cursor of another search, `TransientError` for `semantic` without an embedder.
+        """
+        filters = filters or Filters()
+        if limit < 1:
+            raise InvalidInput("limit: at least 1")
+        question = question_digest(text, mode, filters)
+        offset = decode_cursor(cursor, question=question)
+        query = parse(text)
+        answered = self._answerable(mode, query)
+        ranking = self._rank(query, answered, filters=filters, limit=limit, offset=offset)
+        after = offset + limit
+        more = len(ranking.scores) == limit and after < min(ranking.total, OFFSET_MAX)
+        return SearchPage(
+            mode=answered,
+            total=ranking.total,
+            items=self._items(query, ranking),
+            facets=ranking.facets,
+            did_you_mean=self._suggestion(query, text, answered, ranking) if offset == 0 else None,
+            next_cursor=encode_cursor(after, question=question) if more else None,
+        )
+
+    def _answerable(self, mode: Mode, query: Query) -> Mode:
+        ready = self._embedder is not None and self._vectors is not None
+        if mode == "semantic" and not ready:
+            raise TransientError("semantic search is not ready: this process has no embedding model")
+        return mode if ready and query.meaning else "keyword"
+
+    def _rank(self, query: Query, mode: Mode, *, filters: Filters, limit: int, offset: int) -> _Ranking:
+        if mode == "keyword":
+            matches = self._index.search(self._session, query, filters=filters, limit=limit, offset=offset)
+            scores = {hit.resource_id: hit.score for hit in matches.hits}
+            return _Ranking(
+                total=matches.total,
+                scores=scores,
+                facets=matches.facets,
+                passages={},
+                found_by_words=matches.total,
+            )
+        near = self._near(query, filters)
+        by_words: list[UUID] = []
+        ranked = [(one.resource_id, one.score) for one in near]
+        if mode == "hybrid":
+            matches = self._index.search(self._session, query, filters=filters, limit=DEPTH)
+            by_words = [hit.resource_id for hit in matches.hits]
+            ranked = fuse(by_words, [one.resource_id for one in near])
+        found = set(by_words)
+        passages = {one.resource_id: one.passage for one in near if one.resource_id not in found}
+        facets = self._index.facets(self._session, [one for one, _ in ranked])
+        page = dict(ranked[offset : offset + limit])
+        return _Ranking(total=len(ranked), scores=page, facets=facets, passages=passages, found_by_words=len(by_words))
+
+    def _near(self, query: Query, filters: Filters) -> list[Near]:
+        """Live resources near in meaning that satisfy fields, exclusions and filters, best first."""
+        assert self._embedder is not None
+        assert self._vectors is not None
+        embedder = self._embedder()
+        self._vectors.refresh(self._session, model_id=embedder.model_id, dimension=embedder.dimension)
+        vector = embedder.embed([query.meaning])[0]
+        near = self._vectors.nearest(vector, limit=2 * DEPTH)
+        ids = [one.resource_id for one in near]
+        constraints = query.constraints
+        if constraints == Query() and filters.is_empty:
+            admitted = self._live(ids)
+        else:
+            admitted = self._index.admitted(self._session, constraints, filters=filters, among=ids)
+            if len(admitted) < DEPTH and len(near) == 2 * DEPTH:  # few pass: look among those that do
+                admitted = self._index.admitted(self._session, constraints, filters=filters)
+                near = self._vectors.nearest(vector, limit=DEPTH, allowed=admitted)
+        return [one for one in near if one.resource_id in admitted and one.score >= COSINE_MIN][:DEPTH]
+
+    def _live(self, ids: Sequence[UUID]) -> set[UUID]:
+        return set(
+            self._session.scalars(select(Resource.id).where(Resource.id.in_(ids), Resource.deleted_at.is_(None)))
+        )
+
+    def _items(self, query: Query, ranking: _Ranking) -> list[SearchItem]:
+        columns = (Resource.id, Resource.title, Resource.creator, Resource.language, Resource.format)
+        texts = (Resource.created_at, Resource.description, Resource.content)
+        chosen = select(*columns, *texts).where(Resource.id.in_(ranking.scores), Resource.deleted_at.is_(None))
+        rows = {row.id: row for row in self._session.execute(chosen)}
+        terms = [term for clause in query.wanted for term in clause.terms]
+        return [
+            SearchItem(
+                id=found,
+                title=row.title,
+                score=round(score, 6),
+                snippet=snippet_of(self._shown_text(row, ranking.passages.get(found)), terms),
+                creator=row.creator,
+                language=row.language,
+                format=row.format,
+                created_at=row.created_at,
+            )
+            for found, score in ranking.scores.items()
+            if (row := rows.get(found)) is not None
+        ]
+
+    def _shown_text(self, row: Row[*tuple[Any, ...]], passage: int | None) -> str:
+        """The text to cut a snippet from: the best passage for what was found by meaning, else all of it."""
+        content = row.content or ""
+        if passage is None or self._embedder is None:
+            return "\n".join(part for part in (row.description, content) if part)
+        passages = self._embedder().passages(content)
+        return passages[passage] if passage < len(passages) else content
+
+    def _suggestion(self, query: Query, text: str, mode: Mode, ranking: _Ranking) -> str | None:
+        """Only when words found nothing: a search that answers needs no correction."""
+        if mode == "semantic" or ranking.found_by_words > 0:
+            return None
+        return self._index.suggest(self._session, query, text)
