@@ -1,0 +1,1 @@
+"""The five dimensions of quality, each a weighted mean of parts computed from the document."""
