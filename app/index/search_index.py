@@ -17,7 +17,7 @@ from app.index.postgres_fts import PostgresTermStore
 from app.index.sqlite_fts import SqliteTermStore
 from app.index.term_store import TermStore, TermStreams
 from app.index.upserting import document_upsert
-from app.index.vocabulary import corrected, remember
+from app.index.vocabulary import corrected, remember, vocabulary_of
 from app.knowledge.query_grammar import Query
 from app.knowledge.terms import terms_of
 from app.models.search import SearchDocument, SearchSubject
@@ -29,6 +29,7 @@ class PreparedDocument:
 
     document: IndexedDocument
     streams: TermStreams
+    words: list[str]
 
 
 class SearchIndex:
@@ -42,7 +43,9 @@ class SearchIndex:
 
     def prepare(self, document: IndexedDocument) -> PreparedDocument:
         """Cut the document into terms: the long part of indexing, which needs no transaction."""
-        return PreparedDocument(document=document, streams=_streams(document))
+        names = (document.creator or "", *document.other_creators)
+        words = vocabulary_of((document.title, *names, *document.subjects, document.body))
+        return PreparedDocument(document=document, streams=_streams(document), words=words)
 
     def upsert(self, session: Session, document: IndexedDocument) -> bool:
         """`prepare` and `write` in one."""
@@ -61,8 +64,7 @@ class SearchIndex:
         self._write_subjects(session, number, document.subjects)
         if before != values["terms_sha256"]:
             self._terms.write(session, number, streams)
-            names = (document.creator or "", *document.other_creators)
-            remember(session, (document.title, *names, *document.subjects, document.body))
+            remember(session, prepared.words)
         return True
 
     def remove(self, session: Session, resource_id: UUID) -> None:

@@ -40,8 +40,8 @@ class Near:
 class _Snapshot:
     """Rows 0..rows of the blocks; group g is rows starts[g]..starts[g + 1] of one resource, dead or alive."""
 
-    model_id: str = ""
-    dimension: int = 0
+    model_id: str
+    dimension: int
     blocks: tuple[Floats, ...] = ()
     rows: int = 0
     starts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
@@ -52,11 +52,11 @@ class _Snapshot:
     change: int = 0
 
 
-class VectorIndex:
-    """The matrix of one model at a time. Safe to share between threads; a forked child goes on with its own copy."""
+class Vectors:
+    """The matrix of one model. Safe to share between threads; a forked child goes on with its own copy."""
 
-    def __init__(self) -> None:
-        self._snapshot = _Snapshot()
+    def __init__(self, *, model_id: str, dimension: int) -> None:
+        self._empty = self._snapshot = _Snapshot(model_id=model_id, dimension=dimension)
         self._lock = Lock()
         os.register_at_fork(after_in_child=self._unlock_in_child)
 
@@ -65,22 +65,21 @@ class VectorIndex:
         """Rows in force."""
         return self._snapshot.rows - self._snapshot.dead_rows
 
-    def refresh(self, session: Session, *, model_id: str, dimension: int) -> None:
+    def refresh(self, session: Session) -> None:
         """Take in what was committed since the last call: one indexed read when nothing was.
 
-        Rows of other models are left out; asked for another model than before, everything is read anew.
+        Rows of other models are left out.
         """
         newest = session.scalar(select(func.max(Embedding.change))) or 0
-        if newest == self._snapshot.change and model_id == self._snapshot.model_id:
+        if newest == self._snapshot.change:
             return
-        empty = _Snapshot(model_id=model_id, dimension=dimension)
         with self._lock:
             snapshot = self._snapshot
-            if model_id != snapshot.model_id or newest < snapshot.change:  # or an older copy of the database
-                snapshot = empty
+            if newest < snapshot.change:  # another database, or an older copy of this one
+                snapshot = self._empty
             snapshot = _read_on(session, snapshot)
             if snapshot.dead_rows > DEAD_SHARE_MAX * snapshot.rows:
-                snapshot = _read_on(session, empty)
+                snapshot = _read_on(session, self._empty)
             self._snapshot = snapshot
 
     def nearest(self, vector: Floats, *, limit: int, allowed: Set[UUID] | None = None) -> list[Near]:

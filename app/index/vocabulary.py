@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from rapidfuzz.distance import OSA
@@ -24,10 +24,13 @@ _WORD = re.compile(r"[^\W\d_]{3,32}")
 _SLICE = 5_000
 
 
-def remember(session: Session, texts: Iterable[str]) -> None:
-    """Add the words of these texts. In order, so that two writers never wait for each other in a circle."""
-    found = {word for text in texts for word in words_of(text) if _WORD.fullmatch(word)}
-    words = sorted(found)
+def vocabulary_of(texts: Iterable[str]) -> list[str]:
+    """The distinct words of these texts, in order, so that two writers never wait for each other in a circle."""
+    return sorted({word for text in texts for word in words_of(text) if _WORD.fullmatch(word)})
+
+
+def remember(session: Session, words: Sequence[str]) -> None:
+    """Add what `vocabulary_of` gave."""
     for start in range(0, len(words), _SLICE):
         piece = words[start : start + _SLICE]
         known = set(session.scalars(select(SearchWord.word).where(SearchWord.word.in_(piece))))

@@ -15,7 +15,7 @@ from app.embedding.embedder import Embedder
 from app.errors import InvalidInput, TransientError
 from app.index.documents import Facets, Filters
 from app.index.search_index import SearchIndex
-from app.index.vectors import Near, VectorIndex
+from app.index.vectors import Near, Vectors
 from app.knowledge.query_grammar import Query, parse
 from app.knowledge.rank_fusion import fuse
 from app.knowledge.snippets import snippet_of
@@ -73,7 +73,7 @@ class _Ranking:
 
 
 class SearchService:
-    """Answers searches in one read session. The embedder is called, so that keyword searches load no model."""
+    """Answers searches in one read session. Embedder and vectors are called for: keyword searches load no model."""
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class SearchService:
         *,
         index: SearchIndex,
         embedder: Callable[[], Embedder] | None = None,
-        vectors: VectorIndex | None = None,
+        vectors: Callable[[], Vectors] | None = None,
     ) -> None:
         self._session = session
         self._index = index
@@ -155,9 +155,10 @@ class SearchService:
         assert self._embedder is not None
         assert self._vectors is not None
         embedder = self._embedder()
-        self._vectors.refresh(self._session, model_id=embedder.model_id, dimension=embedder.dimension)
+        vectors = self._vectors()
+        vectors.refresh(self._session)
         vector = embedder.embed([query.meaning])[0]
-        near = self._vectors.nearest(vector, limit=2 * DEPTH)
+        near = vectors.nearest(vector, limit=2 * DEPTH)
         ids = [one.resource_id for one in near]
         constraints = query.constraints
         if constraints == Query() and filters.is_empty:
@@ -166,7 +167,7 @@ class SearchService:
             admitted = self._index.admitted(self._session, constraints, filters=filters, among=ids)
             if len(admitted) < DEPTH and len(near) == 2 * DEPTH:  # few pass: look among those that do
                 admitted = self._index.admitted(self._session, constraints, filters=filters)
-                near = self._vectors.nearest(vector, limit=DEPTH, allowed=admitted)
+                near = vectors.nearest(vector, limit=DEPTH, allowed=admitted)
         return [one for one in near if one.resource_id in admitted and one.score >= COSINE_MIN][:DEPTH]
 
     def _live(self, ids: Sequence[UUID]) -> set[UUID]:
