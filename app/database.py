@@ -121,6 +121,8 @@ def open_database(settings: Settings, *, role: Role = "worker") -> Database:
     """An engine for a process of this role. It connects at first use, so it never fails here."""
     url = make_url(settings.database)
     is_sqlite = url.get_backend_name() == "sqlite"
+    if not is_sqlite:
+        url = url.set(drivername="postgresql+psycopg2")
     engine = create_engine(
         url,
         poolclass=QueuePool,

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, select, tuple_, update
+from sqlalchemy import ColumnElement, and_, func, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -52,16 +52,14 @@ def in_flight(session: Session) -> dict[str, int]:
 
 def claim(session: Session, *, queue: str, limit: int, moment: datetime) -> list[ClaimedCall]:
     """Take up to `limit` due calls of one queue, most urgent first; other relays skip them."""
-    if limit <= 0:
-        return []
-    due = (
-        select(TaskCall.id)
-        .where(TaskCall.state == CallState.WAITING, TaskCall.queue == queue, TaskCall.due_at <= moment)
-        .order_by(TaskCall.priority.desc(), TaskCall.due_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    ids = list(session.scalars(due))
+    due = and_(TaskCall.state == CallState.WAITING, TaskCall.queue == queue, TaskCall.due_at <= moment)
+    ids: list[UUID] = []
+    # One priority after the other: each is a range of the index, however long the backlog is.
+    for priority in sorted(session.scalars(select(TaskCall.priority).where(due).distinct()), reverse=True):
+        if len(ids) >= limit:
+            break
+        oldest = select(TaskCall.id).where(due, TaskCall.priority == priority).order_by(TaskCall.due_at)
+        ids += session.scalars(oldest.limit(limit - len(ids)).with_for_update(skip_locked=True))
     if not ids:
         return []
     taken = (

@@ -16,7 +16,7 @@ from uuid import UUID
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from app.errors import AlexandriaError, PermanentError, TransientError
+from app.errors import AlexandriaError, PermanentError
 from app.events.dispatch import wait_again
 from app.models.outbox import CallState, DeadLetter, EffectRecord, TaskCall
 
@@ -32,7 +32,11 @@ class StaleOwner(PermanentError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartedCall:
-    """A call this execution owns. `attempt` counts from 1; `wait_seconds` is due → started."""
+    """A call this execution owns.
+
+    `attempt` counts from 1; `starts` are the deliveries of this attempt, this one included; `wait_seconds` is the
+    time from due to started.
+    """
 
     id: UUID
     task: str
@@ -42,6 +46,7 @@ class StartedCall:
     generation: int
     owner: str
     attempt: int
+    starts: int
     kind: str | None
     subject: UUID | None
     correlation_id: str
@@ -55,10 +60,9 @@ def start(
     generation: int,
     owner: str,
     lease: timedelta,
-    max_deliveries: int,
     moment: datetime,
 ) -> StartedCall | None:
-    """Own the call, or None when this copy is stale. Over `max_deliveries` starts the call is buried instead."""
+    """Own the call, or None when this copy is stale."""
     owned = (
         update(TaskCall)
         .where(TaskCall.id == call_id, TaskCall.generation == generation, TaskCall.state.in_(STARTABLE))
@@ -75,12 +79,7 @@ def start(
     row = session.scalars(owned).one_or_none()
     if row is None:
         return None
-    started = _started(row, owner=owner, moment=moment)
-    if row.starts > max_deliveries:
-        error = {"type": "delivery-limit", "detail": f"started {max_deliveries} times and never finished"}
-        bury(session, started, reason="delivery_limit", error=error, traceback=None, moment=moment)
-        return None
-    return started
+    return _started(row, owner=owner, moment=moment)
 
 
 def renew(session: Session, owners: Sequence[str], *, until: datetime) -> int:
@@ -118,9 +117,7 @@ def finish(session: Session, call: StartedCall, *, version: int | None, moment: 
     )
 
 
-def try_again(
-    session: Session, call: StartedCall, *, error: TransientError, delay: timedelta, moment: datetime
-) -> bool:
+def try_again(session: Session, call: StartedCall, *, error: Exception, delay: timedelta, moment: datetime) -> bool:
     """Reschedule through the outbox, so that the retry survives every crash; False when no longer the owner."""
     description = describe(error)
     return wait_again(
@@ -198,6 +195,7 @@ def _started(row: TaskCall, *, owner: str, moment: datetime) -> StartedCall:
         generation=row.generation,
         owner=owner,
         attempt=row.attempts + 1,
+        starts=row.starts,
         kind=row.kind,
         subject=row.subject,
         correlation_id=row.correlation_id,

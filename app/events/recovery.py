@@ -11,10 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, exists, func, select
+from sqlalchemy import ColumnElement, exists, func, select, update
 from sqlalchemy.orm import Session, aliased
 
 from app.events.dispatch import wait_again
+from app.models.derived import Counter
 from app.models.outbox import CallState, TaskCall
 from app.transports.base import QueueDepth
 
@@ -22,6 +23,7 @@ RATE_WINDOW = timedelta(seconds=60)
 # A sent call is overdue when the queue, at the rate it is served, would have come to it three times over.
 OVERDUE_FACTOR = 3
 SLICE = 500
+REDISPATCHED = "redispatched_total"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +56,11 @@ def return_lost_messages(
     for queue, flow in flows(session, moment=moment).items():
         sent = (TaskCall.state == CallState.SENT, TaskCall.queue == queue)
         if flow.started_lately:
-            lost: tuple[ColumnElement[bool], ...] = (*sent, TaskCall.sent_at < moment - overdue_after(flow, lost_after=lost_after), _overtaken(moment))
+            lost: tuple[ColumnElement[bool], ...] = (
+                *sent,
+                TaskCall.sent_at < moment - overdue_after(flow, lost_after=lost_after),
+                _overtaken(moment),
+            )
         elif not flow.running and _is_empty(depth_of(queue)):
             lost = (*sent, TaskCall.sent_at < moment - lost_after)
         else:
@@ -116,3 +122,16 @@ def _let_wait_again(
         wait_again(session, row.id, generation=row.generation, states=(state,), due_at=moment)
         for row in session.execute(rows).all()
     )
+
+
+def extend_leases(session: Session, *, until: datetime) -> None:
+    """Grant every running call a full lease: renewals could not reach the database for a while."""
+    short = update(TaskCall).where(TaskCall.state == CallState.RUNNING, TaskCall.lease_until < until)
+    session.execute(short.values(lease_until=until).execution_options(synchronize_session=False))
+
+
+def count_redispatched(session: Session, count: int) -> None:
+    """`redispatched_total`: calls that were sent a second time because the first was lost."""
+    row = session.get(Counter, REDISPATCHED) or Counter(name=REDISPATCHED, value=0)
+    row.value += count
+    session.add(row)

@@ -94,7 +94,7 @@ class TaskCall(Base):
         Index(
             "ix_task_calls_due",
             "queue",
-            text("priority DESC"),
+            "priority",
             "due_at",
             postgresql_where=_WAITING,
             sqlite_where=_WAITING,

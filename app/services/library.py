@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import partial
 
 from app.cache.redis_cache import RedisCache
 from app.database import Database
@@ -13,7 +12,7 @@ from app.embedding.embedder import Embedder
 from app.events.event_system import Event, EventEmitter
 from app.events.execution import StartedCall
 from app.index.search_index import SearchIndex
-from app.index.vectors import VectorIndex
+from app.index.vectors import Vectors
 from app.services.unit_of_work import UnitOfWork, unit_of_work
 from app.settings import Settings
 
@@ -23,15 +22,15 @@ Work = Callable[[], AbstractContextManager[UnitOfWork]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Library:
-    """`embedder` is called, not held: the model is loaded by the first process that needs it, and by no other."""
+    """`embedder` and `vectors` are called, not held: a model is loaded by the first who needs it, and by no other."""
 
     settings: Settings
     database: Database
     emitter: EventEmitter
     cache: RedisCache
     index: SearchIndex
-    vectors: VectorIndex
     embedder: Callable[[], Embedder]
+    vectors: Callable[[], Vectors]
 
     def work(self, *, call: StartedCall | None = None) -> AbstractContextManager[UnitOfWork]:
         """A unit of work; with `call`, the one that is that call's effect."""
@@ -42,10 +41,6 @@ class Library:
             debounce_scale=self.settings.debounce_scale,
             call=call,
         )
-
-    def work_of(self, call: StartedCall) -> Work:
-        """Opens the effect of `call`."""
-        return partial(self.work, call=call)
 
     def record(self, event: Event) -> None:
         """Recorder of the emitter: an event emitted outside a unit of work gets one of its own."""

@@ -1,0 +1,189 @@
+"""Consistency: what is derived from an old version, for everyone to read, and how it is mended."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, case, exists, func, or_, select, update
+from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
+
+from app.events.hooks import rebuild as rebuild_call
+from app.models.base import now
+from app.models.derived import DerivedKind, DerivedState
+from app.models.outbox import OPEN_STATES, CallState, DeadLetter, TaskCall
+from app.models.resource import IngestionState, Resource
+from app.models.search import SearchDocument
+from app.services.derived_states import has_content, input_version
+from app.services.library import Library, Work
+from app.tasks.task_names import TaskName
+
+HOUSEKEEPING = (TaskName.CANARY, TaskName.RECONCILE, TaskName.CLEANUP)
+RECONCILE_SLICE = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KindOverview:
+    """Resources of one kind. A failed one is stale, and nobody will try again unless asked to."""
+
+    fresh: int
+    stale: int
+    failed: int
+    oldest_stale_seconds: float | None
+
+
+def overview(session: Session) -> dict[str, Any]:
+    """`GET /consistency`: converged when nothing is stale and no call for it is open."""
+    kinds = {kind: _kind_overview(session, kind) for kind in DerivedKind}
+    open_calls = _count(session, select(func.count()).where(TaskCall.state.in_(OPEN_STATES), _is_work()))
+    pending = _count(
+        session,
+        select(func.count()).where(Resource.ingestion_status == IngestionState.PENDING, Resource.deleted_at.is_(None)),
+    )
+    dead = _count(session, select(func.count()).select_from(DeadLetter).where(DeadLetter.closed_at.is_(None)))
+    stale = sum(kind.stale for kind in kinds.values())
+    return {
+        "converged": not (stale or open_calls or pending),
+        "open_calls": open_calls,
+        "pending_ingestions": pending,
+        "dead_letters": dead,
+        "kinds": {str(kind): asdict(counts) for kind, counts in kinds.items()},
+    }
+
+
+def resource_status(session: Session, resource: Resource) -> dict[str, Any]:
+    """`GET /resources/{id}/status`: where ingestion is, and each derived kind."""
+    calls = list(
+        session.scalars(select(TaskCall).where(TaskCall.subject == resource.id, TaskCall.state.in_(OPEN_STATES)))
+    )
+    states = {
+        state.kind: state
+        for state in session.scalars(select(DerivedState).where(DerivedState.resource_id == resource.id))
+    }
+    reading = any(call.task == TaskName.INGEST_RESOURCE and call.state == CallState.RUNNING for call in calls)
+    ingestion = IngestionState.RUNNING if reading else resource.ingestion_status
+    derived = {
+        str(kind): _kind_status(resource, kind, states.get(kind), [call for call in calls if call.kind == kind])
+        for kind in DerivedKind
+    }
+    return {
+        "ingestion": {
+            "state": str(ingestion),
+            "error": resource.ingestion_error,
+            "started_at": resource.ingestion_started_at,
+            "finished_at": resource.ingestion_finished_at,
+        },
+        "derived": derived,
+    }
+
+
+def reconcile(*, work: Work) -> dict[str, int]:
+    """Find what is stale though no call is open for it, and call for its rebuild, in bounded slices.
+
+    Returns how many calls were made for each kind. What failed for good is left to people.
+    """
+    with work() as unit:
+        mended = {}
+        for kind in DerivedKind:
+            stale = unit.session.execute(_forgotten(kind).limit(RECONCILE_SLICE)).all()
+            unit.enqueue(*(rebuild_call(kind, str(row.id), version=row.version) for row in stale))
+            mended[str(kind)] = len(stale)
+        return mended
+
+
+def rebuild(library: Library, kind: DerivedKind) -> int:
+    """Make `kind` stale for every resource, failed ones included: the reconciler's calls build it anew.
+
+    Live results stay until each is replaced. Returns the number of resources.
+    """
+    mended = 0
+    with library.work() as unit:
+        unit.session.execute(
+            update(DerivedState).where(DerivedState.kind == kind).values(built_from=0, failed_version=None, error=None)
+        )
+    while True:
+        with library.work() as unit:
+            stale = unit.session.execute(_forgotten(kind).limit(RECONCILE_SLICE)).all()
+            unit.enqueue(*(rebuild_call(kind, str(row.id), version=row.version) for row in stale))
+        if not stale:
+            return mended
+        mended += len(stale)
+
+
+def stale_condition(kind: DerivedKind) -> ColumnElement[bool]:
+    """Over `Resource` outer-joined with its `DerivedState` of this kind."""
+    return func.coalesce(DerivedState.built_from, 0) < input_version(kind)
+
+
+def _failed_condition(kind: DerivedKind) -> ColumnElement[bool]:
+    return and_(stale_condition(kind), func.coalesce(DerivedState.failed_version, -1) >= input_version(kind))
+
+
+def _with_state(kind: DerivedKind, *columns: Any) -> Select[Any]:
+    same = and_(DerivedState.resource_id == Resource.id, DerivedState.kind == kind)
+    return select(*columns).select_from(Resource).outerjoin(DerivedState, same)
+
+
+def _kind_overview(session: Session, kind: DerivedKind) -> KindOverview:
+    stale, failed = stale_condition(kind), _failed_condition(kind)
+    waiting = and_(stale, ~failed)
+    counted = _with_state(
+        kind,
+        func.count(case((~stale, 1))),
+        func.count(case((waiting, 1))),
+        func.count(case((failed, 1))),
+        func.min(case((waiting, Resource.updated_at))),
+    ).where(has_content())
+    fresh, stale_count, failed_count, oldest = session.execute(counted).one()
+    return KindOverview(fresh=fresh, stale=stale_count, failed=failed_count, oldest_stale_seconds=_age_seconds(oldest))
+
+
+def _age_seconds(moment: datetime | None) -> float | None:
+    return None if moment is None else max(0.0, (now() - moment).total_seconds())
+
+
+def _kind_status(
+    resource: Resource, kind: DerivedKind, state: DerivedState | None, calls: list[TaskCall]
+) -> dict[str, Any]:
+    wanted = getattr(resource, input_version(kind).key)
+    built = state.built_from if state else 0
+    failed = bool(state and state.failed_version is not None and state.failed_version >= wanted > built)
+    running = any(call.state == CallState.RUNNING for call in calls)
+    waiting = [call for call in calls if call.state == CallState.WAITING]
+    error = state.error if state and state.error else next((call.last_error for call in calls if call.last_error), None)
+    return {
+        "state": _state_name(is_fresh=built >= wanted, running=running, failed=failed and not calls),
+        "built_from": built,
+        "attempts": max([state.attempts if state else 0, *(call.attempts for call in calls)]),
+        "error": error,
+        "next_due_at": min((call.due_at for call in waiting), default=None),
+    }
+
+
+def _state_name(*, is_fresh: bool, running: bool, failed: bool) -> str:
+    if running:
+        return "running"
+    if is_fresh:
+        return "fresh"
+    return "failed" if failed else "stale"
+
+
+def _forgotten(kind: DerivedKind) -> Select[Any]:
+    """Stale, not failed, and no call open for it; for the search index also entries of deleted resources."""
+    call = aliased(TaskCall)
+    open_call = exists().where(call.subject == Resource.id, call.kind == kind, call.state.in_(OPEN_STATES))
+    wanted: InstrumentedAttribute[int] = input_version(kind)
+    stale: ColumnElement[bool] = and_(has_content(), stale_condition(kind), ~_failed_condition(kind))
+    if kind is DerivedKind.SEARCH_INDEX:
+        left_behind = exists().where(SearchDocument.resource_id == Resource.id)
+        stale = or_(stale, and_(Resource.deleted_at.is_not(None), left_behind))
+    return _with_state(kind, Resource.id, wanted.label("version")).where(stale, ~open_call).order_by(Resource.id)
+
+
+def _is_work() -> ColumnElement[bool]:
+    return TaskCall.task.not_in(HOUSEKEEPING)
+
+
+def _count(session: Session, statement: Select[int]) -> int:
+    return session.scalar(statement) or 0

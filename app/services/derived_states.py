@@ -1,0 +1,60 @@
+"""Derived states: which input version each kind was built from, and which version it failed on."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from app.events.hooks import hook_of
+from app.models.base import now
+from app.models.derived import DerivedKind, DerivedState
+from app.models.resource import Resource
+
+
+def input_version(kind: DerivedKind) -> InstrumentedAttribute[int]:
+    """The column of `Resource` that this kind is built from, as the hook table says."""
+    column: InstrumentedAttribute[int] = getattr(Resource, str(hook_of(kind).built_from))
+    return column
+
+
+def has_content() -> ColumnElement[bool]:
+    """Resources that anything is derived from: alive, and through with their first ingestion."""
+    return Resource.deleted_at.is_(None) & (Resource.content_version > 0)
+
+
+def lock_resource(session: Session, resource_id: UUID) -> Resource | None:
+    """The resource, locked until the commit, or None when it is deleted: then its effects write nothing."""
+    row = select(Resource).where(Resource.id == resource_id, Resource.deleted_at.is_(None)).with_for_update()
+    return session.scalars(row).one_or_none()
+
+
+def built_from(session: Session, resource_id: UUID, kind: DerivedKind) -> int:
+    """The newest version `kind` was built from; 0 if never."""
+    state = session.get(DerivedState, (resource_id, kind))
+    return state.built_from if state else 0
+
+
+def mark_built(session: Session, resource_id: UUID, kind: DerivedKind, *, version: int) -> None:
+    """`kind` is built from `version`. The caller holds the resource's lock and has checked that it is not older."""
+    state = _state(session, resource_id, kind)
+    state.built_from = version
+    state.attempts += 1
+    state.failed_version, state.error, state.updated_at = None, None, now()
+
+
+def mark_failed(session: Session, resource_id: UUID, kind: DerivedKind, *, version: int, error: dict[str, Any]) -> None:
+    """Building `kind` from `version` failed for good."""
+    state = _state(session, resource_id, kind)
+    state.attempts += 1
+    state.failed_version, state.error, state.updated_at = version, error, now()
+
+
+def _state(session: Session, resource_id: UUID, kind: DerivedKind) -> DerivedState:
+    state = session.get(DerivedState, (resource_id, kind))
+    if state is None:
+        state = DerivedState(resource_id=resource_id, kind=kind, built_from=0, attempts=0)
+        session.add(state)
+    return state

@@ -1,0 +1,87 @@
+"""Upkeep: cached values dropped for certain, and rows past their retention removed."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, delete, exists, select
+from sqlalchemy.orm import InstrumentedAttribute, aliased
+
+from app.errors import CacheUnavailable
+from app.models.base import now
+from app.models.outbox import (
+    OPEN_STATES,
+    DeadLetter,
+    EffectRecord,
+    EventRecord,
+    IdempotencyKey,
+    ProcessHeartbeat,
+    ScheduleTick,
+    TaskCall,
+)
+from app.models.resource import Resource
+from app.services.library import Library, Work
+from app.tasks.task_names import TaskName
+
+SLICE = 1000
+CANARY_RETENTION = timedelta(minutes=10)
+TOMBSTONE_RETENTION = timedelta(days=1)
+
+
+def invalidate(library: Library, cache_keys: list[str], *, work: Work) -> None:
+    """Drop keys and patterns; raises `CacheUnavailable` unless every one is gone for certain."""
+    dropped = [library.cache.delete_pattern(key) if "*" in key else library.cache.delete(key) for key in cache_keys]
+    if not all(dropped):
+        raise CacheUnavailable("the cache does not answer: its values may be old")
+    with work():
+        return
+
+
+def clean_up(library: Library, *, work: Work) -> None:
+    """Remove rows past their retention, a slice a transaction, so that nobody waits long for the database."""
+    settings = library.settings
+    moment = now()
+    calls = moment - timedelta(days=settings.call_retention_days)
+    events = moment - timedelta(days=settings.event_retention_days)
+    keys = moment - timedelta(hours=settings.idempotency_key_hours)
+    dead = aliased(DeadLetter)
+    ended = TaskCall.state.not_in(OPEN_STATES) & (TaskCall.done_at < calls)
+    unburied = ~exists().where(dead.call_id == TaskCall.id, dead.closed_at.is_(None))
+    _remove(library, TaskCall.id, ended & unburied)
+    _remove(library, TaskCall.id, (TaskCall.state == "superseded") & (TaskCall.created_at < calls))
+    _remove(library, EffectRecord.id, EffectRecord.at < calls)
+    _remove(library, EventRecord.id, EventRecord.timestamp < events)
+    _remove(library, IdempotencyKey.key, IdempotencyKey.created_at < keys)
+    _remove(library, ProcessHeartbeat.name, ProcessHeartbeat.seen_at < moment - timedelta(days=1))
+    _remove(library, ScheduleTick.call_id, ScheduleTick.tick < calls)
+    _remove(library, Resource.id, _swept(moment))
+    with work():
+        return
+
+
+def forget_canaries(library: Library) -> None:
+    """Done canaries and their effects are of no use after minutes; there are thousands a day."""
+    old = (TaskCall.task == TaskName.CANARY) & (TaskCall.done_at < now() - CANARY_RETENTION)
+    _remove(library, TaskCall.id, old)
+    stale = (EffectRecord.task == TaskName.CANARY) & (EffectRecord.at < now() - CANARY_RETENTION)
+    _remove(library, EffectRecord.id, stale)
+
+
+def _swept(moment: datetime) -> ColumnElement[bool]:
+    """Tombstones whose reactions have all ended."""
+    call = aliased(TaskCall)
+    reacting = exists().where(call.subject == Resource.id, call.state.in_(OPEN_STATES))
+    return and_(Resource.deleted_at < moment - TOMBSTONE_RETENTION, ~reacting)
+
+
+def _remove(library: Library, key: InstrumentedAttribute[Any], condition: ColumnElement[bool]) -> int:
+    table = key.parent.entity
+    removed = 0
+    while True:
+        with library.database.writer() as session:
+            slice_of = list(session.scalars(select(key).where(condition).limit(SLICE)))
+            if not slice_of:
+                return removed
+            session.execute(delete(table).where(key.in_(slice_of)), execution_options={"synchronize_session": False})
+            removed += len(slice_of)

@@ -1,0 +1,34 @@
+"""The Celery application: `celery -A app.tasks.celery_app worker|beat|flower`."""
+
+from __future__ import annotations
+
+from celery import Celery
+
+from app.settings import Settings, get_settings
+from app.tasks.schedule import beat_schedule
+from app.transports.registry import broker_for
+
+
+def create_celery_app(settings: Settings) -> Celery:
+    """Celery as this house runs it: what depends on the broker comes from the transport, the rest is here."""
+    app = Celery("neo_alexandria", include=["app.tasks.celery_tasks"], set_as_current=True)
+    app.conf.update(broker_for(settings).celery_config)
+    app.conf.update(
+        enable_utc=True,
+        timezone="UTC",
+        task_ignore_result=True,  # the outbox row is the result; results expire, rows do not
+        task_store_errors_even_if_ignored=False,
+        worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
+        worker_send_task_events=True,
+        worker_max_memory_per_child=settings.worker_max_memory_kib,
+        worker_max_tasks_per_child=settings.worker_max_tasks_per_child or None,
+        worker_soft_shutdown_timeout=5.0,
+        beat_scheduler="app.tasks.schedule:OutboxScheduler",
+        beat_schedule=beat_schedule(settings),
+        beat_max_loop_interval=5,
+    )
+    return app
+
+
+celery_app = create_celery_app(get_settings())

@@ -1,0 +1,71 @@
+"""The tasks: one line of work each, done by a service."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from app.services import consistency, embeddings, ingestion, quality, search_indexing, upkeep
+from app.services.library import Library, Work
+from app.tasks import worker_presence
+from app.tasks.celery_app import celery_app
+from app.tasks.database_task import DatabaseTask
+from app.tasks.task_names import TaskName
+
+worker_presence.announce_workers()
+
+
+def _task(name: TaskName, **options: Any) -> Callable[[Callable[..., None]], DatabaseTask]:
+    register: Callable[[Callable[..., None]], DatabaseTask] = celery_app.task(
+        name=str(name), base=DatabaseTask, bind=False, **options
+    )
+    return register
+
+
+@_task(TaskName.INGEST_RESOURCE)
+def ingest_resource_task(library: Library, resource_id: UUID, *, work: Work) -> None:
+    """Fetch and read the document of a resource."""
+    ingestion.ingest(library, resource_id, work=work)
+
+
+@_task(TaskName.REGENERATE_EMBEDDING)
+def regenerate_embedding_task(library: Library, resource_id: UUID, *, work: Work) -> None:
+    """Embed the text of a resource."""
+    embeddings.regenerate(library, resource_id, work=work)
+
+
+@_task(TaskName.RECOMPUTE_QUALITY, max_retries=2)
+def recompute_quality_task(library: Library, resource_id: UUID, *, work: Work) -> None:
+    """Score a resource."""
+    quality.recompute(library, resource_id, work=work)
+
+
+@_task(TaskName.UPDATE_SEARCH_INDEX)
+def update_search_index_task(library: Library, resource_id: UUID, *, work: Work) -> None:
+    """Write a resource into the search index, or take it out."""
+    search_indexing.update(library, resource_id, work=work)
+
+
+@_task(TaskName.INVALIDATE_CACHE)
+def invalidate_cache_task(library: Library, cache_keys: list[str], *, work: Work) -> None:
+    """Drop cached values for certain: tried again while the cache is away."""
+    upkeep.invalidate(library, cache_keys, work=work)
+
+
+@_task(TaskName.RECONCILE)
+def reconcile_derived_data(library: Library, *, work: Work) -> None:
+    """Find what is stale and forgotten, and call for its rebuild."""
+    consistency.reconcile(work=work)
+    upkeep.forget_canaries(library)
+
+
+@_task(TaskName.CLEANUP)
+def cleanup_expired_cache(library: Library, *, work: Work) -> None:
+    """Remove what is past its retention: events, ended calls, effects, keys, deleted resources."""
+    upkeep.clean_up(library, work=work)
+
+
+@_task(TaskName.CANARY)
+def canary_task(library: Library, queue: str, *, work: Work) -> None:
+    """Show that a queue is served: its done-mark is all it leaves."""

@@ -1,0 +1,238 @@
+"""DatabaseTask: a task that owns its call while it runs, and ends it in the transaction of its effect.
+
+start      one committed UPDATE to `running`; no row: a stale copy, dropped
+body       the service computes, and writes through `work()`: effect and done-mark in one commit
+failure    TransientError: waits in the outbox with backoff; PermanentError, or too many attempts: dead
+database   away: start, body and failure wait in place while the lease is renewed, and count as no attempt
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import socket
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import cached_property
+from types import GenericAlias
+from typing import Any, TypeVar, get_type_hints
+from uuid import UUID
+
+import stamina
+import structlog
+from celery import Task
+from celery.exceptions import Reject
+from pydantic import TypeAdapter, ValidationError
+
+from app.composition import open_library
+from app.errors import DatabaseUnavailable, InvalidInput, PermanentError, WriteGateBusy
+from app.events import execution
+from app.events.correlation import correlated
+from app.events.execution import StaleOwner, StartedCall
+from app.models.base import new_id, now
+from app.services import failures
+from app.services.library import Library
+from app.services.unit_of_work import UnitOfWork
+from app.tasks.leases import LeaseKeeper
+
+T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
+
+_INJECTED = ("library", "work")
+
+
+class WorkerProcess:
+    """What the tasks of one process share; a forked child gets its own."""
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self.library: Library = open_library(role="worker")
+        lease = timedelta(seconds=self.library.settings.call_lease_seconds)
+        self.leases = LeaseKeeper(self.library.database, lease=lease)
+
+
+_process: WorkerProcess | None = None
+
+
+def worker_process() -> WorkerProcess:
+    """The shared things of this process."""
+    global _process  # noqa: PLW0603 — one a process is the point
+    if _process is None or _process.pid != os.getpid():
+        _process = WorkerProcess()
+    return _process
+
+
+class TooManyDeliveries(PermanentError):
+    """The call was started more often than `MAX_DELIVERIES` allows."""
+
+    slug = "delivery-limit"
+    title = "Started too often"
+
+
+class Effect:
+    """Opens the unit of work that ends a call, and remembers whether that happened."""
+
+    def __init__(self, library: Library, call: StartedCall) -> None:
+        self._library = library
+        self._call = call
+        self.is_written = False
+
+    @contextmanager
+    def __call__(self) -> Iterator[UnitOfWork]:
+        """Commit effect and done-mark together at the end of the block."""
+        with self._library.work(call=self._call) as unit:
+            yield unit
+        self.is_written = True
+
+
+class DatabaseTask(Task[..., None]):
+    """Base of all tasks. The function takes the library first, then its arguments, then `work` by keyword."""
+
+    abstract = True
+    typing = False
+    max_retries = 3
+
+    @cached_property
+    def arguments(self) -> TypeAdapter[Any]:
+        """What the function takes from the message."""
+        hints = get_type_hints(self.run)
+        names = [name for name in inspect.signature(self.run).parameters if name not in _INJECTED]
+        shape: Any = GenericAlias(tuple, tuple(hints[name] for name in names))
+        return TypeAdapter(shape)
+
+    def __call__(self, *args: Any, **_: Any) -> None:
+        """Run one message: of the outbox with a generation, of anyone else without."""
+        generation = getattr(self.request, "generation", None)
+        process = worker_process()
+        if generation is None:
+            self.run(process.library, *self._validated(args), work=process.library.work)
+            return
+        started = self._start(process, UUID(self.request.id), int(generation))
+        if started is None:
+            log.info("stale copy dropped", task=self.name, call_id=self.request.id, generation=generation)
+            return
+        ids = {"call_id": str(started.id), "correlation_id": started.correlation_id}
+        with (
+            correlated(correlation=started.correlation_id, causation=str(started.id)),
+            structlog.contextvars.bound_contextvars(**ids),
+            process.leases.holding(started.owner),
+        ):
+            self._execute(process, started)
+
+    def _start(self, process: WorkerProcess, call_id: UUID, generation: int) -> StartedCall | None:
+        owner = f"{socket.gethostname()}:{os.getpid()}:{new_id()}"
+
+        def start() -> StartedCall | None:
+            with process.library.database.writer() as session:
+                return execution.start(
+                    session,
+                    call_id,
+                    generation=generation,
+                    owner=owner,
+                    lease=process.leases.lease,
+                    moment=now(),
+                )
+
+        return _patiently(start)
+
+    def _execute(self, process: WorkerProcess, call: StartedCall) -> None:
+        began = time.monotonic()
+        self._log_start(call)
+        try:
+            self._check_deliveries(process.library, call)
+            arguments = self._validated(tuple(call.args))
+            _patiently(lambda: self._run_body(process.library, call, arguments))
+        except StaleOwner:
+            log.warning("effect dropped: another execution owns the call", task=self.name)
+        except TooManyDeliveries as error:
+            self._bury(process.library, call, error, reason="delivery_limit", began=began)
+        except PermanentError as error:
+            self._bury(process.library, call, error, reason="permanent_error", began=began)
+        except Exception as error:  # noqa: BLE001 — a task may fail in any way, and is accounted for in each
+            self._fail(process.library, call, error, began=began)
+        else:
+            self._log_end(call, began=began, success=True)
+
+    def _run_body(self, library: Library, call: StartedCall, arguments: tuple[Any, ...]) -> None:
+        effect = Effect(library, call)
+        self.run(library, *arguments, work=effect)
+        if not effect.is_written:
+            with effect():
+                pass
+
+    def _check_deliveries(self, library: Library, call: StartedCall) -> None:
+        """A task that takes its process down each time is not started for ever."""
+        limit = library.settings.max_deliveries
+        if call.starts > limit:
+            raise TooManyDeliveries(f"started {limit} times and never came to an end")
+
+    def _fail(self, library: Library, call: StartedCall, error: Exception, *, began: float) -> None:
+        """Temporary, or unknown: tried again until the attempts are used up."""
+        if call.attempt > self.max_retries:
+            self._bury(library, call, error, reason="retries_exhausted", began=began)
+            return
+        settings = library.settings
+        delay = execution.backoff(
+            call.attempt,
+            first=timedelta(seconds=settings.retry_first_delay_seconds),
+            most=timedelta(seconds=settings.retry_max_delay_seconds),
+        )
+
+        def reschedule() -> None:
+            with library.database.writer() as session:
+                execution.try_again(session, call, error=error, delay=delay, moment=now())
+
+        _patiently(reschedule)
+        self._log_end(call, began=began, success=False, error=error, retry_in_seconds=delay.total_seconds())
+
+    def _bury(self, library: Library, call: StartedCall, error: Exception, *, reason: str, began: float) -> None:
+        """Dead in the database first, then rejected, so that the message ends in the broker's dead letters too."""
+        text = "".join(traceback.format_exception(error))
+        _patiently(lambda: failures.bury(library, call, error, reason=reason, traceback=text))
+        self._log_end(call, began=began, success=False, error=error, dead=reason)
+        raise Reject(reason=reason, requeue=False)
+
+    def _validated(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        try:
+            validated: tuple[Any, ...] = self.arguments.validate_python(args)
+            return validated
+        except ValidationError as error:
+            raise InvalidInput(
+                f"{self.name} does not take these arguments: {error.errors(include_url=False)}"
+            ) from None
+
+    def _log_start(self, call: StartedCall) -> None:
+        log.info("task started", **_fields(call), wait_ms=round(call.wait_seconds * 1000))
+
+    def _log_end(
+        self, call: StartedCall, *, began: float, success: bool, error: Exception | None = None, **more: Any
+    ) -> None:
+        description = {"error": execution.describe(error)} if error else {}
+        duration = round((time.monotonic() - began) * 1000)
+        log.info("task finished", **_fields(call), duration_ms=duration, success=success, **description, **more)
+
+
+def _fields(call: StartedCall) -> dict[str, Any]:
+    return {
+        "task": call.task,
+        "resource_id": str(call.subject) if call.subject else None,
+        "queue": call.queue,
+        "priority": call.priority,
+        "attempt": call.attempt,
+        "generation": call.generation,
+    }
+
+
+def _patiently(function: Callable[[], T]) -> T:
+    """Wait in place while the database is away or busy: a task is never given up for that."""
+    waits = stamina.retry_context(
+        on=(DatabaseUnavailable, WriteGateBusy), attempts=None, timeout=None, wait_initial=0.05, wait_max=5.0
+    )
+    for attempt in waits:
+        with attempt:
+            return function()
+    raise AssertionError("unreachable: the retry has no end")

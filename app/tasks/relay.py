@@ -1,0 +1,245 @@
+"""The relay: claims due calls, publishes them, marks them sent, and sends again what was lost.
+
+    claim     one transaction: due calls, urgent first, as many as may be in flight
+    publish   outside any transaction, with a deadline, one outcome a call
+    mark      one transaction: sent, or waiting again
+
+Any number may run: claims skip what another holds. Killed between two steps it leaves claims that any relay
+returns after a while, and copies that drop themselves at the worker.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+
+from app.database import Database, get_database
+from app.errors import TransientError, TransportUnavailable
+from app.events import dispatch, recovery
+from app.events.dispatch import ClaimedCall
+from app.models.base import now
+from app.services.presence import Heart
+from app.settings import Settings
+from app.tasks.wake_up import WakeUp, wake_up_of
+from app.transports.base import Message, Outcome, QueueDepth, Transport
+from app.transports.registry import open_transport
+
+log = structlog.get_logger(__name__)
+
+RECOVERY_INTERVAL = timedelta(seconds=2)
+BACKLOG_POLL_SECONDS = 0.02
+OUTAGE_POLL_SECONDS = 0.5
+REFUSED_DELAY = timedelta(seconds=1)
+
+
+@dataclass(slots=True)
+class RelayCounts:
+    """What this relay has done since its start."""
+
+    published: int = 0
+    returned: int = 0
+    redispatched: int = 0
+
+
+class Relay:
+    """One relay. `tick` is one round; `run` goes on until `stop`."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        transport: Transport,
+        settings: Settings,
+        clock: Callable[[], datetime] = now,
+    ) -> None:
+        self.counts = RelayCounts()
+        self._database = database
+        self._transport = transport
+        self._settings = settings
+        self._clock = clock
+        self._broker_is_down = False
+        self._declared = False
+        self._recovered_at: datetime | None = None
+
+    def run(self, wake_up: WakeUp, stop: threading.Event) -> None:
+        """Round after round; an outage of database or broker is waited out here."""
+        while not stop.is_set():
+            try:
+                pause = self._round()
+            except TransientError as error:
+                log.warning("the relay waits", error=error.detail)
+                pause = OUTAGE_POLL_SECONDS
+                stop.wait(pause)
+                continue
+            wake_up.wait(pause)
+
+    def tick(self) -> int:
+        """Send what is due; returns how many calls the broker has accepted."""
+        if not self._has_due_calls() or not self._broker_answers():
+            return 0
+        calls = self._claim()
+        if not calls:
+            return 0
+        outcomes = self._publish(calls)
+        return self._mark(calls, outcomes)
+
+    def recover(self) -> int:
+        """Return to waiting what was lost; returns how many calls will be sent a second time."""
+        moment = self._clock()
+        asleep = self._recovered_at is not None and moment - self._recovered_at > 3 * RECOVERY_INTERVAL
+        self._recovered_at = moment
+        abandoned_before = moment - timedelta(seconds=3 * self._settings.relay_publish_deadline_seconds)
+        lost_after = timedelta(seconds=self._settings.relay_lost_after_seconds)
+        depths = self._depths()
+        with self._database.writer() as session:
+            if asleep:
+                # This process or the database stood still, so leases ran out unrenewed: everyone gets a new one.
+                recovery.extend_leases(session, until=moment + timedelta(seconds=self._settings.call_lease_seconds))
+            recovery.return_abandoned_claims(session, claimed_before=abandoned_before, moment=moment)
+            lost = recovery.return_expired_leases(session, moment=moment)
+            lost += recovery.return_lost_messages(session, depth_of=depths.get, lost_after=lost_after, moment=moment)
+            if lost:
+                recovery.count_redispatched(session, lost)
+        self.counts.redispatched += lost
+        if lost:
+            log.warning("lost calls are sent again", count=lost)
+        return lost
+
+    def _round(self) -> float:
+        self.tick()
+        moment = self._clock()
+        if self._recovered_at is None or moment - self._recovered_at >= RECOVERY_INTERVAL:
+            if self._needs_recovery():
+                self.recover()
+            else:
+                self._recovered_at = moment
+        if self._broker_is_down:
+            return OUTAGE_POLL_SECONDS
+        return self._pause()
+
+    def _pause(self) -> float:
+        """Until the next call is due; while due calls wait for room in flight, a short time."""
+        with self._database.reader() as session:
+            due_at = dispatch.next_due_at(session)
+        poll = self._settings.relay_poll_seconds
+        if due_at is None:
+            return poll
+        return min(poll, max(BACKLOG_POLL_SECONDS, (due_at - self._clock()).total_seconds()))
+
+    def _needs_recovery(self) -> bool:
+        """An idle system is not written to."""
+        with self._database.reader() as session:
+            return bool(dispatch.in_flight(session))
+
+    def _has_due_calls(self) -> bool:
+        with self._database.reader() as session:
+            return bool(dispatch.due_queues(session, moment=self._clock()))
+
+    def _broker_answers(self) -> bool:
+        """While the broker is down it is asked first: claiming would only churn the table."""
+        if self._declared and not self._broker_is_down:
+            return True
+        deadline = self._settings.relay_publish_deadline_seconds
+        try:
+            self._transport.declare(deadline_seconds=deadline)
+            self._transport.health(deadline_seconds=deadline)
+        except TransportUnavailable as error:
+            self._broker_lost(error.detail)
+            return False
+        self._declared = True
+        if self._broker_is_down:
+            log.info("the broker is back", broker=self._transport.fingerprint)
+        self._broker_is_down = False
+        return True
+
+    def _broker_lost(self, reason: str) -> None:
+        if not self._broker_is_down:
+            log.warning("the broker is away; calls wait in the outbox", broker=self._transport.fingerprint, why=reason)
+        self._broker_is_down = True
+
+    def _claim(self) -> list[ClaimedCall]:
+        moment = self._clock()
+        limit = self._settings.relay_in_flight_per_queue
+        claimed: list[ClaimedCall] = []
+        with self._database.writer() as session:
+            flying = dispatch.in_flight(session)
+            for queue in dispatch.due_queues(session, moment=moment):
+                room = min(self._settings.relay_batch_size, limit - flying.get(queue, 0))
+                claimed += dispatch.claim(session, queue=queue, limit=room, moment=moment)
+        return sorted(claimed, key=lambda call: -call.priority)
+
+    def _publish(self, calls: Sequence[ClaimedCall]) -> list[Outcome] | None:
+        messages = [message_of(call) for call in calls]
+        try:
+            return self._transport.publish(messages, deadline_seconds=self._settings.relay_publish_deadline_seconds)
+        except TransportUnavailable as error:
+            self._broker_lost(error.detail)
+            return None
+
+    def _mark(self, calls: Sequence[ClaimedCall], outcomes: list[Outcome] | None) -> int:
+        moment = self._clock()
+        if outcomes is None:
+            sent, unsent = [], list(calls)
+        else:
+            sent = [call for call, outcome in zip(calls, outcomes, strict=True) if outcome.accepted]
+            unsent = [call for call, outcome in zip(calls, outcomes, strict=True) if not outcome.accepted]
+            if unsent:
+                reasons = sorted({outcome.reason for outcome in outcomes if not outcome.accepted})
+                self._broker_lost("; ".join(reasons))
+        with self._database.writer() as session:
+            marked = dispatch.mark_sent(session, sent, moment=moment)
+            dispatch.give_back(session, unsent, due_at=moment + REFUSED_DELAY)
+        self.counts.published += marked
+        self.counts.returned += len(unsent)
+        return marked
+
+    def _depths(self) -> dict[str, QueueDepth]:
+        """What the broker holds; empty while it cannot tell, so that nothing is called lost for that."""
+        try:
+            return self._transport.depths(deadline_seconds=1.0)
+        except TransportUnavailable:
+            return {}
+
+
+def message_of(call: ClaimedCall) -> Message:
+    """The message of one claim."""
+    return Message(
+        call_id=call.id,
+        task=call.task,
+        args=tuple(call.args),
+        queue=call.queue,
+        priority=call.priority,
+        generation=call.generation,
+        headers={"correlation_id": call.correlation_id, "causation_id": call.causation_id},
+    )
+
+
+def run(settings: Settings) -> None:
+    """`alexandria relay`: until SIGTERM or SIGINT."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    database = get_database("worker")
+    transport = open_transport(settings.broker)
+    relay = Relay(database=database, transport=transport, settings=settings)
+    heart = Heart(
+        database,
+        role="relay",
+        broker=transport.fingerprint,
+        details=lambda: {"published": relay.counts.published, "redispatched": relay.counts.redispatched},
+    )
+    wake_up = wake_up_of(database.engine, stop)
+    heart.start()
+    log.info("relay started", broker=transport.fingerprint)
+    try:
+        relay.run(wake_up, stop)
+    finally:
+        wake_up.close()
+        heart.stop()
+        transport.close()
+        log.info("relay stopped", published=relay.counts.published)

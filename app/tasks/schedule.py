@@ -1,0 +1,106 @@
+"""The schedule: beat inserts outbox rows like everyone else, so a tick is never lost and two beats do not double it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import stamina
+import structlog
+from celery.beat import Scheduler
+from celery.schedules import crontab
+from sqlalchemy import func, select
+
+from app.database import get_database
+from app.errors import DatabaseUnavailable
+from app.events import outbox
+from app.events.hooks import PlannedCall
+from app.models.base import now
+from app.models.outbox import ScheduleTick
+from app.settings import Settings
+from app.tasks.task_names import TaskName
+from app.transports.base import QUEUES, Priority
+
+log = structlog.get_logger(__name__)
+
+LEAST_URGENT = 0
+
+
+def beat_schedule(settings: Settings) -> dict[str, dict[str, Any]]:
+    """Celery's form of the schedule; `options` holds queue and priority."""
+    canary = timedelta(seconds=settings.canary_interval_seconds)
+    entries: dict[str, dict[str, Any]] = {
+        "reconcile-derived-data": _entry(TaskName.RECONCILE, timedelta(minutes=1), priority=Priority.LOW),
+        "cleanup-expired-cache": _entry(TaskName.CLEANUP, crontab(hour="4", minute="0"), priority=Priority.LOW),
+    }
+    # Nothing is less urgent than a canary: where it gets through, everything does.
+    entries |= {
+        f"canary-{queue}": _entry(TaskName.CANARY, canary, queue=queue, priority=LEAST_URGENT, args=(queue,))
+        for queue in QUEUES
+    }
+    return entries
+
+
+def _entry(
+    task: TaskName, when: timedelta | crontab, *, priority: int, queue: str = "default", args: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    return {"task": str(task), "schedule": when, "args": args, "options": {"queue": queue, "priority": int(priority)}}
+
+
+class OutboxScheduler(Scheduler):
+    """Celery's scheduler with the outbox in place of the broker: it needs no broker at all."""
+
+    producer = None  # type: ignore[assignment]  # never asked for a connection
+
+    def setup_schedule(self) -> None:
+        """Take up where the last beat left off: a tick missed meanwhile is due at once."""
+        super().setup_schedule()
+        self.merge_inplace(self.app.conf.beat_schedule)
+        ticked = _last_ticks()
+        for name, entry in self.schedule.items():
+            if name in ticked:
+                entry.last_run_at = ticked[name]
+
+    def apply_async(self, entry: Any, producer: object = None, advance: bool = True, **_: object) -> None:  # noqa: ARG002
+        """Store the call of this tick; waits for the database as long as it takes."""
+        tick = tick_of(entry.schedule, entry.last_run_at)
+        for attempt in stamina.retry_context(on=DatabaseUnavailable, attempts=None, timeout=None, wait_max=5.0):
+            with attempt:
+                store_tick(entry, tick)
+
+
+def tick_of(when: Any, last_run_at: datetime) -> datetime:
+    """The planned time of the tick that is due now: the same for every beat, however late it comes."""
+    if not isinstance(when, crontab):
+        period = when.run_every.total_seconds()
+        return datetime.fromtimestamp(now().timestamp() // period * period, UTC)
+    since, delta, _ = when.remaining_delta(last_run_at)
+    planned: datetime = since + delta
+    return planned.astimezone(UTC)
+
+
+def store_tick(entry: Any, tick: datetime) -> bool:
+    """Store one tick; False when another beat has stored it. A canary that still waits is joined, not doubled."""
+    options = entry.options
+    call = PlannedCall(
+        task=TaskName(entry.task),
+        args=list(entry.args or ()),
+        queue=options["queue"],
+        priority=options["priority"],
+        delay=timedelta(0),
+        coalesce_key=f"schedule:{entry.name}",
+    )
+    with get_database("worker").writer() as session:
+        stored = outbox.enqueue_tick(session, call, schedule=entry.name, tick=tick)
+        if stored is not None:
+            outbox.wake_relay(session)
+    log.debug("tick", schedule=entry.name, tick=tick.isoformat(), call_id=str(stored), doubled=stored is None)
+    return stored is not None
+
+
+def _last_ticks() -> dict[str, datetime]:
+    newest = select(ScheduleTick.name, func.max(ScheduleTick.tick)).group_by(ScheduleTick.name)
+    for attempt in stamina.retry_context(on=DatabaseUnavailable, attempts=None, timeout=None, wait_max=5.0):
+        with attempt, get_database("worker").reader() as session:
+            return dict(session.execute(newest).tuples().all())
+    raise AssertionError("unreachable: the retry has no end")
