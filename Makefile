@@ -41,7 +41,7 @@ test-sentence-transformers: $(ST_READY) ## the optional embedding engine, in an 
 	$(ST_VENV)/bin/python -m pytest tests/extra
 
 check: $(DEV_READY) ## format, lint, types, layers, house rules, lock files
-	@$(MAKE) --no-print-directory --jobs=4 --output-sync=target \
+	@$(MAKE) --no-print-directory --jobs=4 --keep-going --output-sync=target \
 		check-types check-rules check-imports check-lint check-format
 	@echo "check: all good"
 
