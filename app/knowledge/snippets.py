@@ -6,6 +6,7 @@ Everything is escaped; the only tags are `<mark>` and `</mark>`.
 from __future__ import annotations
 
 import bisect
+import math
 import re
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -87,7 +88,7 @@ def _places(text: str, terms: Sequence[str]) -> list[tuple[int, str, float]]:
         places = _find(lowered, term) if comparable else []
         if not places and not text.isascii():
             slow.append(term)
-        found += [(place, term, 1.0 / len(places)) for place in places]
+        found += [(place, term, _weight(places)) for place in places]
     if slow:
         found += _read(text[:SLOW_READ_CHARS], set(slow))
     return sorted(found)
@@ -117,7 +118,12 @@ def _read(text: str, terms: set[str]) -> list[tuple[int, str, float]]:
         for term in terms_of(text[start:stop]):
             if term in places and len(places[term]) < PLACES_MAX:
                 places[term].append(start)
-    return [(place, term, 1.0 / len(found)) for term, found in places.items() for place in found]
+    return [(place, term, _weight(found)) for term, found in places.items() for place in found]
+
+
+def _weight(places: Sequence[int]) -> float:
+    """A word that is everywhere is known at its first places only: it must not draw the snippet there."""
+    return 1.0 / math.sqrt(len(places))
 
 
 def _best_centre(places: Sequence[tuple[int, str, float]], *, width: int) -> int | None:
@@ -126,9 +132,7 @@ def _best_centre(places: Sequence[tuple[int, str, float]], *, width: int) -> int
     offsets = [place for place, _, _ in places]
     for index, (place, _, _) in enumerate(places):
         within = places[index : bisect.bisect_left(offsets, place + width * 3 // 4)]
-        distinct = {term: weight for _, term, weight in within}
-        # Every distinct term counts one; among equal stretches, the one with the rarer words wins.
-        score = len(distinct) + sum(distinct.values())
+        score = sum({term: weight for _, term, weight in within}.values())
         if best is None or score > best[0]:
             best = (score, place)
     return None if best is None else best[1]
