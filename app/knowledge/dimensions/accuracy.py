@@ -35,7 +35,9 @@ _UNITS = (
     "[kmµnMGT]?[gmsVAWJNB]|[KMGT]i?B|bits?|bytes?|bps|[kMG]?Hz|[kcm]m|[mµn]s|[km]g|ml|ha|€|£"
     "|years?|days?|hours?|minutes?|seconds?|million|billion"
 )
-_FIGURES = re.compile(rf"\b\d[\d.,]{{0,20}} ?(?:[%‰]|°[CFK]?|per ?cent\b|(?:{_UNITS})\b)|[$€£]\d|\b\d{{4}}-\d\d-\d\d\b")
+_FIGURES = re.compile(
+    rf"(?<![\w.,])\d[\d.,]{{0,20}}+ ?(?:[%‰]|°[CFK]?|per ?cent\b|(?:{_UNITS})\b)|[$€£]\d|\b\d{{4}}-\d\d-\d\d\b"
+)
 _DAMAGE = re.compile(
     "[\ufffd\ue000-\uf8ff\x00-\x08\x0e-\x1f\x7f]"
     "|[\u00c3\u00c2][\u0080-\u00bf]|\u00e2\u20ac"  # UTF-8 that was read as Latin-1 or Windows-1252
