@@ -2,67 +2,21 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Sequence
-from typing import Any
 
 import amqp
 
 from app.errors import TransportRejected, TransportUnavailable
-from app.settings import Settings
 from app.transports.address import Address
-from app.transports.base import PRIORITIES, QUEUES, Broker, Message, Outcome, QueueDepth
+from app.transports.base import QUEUES, Message, Outcome, QueueDepth
 from app.transports.batch import Batch
 from app.transports.line import Line
 from app.transports.message import CONTENT_ENCODING, CONTENT_TYPE, body_of, headers_of, mark_of
-from app.transports.rabbitmq_session import CONNECT_TIMEOUT_SECONDS, DEFAULT_PORTS, RabbitSession, tls_options
-from app.transports.rabbitmq_topology import dead_letters_queue, queue_specs, topology
-from app.transports.worker_delivery import delivery_config
+from app.transports.rabbitmq_broker import WIRE_PRIORITIES, fingerprint_of
+from app.transports.rabbitmq_session import RabbitSession
+from app.transports.rabbitmq_topology import dead_letters_queue, topology
 
-SCHEMES = ("amqp", "amqps")
-WIRE_PRIORITIES = tuple(PRIORITIES)
-HEARTBEAT_SECONDS = 10
-READ_TIMEOUT_SECONDS = 3 * HEARTBEAT_SECONDS
-"""Above the heartbeat, so that an idle worker never meets it and a silent broker still ends a request."""
-WRITE_TIMEOUT_SECONDS = HEARTBEAT_SECONDS
 PERSISTENT = 2
-
-
-def fingerprint_of(address: Address) -> str:
-    """`rabbitmq:host:port/vhost`."""
-    port = address.port or DEFAULT_PORTS[address.scheme]
-    return f"rabbitmq:{address.place}:{port}/{address.path or '/'}"
-
-
-def broker_for(address: Address, settings: Settings) -> Broker:
-    """Celery's side of this broker as data."""
-    queues = queue_specs()
-    options: dict[str, Any] = {
-        "read_timeout": READ_TIMEOUT_SECONDS,
-        "write_timeout": WRITE_TIMEOUT_SECONDS,
-        # py-amqp's default of 1 s drops the connection at the first hiccup of the network.
-        "socket_settings": {socket.TCP_USER_TIMEOUT: HEARTBEAT_SECONDS * 1000},
-    }
-    config = delivery_config(
-        settings,
-        url=address.url,
-        queues=queues,
-        wire_priorities=WIRE_PRIORITIES,
-        connect_timeout_seconds=CONNECT_TIMEOUT_SECONDS,
-        heartbeat_seconds=HEARTBEAT_SECONDS,
-    )
-    tls = {"broker_use_ssl": tls_options(address)} if address.tls is not None else {}
-    return Broker(
-        transport="rabbitmq",
-        url=address.url,
-        fingerprint=fingerprint_of(address),
-        queues=queues,
-        wire_priorities=WIRE_PRIORITIES,
-        transport_options=options,
-        connect_timeout_seconds=CONNECT_TIMEOUT_SECONDS,
-        heartbeat_seconds=HEARTBEAT_SECONDS,
-        celery_config=config | {"broker_transport_options": options} | tls,
-    )
 
 
 class RabbitTransport:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import ssl
 from contextlib import suppress
 from time import monotonic
 from typing import Any
@@ -15,21 +14,13 @@ from app.errors import TransportUnavailable
 from app.transports.address import Address
 from app.transports.batch import Batch
 from app.transports.line import NotNow
+from app.transports.rabbitmq_broker import CONNECT_TIMEOUT_SECONDS, DEFAULT_PORTS, SOCKET_SETTINGS, tls_options
 from app.transports.rabbitmq_topology import Topology
 
-DEFAULT_PORTS = {"amqp": 5672, "amqps": 5671}
-CONNECT_TIMEOUT_SECONDS = 4.0
 IDLE_SECONDS = 5.0
 GOODBYE_SECONDS = 0.05
 BLOCKED_SECONDS = 60.0
 """How long a blocked connection is kept. Each new one costs a batch of copies, sent once the alarm is over."""
-
-
-def tls_options(address: Address) -> dict[str, Any]:
-    """The URL's `ssl_…` options in py-amqp's words."""
-    checks = {"none": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL, "required": ssl.CERT_REQUIRED}
-    options: dict[str, Any] = {name.removeprefix("ssl_"): value for name, value in (address.tls or {}).items()}
-    return options | {"cert_reqs": checks[options["cert_reqs"]], "server_hostname": address.host}
 
 
 class RabbitSession:
@@ -49,6 +40,7 @@ class RabbitSession:
             ssl=tls_options(address) if address.tls is not None else False,
             connect_timeout=CONNECT_TIMEOUT_SECONDS,
             heartbeat=0,
+            socket_settings=SOCKET_SETTINGS,
             client_properties={"connection_name": "alexandria publisher"},
             on_blocked=self._on_blocked,
             on_unblocked=self._on_unblocked,

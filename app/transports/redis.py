@@ -12,87 +12,24 @@ import redis
 from redis.connection import Connection, SSLConnection
 from redis.exceptions import NoPermissionError
 
-from app.errors import SettingsError, TransportUnavailable
-from app.settings import Settings
+from app.errors import TransportUnavailable
 from app.transports.address import Address
-from app.transports.base import PRIORITIES, QUEUES, Broker, Message, Outcome, QueueDepth, QueueSpec
+from app.transports.base import PRIORITIES, QUEUES, Message, Outcome, QueueDepth
 from app.transports.batch import Batch
 from app.transports.line import Line
+from app.transports.redis_broker import CONNECT_TIMEOUT_SECONDS, DEFAULT_PORT, database_of, fingerprint_of
 from app.transports.redis_format import (
-    SEPARATOR,
     UNACKED_KEY,
-    WIRE_PRIORITIES,
     Command,
     dead_letters_key,
     lpush,
     queue_key,
 )
-from app.transports.worker_delivery import delivery_config
 
-SCHEMES = ("redis", "rediss")
-DEFAULT_PORT = 6379
 UNACKED_COUNTED_UP_TO = 1000
-CONNECT_TIMEOUT_SECONDS = 4.0
-SOCKET_TIMEOUT_SECONDS = 5.0
-HEALTH_CHECK_SECONDS = 10
-VISIBILITY_SECONDS = 3600
 IDLE_SECONDS = 5.0
 NEVER_ALONE_SECONDS = 60.0
 """Socket timeout of the publisher: only a net under `Line`, which cuts at the caller's deadline."""
-
-
-def fingerprint_of(address: Address) -> str:
-    """`redis:host:port/db`."""
-    return f"redis:{address.place}:{address.port or DEFAULT_PORT}/{_database(address)}"
-
-
-def broker_for(address: Address, settings: Settings) -> Broker:
-    """Celery's side of this broker as data."""
-    queues = tuple(QueueSpec(name=name, arguments={}, dead_letters=dead_letters_key(name)) for name in QUEUES)
-    options: dict[str, Any] = {
-        "priority_steps": list(PRIORITIES),
-        "sep": SEPARATOR,
-        "queue_order_strategy": "round_robin",
-        "visibility_timeout": _visibility_seconds(settings),
-        "socket_timeout": SOCKET_TIMEOUT_SECONDS,  # above kombu's BRPOP wait of 1 s
-        "socket_connect_timeout": CONNECT_TIMEOUT_SECONDS,
-        "socket_keepalive": True,
-        "health_check_interval": HEALTH_CHECK_SECONDS,
-    }
-    config = delivery_config(
-        settings,
-        url=address.url,
-        queues=queues,
-        wire_priorities=WIRE_PRIORITIES,
-        connect_timeout_seconds=CONNECT_TIMEOUT_SECONDS,
-        heartbeat_seconds=0,
-    )
-    tls = {"broker_use_ssl": dict(address.tls)} if address.tls is not None else {}
-    return Broker(
-        transport="redis",
-        url=address.url,
-        fingerprint=fingerprint_of(address),
-        queues=queues,
-        wire_priorities=WIRE_PRIORITIES,
-        transport_options=options,
-        connect_timeout_seconds=CONNECT_TIMEOUT_SECONDS,
-        heartbeat_seconds=0,
-        celery_config=config | {"broker_transport_options": options} | tls,
-    )
-
-
-def _visibility_seconds(settings: Settings) -> int:
-    """Longer than the last message of a full prefetch window can wait and run."""
-    longest = (settings.worker_prefetch_multiplier + 1) * settings.task_time_limit_seconds
-    return max(VISIBILITY_SECONDS, longest + 60)
-
-
-def _database(address: Address) -> int:
-    if not address.path:
-        return 0
-    if not address.path.isdecimal():
-        raise SettingsError("BROKER_URL: the path of a redis:// URL is a database number, such as /0")
-    return int(address.path)
 
 
 class RedisTransport:
@@ -139,7 +76,7 @@ class RedisSession:
         self._connection: Any = (Connection if address.tls is None else SSLConnection)(
             host=address.host,
             port=address.port or DEFAULT_PORT,
-            db=_database(address),
+            db=database_of(address),
             username=address.user,
             password=address.password,
             protocol=2,

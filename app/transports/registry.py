@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from app.errors import SettingsError
 from app.settings import Settings
-from app.transports import rabbitmq, redis
+from app.transports import rabbitmq_broker, redis_broker
 from app.transports.address import Address, parse_address
 from app.transports.base import Broker, Transport
+from app.transports.rabbitmq import RabbitTransport
+from app.transports.redis import RedisTransport
 
 TRANSPORTS = (
-    (redis.SCHEMES, redis.RedisTransport, redis.broker_for),
-    (rabbitmq.SCHEMES, rabbitmq.RabbitTransport, rabbitmq.broker_for),
+    (redis_broker.SCHEMES, RedisTransport, redis_broker.broker_for),
+    (rabbitmq_broker.SCHEMES, RabbitTransport, rabbitmq_broker.broker_for),
 )
 
 

@@ -26,6 +26,9 @@ def delivery_config(
     """
     return {
         "broker_url": url,
+        # Celery lets the variable CELERY_BROKER_URL win over broker_url, but not over these two.
+        "broker_read_url": url,
+        "broker_write_url": url,
         "broker_connection_timeout": connect_timeout_seconds,
         "broker_connection_retry": True,
         "broker_connection_retry_on_startup": True,

@@ -42,6 +42,18 @@ def test_celery_s_queues_are_the_declared_ones_on_the_default_exchange(broker: B
         queues["nowhere"]
 
 
+def test_workers_read_the_broker_we_publish_to_whatever_celery_finds_in_its_environment(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CELERY_BROKER_URL", "redis://elsewhere")
+    app = Celery("probe", set_as_current=False)
+    app.conf.update(dict(broker.celery_config))
+
+    hosts = {connection.hostname for connection in (app.connection_for_read(), app.connection_for_write())}
+
+    assert hosts == {"h"}
+
+
 def test_the_wire_numbers_are_all_ten_and_in_one_direction(broker: Broker) -> None:
     wire = [broker.wire_priority(priority) for priority in PRIORITIES]
 
