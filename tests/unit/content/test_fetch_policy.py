@@ -91,7 +91,7 @@ def test_a_url_that_is_not_an_ordinary_web_address_is_refused(url: str) -> None:
         "0177.0.0.1",
         "0",
         "127.0.0.1.",
-        "１２７.0.0.1",
+        "\uff11\uff12\uff17.0.0.1",
         "①②⑦.0.0.1",
         "127。0。0。1",
         "169.254.169.254",

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.content.document import Deadline, ExtractedDocument
+from app.content.markdown import extract_markdown
+
+
+def read(source: str) -> ExtractedDocument:
+    return extract_markdown(source.encode(), charset=None, deadline=Deadline(30))
+
+
+def test_the_marks_go_and_the_words_stay_in_order() -> None:
+    document = read(
+        "# The *Owl*\n\nIt **sees** a [mouse](http://x.example/m) and `x = 1`.\nSame paragraph.\n\n"
+        "- one\n- two\n\n> quoted\n\n```python\ndef f():\n    pass\n```\n\n| a | b |\n|---|---|\n| c | d |\n\n"
+        "<p>In <b>HTML</b></p>\n\n![a picture](p.png)\n"
+    )
+
+    assert document.title == "The Owl"
+    words = "The Owl It sees a mouse and x = 1. Same paragraph. one two quoted def f(): pass a b c d In HTML a picture"
+    assert " ".join(document.text.split()) == words
+    assert "def f():\n    pass" in document.text
+
+
+def test_front_matter_is_metadata_and_not_text() -> None:
+    document = read(
+        "---\ntitle: 'Owls: a life'\nauthors:\n  - Ada Lovelace\n  - Alan Turing\ndate: 2021-05-06\nupdated: 2022\n"
+        'tags: [birds, "night"]\nlang: de\ndescription: On owls\n---\n# Another\n\nText.\n'
+    )
+
+    assert (document.title, document.authors) == ("Owls: a life", ("Ada Lovelace", "Alan Turing"))
+    assert (document.date_created, document.date_modified) == (date(2021, 5, 6), date(2022, 1, 1))
+    assert (document.subjects, document.language, document.description) == (("birds", "night"), "de", "On owls")
+    assert document.text == "Another\n\nText."
+
+
+def test_a_rule_at_the_top_is_not_front_matter() -> None:
+    assert read("---\n\nHello there\n").text == "Hello there"
+
+
+def test_without_a_heading_a_short_first_line_is_the_title() -> None:
+    assert read("Hello there\n\nText").title == "Hello there"
+
+
+@pytest.mark.parametrize("source", ["[" * 50_000, "*a " * 50_000, "> " * 50_000 + "x", "`a``" * 50_000, "<a" * 50_000])
+def test_hostile_nesting_ends(source: str) -> None:
+    assert len(read(source + " end").text) <= len(source) + 10
+
+
+@given(st.text(st.sampled_from("#*_`[]()<>-|~!:\\ \n\tab1&;\"'"), max_size=200))
+def test_any_source_becomes_valid_text(source: str) -> None:
+    assert "\x00" not in read(source).text
