@@ -7,6 +7,7 @@
     │   ├── FetchUnavailable      a web server timed out, refused, or answered 5xx / 429
     │   ├── DatabaseUnavailable   no connection, a deadlock, or a lock wait that ran out
     │   ├── WriteGateBusy         another process held the SQLite write lock too long
+    │   ├── RateLimited           429: this client asks too much at once
     │   └── ApiUnavailable        the command line cannot reach the API, or it answered 503
     └── PermanentError            never retried; HTTP 4xx; straight to the dead letters
         ├── SettingsError         a setting cannot be right; the process does not start
@@ -81,6 +82,12 @@ class DatabaseUnavailable(TransientError):
 class WriteGateBusy(TransientError):
     slug = "database-busy"
     title = "The database is busy"
+
+
+class RateLimited(TransientError):
+    slug = "rate-limited"
+    status = 429
+    title = "Too many requests"
 
 
 class ApiUnavailable(TransientError):

@@ -7,6 +7,8 @@ variable and what it takes; a server that cannot be reached does not.
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -62,6 +64,13 @@ class Settings(BaseSettings):
     max_body_bytes: PositiveInt = 64 * 1024 * 1024
     page_limit_max: PositiveInt = 200
     idempotency_key_hours: PositiveInt = 24
+    rate_limit_per_minute: Annotated[int, Field(ge=0)] = Field(
+        default=600, description="Requests that cause tasks, a client address and API process; 0: no limit"
+    )
+    rate_limit_loopback_per_minute: Annotated[int, Field(ge=0)] = Field(
+        default=60_000, description="The same for clients on this machine"
+    )
+    event_streams_max: PositiveInt = Field(default=64, description="Open GET /events/stream of one API process")
 
     # Database (the seed's numbers for the API; a budget for every other process)
     db_pool_size: PositiveInt = 20
@@ -193,3 +202,8 @@ def load_settings(**overrides: Any) -> Settings:
 def get_settings() -> Settings:
     """The settings of this process."""
     return load_settings()
+
+
+def environment_of_child(overrides: Mapping[str, str]) -> dict[str, str]:
+    """The environment of this process with some variables replaced, for a process it starts."""
+    return {**os.environ, **overrides}

@@ -1,1 +1,1 @@
-"""HTTP endpoints, thin."""
+"""Thin HTTP endpoints over the services."""

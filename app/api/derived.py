@@ -1,0 +1,56 @@
+"""What is derived from a resource: `/resources/{id}/status`, `/resources/{id}/quality`, `/consistency`."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter
+
+from app.api.context import TheLibrary
+from app.models.derived import DerivedKind
+from app.schemas.derived import Consistency, Quality, ResourceStatus
+from app.services import consistency, derived_states, quality, resources
+
+router = APIRouter(tags=["derived"])
+
+
+@router.get(
+    "/resources/{resource_id}/status",
+    response_model=ResourceStatus,
+    operation_id="read_resource_status",
+    summary="Where ingestion is, and whether what is derived is fresh",
+)
+def read_resource_status(resource_id: UUID, library: TheLibrary) -> Any:
+    """`stale` means that a rebuild is due or on its way; `failed` that nobody will try again by himself."""
+    with library.database.reader() as session:
+        return consistency.resource_status(session, resources.find(session, resource_id))
+
+
+@router.get(
+    "/resources/{resource_id}/quality",
+    operation_id="read_resource_quality",
+    summary="Five dimensions of quality and their weighted mean",
+)
+def read_resource_quality(resource_id: UUID, library: TheLibrary) -> Quality:
+    """Null and `stale` until first computed."""
+    with library.database.reader() as session:
+        resource = resources.find(session, resource_id)
+        score = quality.read(session, resource_id)
+    if score is None:
+        return Quality(resource_id=resource_id, state="stale", built_from=0)
+    wanted = getattr(resource, derived_states.input_version(DerivedKind.QUALITY).key)
+    shown = {name: getattr(score, name) for name in Quality.model_fields if name != "state"}
+    return Quality(**shown, state="fresh" if score.built_from >= wanted else "stale")
+
+
+@router.get(
+    "/consistency",
+    response_model=Consistency,
+    operation_id="read_consistency",
+    summary="How much of what is derived is stale",
+)
+def read_consistency(library: TheLibrary) -> Any:
+    """After any fault this returns to `converged` by itself."""
+    with library.database.reader() as session:
+        return consistency.overview(session)

@@ -1,0 +1,123 @@
+"""`/livez` and `/readyz`: answered from the background samples, at once, whatever is dead or silent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Response
+
+from app.api.context import Context
+from app.api.sampler import Sample
+from app.api.vital_signs import SILENT_AFTER_SECONDS, BrokerSign, CacheSign, DatabaseSign, Presence
+from app.models.base import now
+from app.schemas.operations import Alive, Part, Parts, Readiness, WorkersPart
+from app.transports.base import QUEUES
+
+router = APIRouter(tags=["operations"])
+
+ESSENTIAL = ("database", "migrations")
+
+
+@router.get("/livez", operation_id="read_liveness", summary="Whether this process answers")
+async def read_liveness() -> Alive:
+    """Asks nobody else."""
+    return Alive()
+
+
+@router.get(
+    "/readyz",
+    operation_id="read_readiness",
+    summary="Which parts of the house work",
+    responses={503: {"model": Readiness, "description": "The database or its migrations are missing"}},
+)
+def read_readiness(context: Context, response: Response) -> Readiness:
+    """503 only for database or migrations: without broker, cache or workers requests are still served."""
+    signs = context.signs
+    database, broker = signs.database.latest(), signs.broker.latest()
+    sign = database.value if database and not _complaint(database) else None
+    fingerprint = broker.value.fingerprint if broker and broker.value else None
+    parts = Parts(
+        database=_plain_part(database, "answers"),
+        migrations=_migrations_part(sign),
+        broker=broker_part(broker),
+        cache=_cache_part(signs.cache.latest()),
+        relay=_relay_part(sign, fingerprint),
+        workers=_workers_part(sign, fingerprint),
+    )
+    found = {name: getattr(parts, name).ok for name in Parts.model_fields}
+    ready = all(found[name] for name in ESSENTIAL)
+    response.status_code = 200 if ready else 503
+    response.headers["Cache-Control"] = "no-store"
+    return Readiness(ready=ready, degraded=not all(found.values()), parts=parts)
+
+
+def broker_part(sample: Sample[BrokerSign] | None) -> Part:
+    """What the newest sample says of the broker."""
+    part = _plain_part(sample, "answers")
+    if part.ok and sample and sample.value and sample.value.complaints:
+        return Part(ok=True, detail="; ".join(sample.value.complaints))
+    return part
+
+
+def _complaint(sample: Sample[Any] | None) -> str | None:
+    """Why a sample says that its part does not work; None: it works."""
+    if sample is None:
+        return "not asked yet"
+    if sample.age_seconds > SILENT_AFTER_SECONDS:
+        return f"silent for {sample.age_seconds:.0f} s"
+    return sample.error
+
+
+def _plain_part(sample: Sample[Any] | None, works: str) -> Part:
+    complaint = _complaint(sample)
+    return Part(ok=complaint is None, detail=complaint or works)
+
+
+def _cache_part(sample: Sample[CacheSign] | None) -> Part:
+    part = _plain_part(sample, "answers")
+    if part.ok and sample and sample.value and not sample.value.answers:
+        return Part(ok=False, detail="does not answer within its deadline; answers are computed without it")
+    return part
+
+
+def _migrations_part(sign: DatabaseSign | None) -> Part:
+    if sign is None:
+        return Part(ok=False, detail="unknown while the database does not answer")
+    current, head = sign.revisions.current, sign.revisions.head
+    if sign.revisions.match:
+        return Part(ok=True, detail=f"at {head}")
+    return Part(ok=False, detail=f"at {current or 'nothing'}, needs {head}: run `alexandria db upgrade`")
+
+
+def _relay_part(sign: DatabaseSign | None, broker: str | None) -> Part:
+    relays = _serving(sign, role="relay", broker=broker)
+    if relays:
+        return Part(ok=True, detail=f"{len(relays)} alive")
+    return Part(ok=False, detail=_nobody(sign, "relay"))
+
+
+def _workers_part(sign: DatabaseSign | None, broker: str | None) -> WorkersPart:
+    workers = _serving(sign, role="worker", broker=broker)
+    served = {queue for worker in workers for queue in worker.queues}
+    idle = [queue for queue in QUEUES if queue not in served]
+    ages = {
+        queue: max(0.0, (now() - sign.canaries[queue]).total_seconds()) if sign and queue in sign.canaries else None
+        for queue in QUEUES
+    }
+    if not workers:
+        return WorkersPart(ok=False, detail=_nobody(sign, "worker"), canary_age_seconds=ages)
+    detail = f"nobody serves {', '.join(idle)}" if idle else f"{len(workers)} alive"
+    return WorkersPart(ok=not idle, detail=detail, canary_age_seconds=ages)
+
+
+def _serving(sign: DatabaseSign | None, *, role: str, broker: str | None) -> list[Presence]:
+    """Those alive, on the broker of this process where that is known."""
+    present = sign.present if sign else ()
+    return [one for one in present if one.role == role and (broker is None or one.broker == broker)]
+
+
+def _nobody(sign: DatabaseSign | None, role: str) -> str:
+    if sign is None:
+        return "unknown while the database does not answer"
+    elsewhere = [one for one in sign.present if one.role == role]
+    return f"every {role} alive is on another broker" if elsewhere else f"no {role} is alive"

@@ -1,0 +1,150 @@
+"""Vital signs: what the background samplers ask the database, the broker and the cache."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from time import monotonic
+
+from sqlalchemy import Connection, column, func, inspect, select, table
+from sqlalchemy.orm import Session
+
+from app.cache.redis_cache import RedisCache
+from app.database import Database
+from app.models.base import now
+from app.models.outbox import CallState, ProcessHeartbeat, TaskCall
+from app.services.presence import MISSED_AFTER_SECONDS
+from app.tasks.task_names import TaskName
+from app.transports.base import QueueDepth, Transport
+
+SAMPLE_SECONDS = 0.5
+BROKER_DEADLINE_SECONDS = 0.8
+# Older than this, a sample says nothing: whoever takes it hangs on a silent server.
+SILENT_AFTER_SECONDS = 4.0
+CANARY_EVERY_SECONDS = 5.0
+ALEMBIC_TABLE = "alembic_version"
+CANARY_MEMORY = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Presence:
+    """A relay or worker that was seen within the last seconds."""
+
+    name: str
+    role: str
+    broker: str
+    queues: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revisions:
+    """Of the tables, and of the migrations this program brings."""
+
+    current: str | None
+    head: str
+
+    @property
+    def match(self) -> bool:
+        """Whether the tables are what this program expects."""
+        return self.current == self.head
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseSign:
+    """What the tables say of the house. `canaries`: when each queue last brought one back."""
+
+    revisions: Revisions
+    present: tuple[Presence, ...]
+    canaries: Mapping[str, datetime]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerSign:
+    """Depths of the queues, and what is wrong with the broker's set-up though it answers."""
+
+    fingerprint: str
+    complaints: tuple[str, ...]
+    depths: Mapping[str, QueueDepth]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheSign:
+    """Whether the cache took a value within its deadline."""
+
+    answers: bool
+
+
+class DatabaseExamination:
+    """Asks the database; canaries, which cost more, less often."""
+
+    def __init__(self, database: Database, *, head: Callable[[], str]) -> None:
+        self._database = database
+        self._head = head
+        self._canaries: Mapping[str, datetime] = {}
+        self._canaries_at = -CANARY_EVERY_SECONDS
+
+    def __call__(self) -> DatabaseSign:
+        """One sample; raises `DatabaseUnavailable`."""
+        with self._database.reader() as session:
+            revisions = Revisions(current=_current_revision(session.connection()), head=self._head())
+            if not revisions.match:  # then the tables below may not be there
+                return DatabaseSign(revisions=revisions, present=(), canaries={})
+            if monotonic() - self._canaries_at >= CANARY_EVERY_SECONDS:
+                self._canaries, self._canaries_at = _canaries(session), monotonic()
+            return DatabaseSign(revisions=revisions, present=_present(session), canaries=self._canaries)
+
+
+class BrokerExamination:
+    """Asks the broker."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def __call__(self) -> BrokerSign:
+        """One sample; raises `TransportUnavailable`."""
+        complaints = self._transport.health(deadline_seconds=BROKER_DEADLINE_SECONDS)
+        depths = self._transport.depths(deadline_seconds=BROKER_DEADLINE_SECONDS)
+        return BrokerSign(fingerprint=self._transport.fingerprint, complaints=complaints, depths=depths)
+
+
+class CacheExamination:
+    """Asks the cache."""
+
+    def __init__(self, cache: RedisCache) -> None:
+        self._cache = cache
+
+    def __call__(self) -> CacheSign:
+        """One sample. A deadline of 50 ms may be missed once on a busy machine: asked twice."""
+        return CacheSign(answers=self._answers() or self._answers())
+
+    def _answers(self) -> bool:
+        return self._cache.set("vital_sign", 1, ttl=60)
+
+
+def _current_revision(connection: Connection) -> str | None:
+    """Read from Alembic's table: its own reader writes a line in the log each time, and this is twice a second."""
+    if not inspect(connection).has_table(ALEMBIC_TABLE):
+        return None
+    return connection.execute(select(column("version_num")).select_from(table(ALEMBIC_TABLE))).scalars().first()
+
+
+def _present(session: Session) -> tuple[Presence, ...]:
+    seen = ProcessHeartbeat.seen_at >= now() - timedelta(seconds=MISSED_AFTER_SECONDS)
+    return tuple(
+        Presence(name=row.name, role=row.role, broker=row.broker, queues=tuple(row.queues))
+        for row in session.scalars(select(ProcessHeartbeat).where(seen))
+    )
+
+
+def _canaries(session: Session) -> dict[str, datetime]:
+    done = (
+        select(TaskCall.queue, func.max(TaskCall.done_at))
+        .where(
+            TaskCall.done_at >= now() - CANARY_MEMORY,
+            TaskCall.task == TaskName.CANARY,
+            TaskCall.state == CallState.DONE,
+        )
+        .group_by(TaskCall.queue)
+    )
+    return {queue: moment for queue, moment in session.execute(done) if moment is not None}

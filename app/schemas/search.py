@@ -1,0 +1,77 @@
+"""Searches and their hits."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import ConfigDict, Field
+
+from app.schemas.resource import Labels
+from app.schemas.shape import Input, Output, Text
+
+Mode = Literal["keyword", "semantic", "hybrid"]
+QueryText = Annotated[Text, Field(max_length=1000, description='Words, "phrases", -exclusions, field:value')]
+
+
+class SearchFilters(Input):
+    """What a hit must be. Values of one field are alternatives, fields are all required; text ignores case."""
+
+    language: Labels = []
+    type: Labels = []
+    format: Labels = []
+    creator: Labels = []
+    subject: Labels = []
+    classification_code: Labels = []
+    year_from: Annotated[int, Field(ge=1, le=9999)] | None = None
+    year_to: Annotated[int, Field(ge=1, le=9999)] | None = None
+    quality_min: Annotated[float, Field(ge=0, le=1)] | None = None
+
+
+class SearchRequest(Input):
+    """One search. A page goes on where `cursor` says."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"text": 'evolution "natural selection"', "filters": {"language": ["en"]}}]}
+    )
+
+    text: QueryText
+    mode: Mode = "hybrid"
+    filters: SearchFilters = SearchFilters()
+    limit: Annotated[int, Field(ge=1, le=100)] = 20
+    cursor: Annotated[Text, Field(max_length=500)] | None = None
+
+
+class SearchParameters(SearchFilters):
+    """A search in the query string; a filter is repeated for alternatives."""
+
+    model_config = ConfigDict(extra="forbid", strict=False)
+
+    query: QueryText
+    mode: Mode = "hybrid"
+    limit: Annotated[int, Field(ge=1, le=100)] = 20
+
+
+class SearchHit(Output):
+    """One resource found. Scores order the hits of one answer and mean nothing elsewhere."""
+
+    id: UUID
+    title: str
+    score: float
+    snippet: str = Field(description="HTML: escaped text with <mark> around what was found")
+    creator: str | None
+    language: str | None
+    format: str | None
+    created_at: datetime
+
+
+class SearchResults(Output):
+    """A page of hits, with counts by field. `mode` is the one that answered."""
+
+    mode: Mode
+    total: int
+    items: list[SearchHit]
+    facets: dict[str, dict[str, int]]
+    did_you_mean: str | None
+    next_cursor: str | None

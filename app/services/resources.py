@@ -1,0 +1,206 @@
+"""Resources: create, read, change and delete them, with everything a change causes in the same commit."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session, undefer
+
+from app.cache.keys import resource_key
+from app.content.document import normalise_text
+from app.errors import InvalidInput, NotFound, PreconditionFailed, TooLarge, VersionConflict
+from app.events.event_types import EventType
+from app.models.base import new_id, now
+from app.models.resource import IngestionState, Resource
+from app.services import embeddings
+from app.services.ingestion import oldest_with
+from app.services.library import Library
+from app.services.unit_of_work import UnitOfWork
+
+METADATA = (
+    *("title", "description", "creator", "publisher", "contributor", "subject", "date_created", "date_modified"),
+    *("type", "format", "identifier", "source", "language", "coverage", "rights", "relation", "authors", "doi"),
+    *("arxiv_id", "publication_year", "classification_code", "read_status"),
+)
+WRITABLE = frozenset({*METADATA, "content"})
+SUMMARY = (
+    *("id", "version", "content_version", "metadata_version", *METADATA, "duplicate_of", "page_count"),
+    *("ingestion_status", "ingestion_error", "created_at", "updated_at"),
+)
+
+
+def create(library: Library, fields: Mapping[str, Any], *, unit: UnitOfWork) -> dict[str, Any]:
+    """A new resource as `describe` shows it. Raises `InvalidInput`, `TooLarge`."""
+    _check(library, fields)
+    moment = now()
+    values = {"content": "", **fields}
+    resource = Resource(
+        **values,
+        id=new_id(),
+        version=1,
+        content_version=1,
+        metadata_version=1,
+        ingestion_status=IngestionState.COMPLETED,
+        created_at=moment,
+        updated_at=moment,
+    )
+    _fingerprint(unit.session, resource)
+    unit.session.add(resource)
+    unit.session.flush()
+    unit.emit(EventType.RESOURCE_CREATED, _event_data(resource))
+    return describe(resource)
+
+
+def get(library: Library, resource_id: UUID) -> dict[str, Any]:
+    """The resource as `describe` shows it; `NotFound`.
+
+    The database says which version is current; the cache only saves reading it.
+    """
+    current = select(Resource.version, Resource.ingestion_status).where(
+        Resource.id == resource_id, Resource.deleted_at.is_(None)
+    )
+    with library.database.reader() as session:
+        row = session.execute(current).one_or_none()
+    if row is None:
+        raise _unknown(resource_id)
+    if row.ingestion_status != IngestionState.COMPLETED:  # its progress moves without a new version
+        return _read(library, resource_id)
+    key = resource_key(str(resource_id))
+    return library.cache.get_or_compute(key, lambda: _read(library, resource_id), version=row.version)
+
+
+def find(session: Session, resource_id: UUID) -> Resource:
+    """The live resource of this id; `NotFound`."""
+    resource = session.get(Resource, resource_id)
+    if resource is None or resource.deleted_at is not None:
+        raise _unknown(resource_id)
+    return resource
+
+
+def update(
+    library: Library,
+    resource_id: UUID,
+    changes: Mapping[str, Any],
+    *,
+    expected_version: int | None = None,
+    accepted_versions: frozenset[int] | None = None,
+) -> dict[str, Any]:
+    """Change the named fields; fields that have their value already do not count, and may leave nothing to do.
+
+    Raises `NotFound`, `VersionConflict` (`expected_version` is stale), `PreconditionFailed` (the version is not
+    among `accepted_versions`), `InvalidInput`, `TooLarge`.
+    """
+    _check(library, changes)
+    with library.work() as unit:
+        resource = _lock(unit.session, resource_id)
+        _require(resource, expected_version=expected_version, accepted_versions=accepted_versions)
+        changed = [name for name, value in changes.items() if getattr(resource, name) != value]
+        if changed:
+            _apply(unit, resource, {name: changes[name] for name in changed})
+        return describe(resource)
+
+
+def delete(library: Library, resource_id: UUID, *, accepted_versions: frozenset[int] | None = None) -> None:
+    """Leave a tombstone, swept later. Raises `NotFound`, `PreconditionFailed`."""
+    with library.work() as unit:
+        resource = _lock(unit.session, resource_id)
+        _require(resource, expected_version=None, accepted_versions=accepted_versions)
+        resource.version += 1
+        resource.deleted_at = resource.updated_at = now()
+        embeddings.forget(unit.session, resource_id)
+        unit.emit(EventType.RESOURCE_DELETED, _event_data(resource))
+
+
+def describe(resource: Resource) -> dict[str, Any]:
+    """Every field that clients see."""
+    return summarise(resource) | {"content": resource.content or ""}
+
+
+def summarise(resource: Resource) -> dict[str, Any]:
+    """Every field that clients see in a list: all but the content."""
+    return {name: getattr(resource, name) for name in SUMMARY}
+
+
+def _apply(unit: UnitOfWork, resource: Resource, changes: Mapping[str, Any]) -> None:
+    for name, value in changes.items():
+        setattr(resource, name, value)
+    resource.version += 1
+    resource.updated_at = now()
+    has_new_content, has_new_metadata = "content" in changes, not changes.keys() <= {"content"}
+    resource.content_version += has_new_content
+    resource.metadata_version += has_new_metadata
+    if has_new_content:
+        _fingerprint(unit.session, resource)
+    data = _event_data(resource) | {"changed_fields": sorted(changes)}
+    unit.emit(EventType.RESOURCE_UPDATED, data)
+    if has_new_content:
+        unit.emit(EventType.RESOURCE_CONTENT_CHANGED, data)
+    if has_new_metadata:
+        unit.emit(EventType.RESOURCE_METADATA_CHANGED, data)
+
+
+def _fingerprint(session: Session, resource: Resource) -> None:
+    """SHA-256 of the normalised text, and whose duplicate it is; no text is nobody's."""
+    text = normalise_text(resource.content or "")
+    resource.content_sha256 = hashlib.sha256(text.encode()).hexdigest() if text else None
+    resource.duplicate_of = (
+        oldest_with(session, resource.content_sha256, other_than=resource.id) if resource.content_sha256 else None
+    )
+
+
+def _event_data(resource: Resource) -> dict[str, Any]:
+    return {
+        "resource_id": str(resource.id),
+        "version": resource.version,
+        "content_version": resource.content_version,
+        "metadata_version": resource.metadata_version,
+    }
+
+
+def _read(library: Library, resource_id: UUID) -> dict[str, Any]:
+    with library.database.reader() as session:
+        return describe(find(session, resource_id))
+
+
+def _lock(session: Session, resource_id: UUID) -> Resource:
+    live = select(Resource).where(Resource.id == resource_id, Resource.deleted_at.is_(None))
+    resource = session.scalars(live.options(undefer(Resource.content)).with_for_update()).one_or_none()
+    if resource is None:
+        raise _unknown(resource_id)
+    return resource
+
+
+def _require(resource: Resource, *, expected_version: int | None, accepted_versions: frozenset[int] | None) -> None:
+    if accepted_versions is not None and resource.version not in accepted_versions:
+        raise PreconditionFailed(f"the resource has version {resource.version} now")
+    if expected_version is not None and resource.version != expected_version:
+        raise VersionConflict(f"the resource has version {resource.version}, not {expected_version}")
+
+
+def _check(library: Library, fields: Mapping[str, Any]) -> None:
+    unknown = fields.keys() - WRITABLE
+    if unknown:
+        raise InvalidInput(f"not a writable field: {', '.join(sorted(unknown))}")
+    for name, value in fields.items():
+        for text in value if isinstance(value, list) else [value]:
+            if isinstance(text, str) and not is_storable(text):
+                raise InvalidInput(f"{name} holds a NUL character or half of a surrogate pair")
+    if len(fields.get("content", "")) > library.settings.ingest_max_text_chars:
+        raise TooLarge(f"the content is longer than {library.settings.ingest_max_text_chars} characters")
+
+
+def is_storable(text: str) -> bool:
+    """Whether every database takes this text: no NUL, no lone surrogate."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\x00" not in text
+
+
+def _unknown(resource_id: UUID) -> NotFound:
+    return NotFound(f"there is no resource {resource_id}")
