@@ -7,7 +7,7 @@ did not come by then.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from redis.exceptions import ResponseError
@@ -111,7 +111,10 @@ class CacheServer:
 
     def drop_matching(self, pattern: str, *, until: float) -> bool:
         """Remove what matches a glob, in batches. The leases go first: nothing begun before is stored after."""
-        return all(self._unlink_matching(glob, until=until) for glob in self._names.patterns(pattern))
+        leases, values = self._names.leases_matching(pattern), self._names.values_matching(pattern)
+        return self._unlink_matching(leases, keep=lambda _name: False, until=until) and self._unlink_matching(
+            values, keep=lambda name: not self._names.is_value(name, pattern=pattern), until=until
+        )
 
     def counts(self, *, until: float) -> Mapping[str, int]:
         """The shared statistics."""
@@ -126,13 +129,14 @@ class CacheServer:
             self.drop(key, until=until)
             return None
 
-    def _unlink_matching(self, glob: str, *, until: float) -> bool:
-        cursor: object = b"0"
+    def _unlink_matching(self, glob: str, *, keep: Callable[[str], bool], until: float) -> bool:
+        cursor: bytes = b"0"
         while True:
-            found = self._one("SCAN", _bytes(cursor), "MATCH", glob, "COUNT", SCAN_BATCH, until=until)
+            found = self._one("SCAN", cursor, "MATCH", glob, "COUNT", SCAN_BATCH, until=until)
             if not isinstance(found, list):
                 return False
-            cursor, names = found
+            cursor, matched = found
+            names = [name for name in matched if not keep(name.decode(errors="replace"))]
             if names and not self._is_done(self._one("UNLINK", *names, until=until)):
                 return False
             if cursor == b"0":
@@ -168,7 +172,3 @@ class CacheServer:
 
 def _mark() -> str:
     return secrets.token_hex(8)
-
-
-def _bytes(cursor: object) -> bytes:
-    return cursor if isinstance(cursor, bytes) else b"0"

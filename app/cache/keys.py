@@ -1,7 +1,8 @@
 """Cache keys: the seed's patterns, their families and their times to live.
 
 A *family* is a key prefix whose entries are dropped together by one command (`search_query:*`).
-Book-keeping keys (`lease:…`, `tombstone:…`, `generation:…`, `cache_stats`) live beside the values.
+The book-keeping of the cache (`cache:lease:…`, `cache:tombstone:…`, `cache:generation:…`, `cache:stats`) lives
+beside the values.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ TTL_SECONDS: Mapping[str, int] = {
 """Seconds by family, as in the seed; families it gives no number have its default."""
 
 OTHER_FAMILY = "other:"
+BOOKS = "cache:"
 GLOB_SYNTAX = frozenset("*?[]\\")
 
 
@@ -98,43 +100,46 @@ class Keyspace:
     """Names in the server; without a namespace a value's name is the key itself."""
 
     namespace: str = ""
-    stats: str = "cache_stats"
 
-    def _name(self, kind: str, key: str) -> str:
-        return ":".join(part for part in (self.namespace, kind, key) if part)
+    @property
+    def _prefix(self) -> str:
+        return f"{self.namespace}:" if self.namespace else ""
 
     def value(self, key: str) -> str:
         """Where the entry is."""
-        return self._name("", key)
+        return f"{self._prefix}{key}"
 
     def lease(self, key: str) -> str:
         """Who computes it now: an invalidation removes the lease, so that value is not stored."""
-        return self._name("lease", key)
+        return f"{self._prefix}{BOOKS}lease:{key}"
 
     def tombstone(self, key: str) -> str:
         """The version of the last invalidation."""
-        return self._name("tombstone", key)
+        return f"{self._prefix}{BOOKS}tombstone:{key}"
 
     def generation(self, family: str) -> str:
         """The random mark that every readable entry of the family carries."""
-        return self._name("generation", family)
+        return f"{self._prefix}{BOOKS}generation:{family}"
 
     def counters(self) -> str:
         """The hash of shared statistics."""
-        return self._name("", self.stats)
+        return f"{self._prefix}{BOOKS}stats"
 
-    def patterns(self, pattern: str) -> tuple[str, str]:
-        """Globs of the leases and of the values that `pattern` means, in the order to drop them."""
-        prefix = f"{escaped(self.namespace)}:" if self.namespace else ""
-        return f"{prefix}lease:{pattern}", f"{prefix}{pattern}"
+    def leases_matching(self, pattern: str) -> str:
+        """A glob of the leases on what `pattern` matches."""
+        return f"{escaped(self._prefix)}{BOOKS}lease:{pattern}"
 
+    def values_matching(self, pattern: str) -> str:
+        """A glob of what `pattern` matches; `is_value` tells which names it may drop."""
+        return f"{escaped(self._prefix)}{pattern}"
 
-def keys_of_resource(resource_id: str) -> list[str]:
-    """Every key and family whose value may depend on this resource."""
-    return [
-        resource_key(resource_id),
-        quality_key(resource_id),
-        embedding_key(resource_id),
-        graph_neighbors_key(resource_id),
-        ALL_SEARCH_QUERIES,
-    ]
+    def is_value(self, name: str, *, pattern: str) -> bool:
+        """Whether a name that the glob matched is an entry of the cache.
+
+        The books stay. On a server shared with others, and without a namespace, a glob that begins
+        with a wildcard reaches the known families only.
+        """
+        key = name.removeprefix(self._prefix)
+        if key.startswith(BOOKS):
+            return False
+        return bool(self.namespace) or pattern[:1] not in GLOB_SYNTAX or family_of(key) != OTHER_FAMILY

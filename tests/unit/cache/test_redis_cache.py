@@ -152,6 +152,21 @@ def test_glob_characters_of_an_id_are_literal_when_escaped(cache: RedisCache) ->
     assert cache.get("resource:x51") == "kept"
 
 
+def test_dropping_everything_spares_strangers_statistics_and_tombstones(cache: RedisCache, server: RedisServer) -> None:
+    for key in ("resource:1", "quality:1", "graph:neighbors:1"):
+        cache.set(key, 1)
+    cache.invalidate("resource:2", 7)
+    with server.client() as client:
+        client.lpush("default", "a message of a broker on the same server")
+
+        assert cache.delete_pattern("*") is True
+
+        assert client.llen("default") == 1
+        assert client.exists("resource:1", "quality:1", "graph:neighbors:1") == 0
+    assert cache.set("resource:2", "old", version=6) is False
+    assert cache.stats.invalidations == 2
+
+
 def test_namespaces_on_one_server_do_not_meet(server: RedisServer, make_cache: CacheMaker) -> None:
     one, other = (make_cache(url=server.url, namespace=name) for name in ("*", "other"))
     one.set("resource:1", "one")

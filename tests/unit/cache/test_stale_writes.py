@@ -68,7 +68,7 @@ def test_a_tombstone_does_not_stay_for_ever(cache: RedisCache, server: RedisServ
     cache.invalidate("resource:1", 7)
 
     with server.client() as client:
-        assert 0 < client.ttl("tombstone:resource:1") <= cache_server.TOMBSTONE_SECONDS
+        assert 0 < client.ttl("cache:tombstone:resource:1") <= cache_server.TOMBSTONE_SECONDS
 
 
 @pytest.mark.parametrize("drop", DROPS, ids=DROP_NAMES)
@@ -100,7 +100,7 @@ def test_an_evicted_generation_does_not_bring_dropped_entries_back(cache: RedisC
     cache.delete_pattern("search_query:*")
     cache.set("search_query:b", "new")
     with server.client() as client:
-        client.delete("generation:search_query:")
+        client.delete("cache:generation:search_query:")
 
     assert cache.lookup("search_query:a") is None
     assert cache.lookup("search_query:b") is None
