@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 from app.errors import SettingsError
 
@@ -24,6 +24,13 @@ class Address:
     password: str | None = field(repr=False)
     path: str
     tls: dict[str, str] | None
+
+    @property
+    def celery_url(self) -> str:
+        """The URL without its TLS options: kombu would hand them to py-amqp under Redis' names."""
+        parts = urlsplit(self.url)
+        rest = [(name, value) for name, value in parse_qsl(parts.query) if name not in TLS_OPTIONS]
+        return urlunsplit(parts._replace(query=urlencode(rest)))
 
     @property
     def place(self) -> str:

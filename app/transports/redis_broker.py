@@ -39,7 +39,7 @@ def broker_for(address: Address, settings: Settings) -> Broker:
     }
     config = delivery_config(
         settings,
-        url=address.url,
+        url=address.celery_url,
         queues=queues,
         wire_priorities=WIRE_PRIORITIES,
         connect_timeout_seconds=CONNECT_TIMEOUT_SECONDS,
@@ -48,7 +48,7 @@ def broker_for(address: Address, settings: Settings) -> Broker:
     tls = {"broker_use_ssl": dict(address.tls)} if address.tls is not None else {}
     return Broker(
         transport="redis",
-        url=address.url,
+        url=address.celery_url,
         fingerprint=fingerprint_of(address),
         queues=queues,
         wire_priorities=WIRE_PRIORITIES,
