@@ -47,7 +47,7 @@ def next_due_at(session: Session) -> datetime | None:
 def in_flight(session: Session) -> dict[str, int]:
     """Calls claimed, sent or running, by queue."""
     counted = select(TaskCall.queue, func.count()).where(TaskCall.state.in_(IN_FLIGHT_STATES)).group_by(TaskCall.queue)
-    return dict(session.execute(counted).tuples().all())
+    return dict(session.execute(counted).all())
 
 
 def claim(session: Session, *, queue: str, limit: int, moment: datetime) -> list[ClaimedCall]:

@@ -101,8 +101,8 @@ def flows(session: Session, *, moment: datetime) -> dict[str, QueueFlow]:
         select(TaskCall.queue, func.count()).where(TaskCall.started_at > moment - RATE_WINDOW).group_by(TaskCall.queue)
     )
     running = select(TaskCall.queue, func.count()).where(TaskCall.state == CallState.RUNNING).group_by(TaskCall.queue)
-    starts = dict(session.execute(started).tuples().all())
-    runs = dict(session.execute(running).tuples().all())
+    starts = dict(session.execute(started).all())
+    runs = dict(session.execute(running).all())
     return {
         queue: QueueFlow(
             sent=count,

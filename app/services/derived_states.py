@@ -31,6 +31,15 @@ def lock_resource(session: Session, resource_id: UUID) -> Resource | None:
     return session.scalars(row).one_or_none()
 
 
+def lock_for_build(session: Session, resource_id: UUID, kind: DerivedKind, *, version: int) -> Resource | None:
+    """The locked resource, or None when `kind` built from `version` must not be written.
+
+    That is when the resource is deleted, or when a newer version is built already: nothing older replaces it.
+    """
+    resource = lock_resource(session, resource_id)
+    return None if resource is None or built_from(session, resource_id, kind) > version else resource
+
+
 def built_from(session: Session, resource_id: UUID, kind: DerivedKind) -> int:
     """The newest version `kind` was built from; 0 if never."""
     state = session.get(DerivedState, (resource_id, kind))
@@ -38,7 +47,7 @@ def built_from(session: Session, resource_id: UUID, kind: DerivedKind) -> int:
 
 
 def mark_built(session: Session, resource_id: UUID, kind: DerivedKind, *, version: int) -> None:
-    """`kind` is built from `version`. The caller holds the resource's lock and has checked that it is not older."""
+    """`kind` is built from `version`. The caller holds what `lock_for_build` gave it."""
     state = _state(session, resource_id, kind)
     state.built_from = version
     state.attempts += 1

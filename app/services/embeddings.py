@@ -58,8 +58,7 @@ def _source(session: Session, resource_id: UUID) -> tuple[str, int] | None:
 
 def _store(unit: UnitOfWork, resource_id: UUID, vectors: np.ndarray, *, model_id: str, dim: int, version: int) -> None:
     session = unit.session
-    resource = derived_states.lock_resource(session, resource_id)
-    if resource is None or derived_states.built_from(session, resource_id, DerivedKind.EMBEDDING) > version:
+    if derived_states.lock_for_build(session, resource_id, DerivedKind.EMBEDDING, version=version) is None:
         return
     row = session.get(Embedding, resource_id) or Embedding(resource_id=resource_id)
     row.model_id, row.dim, row.built_from, row.updated_at = model_id, dim, version, now()

@@ -74,8 +74,7 @@ def _store(
     unit: UnitOfWork, resource_id: UUID, report: QualityReport, *, weights: dict[str, Any], version: int
 ) -> None:
     session = unit.session
-    resource = derived_states.lock_resource(session, resource_id)
-    if resource is None or derived_states.built_from(session, resource_id, DerivedKind.QUALITY) > version:
+    if derived_states.lock_for_build(session, resource_id, DerivedKind.QUALITY, version=version) is None:
         return
     row = session.get(QualityScore, resource_id) or QualityScore(resource_id=resource_id)
     scores = {name: getattr(report, name) for name in (*DIMENSIONS, "overall")}

@@ -95,6 +95,7 @@ class DatabaseTask(Task[..., None]):
     abstract = True
     typing = False
     max_retries = 3
+    first_delay_seconds: float | None = None  # None: RETRY_FIRST_DELAY_SECONDS
 
     @cached_property
     def arguments(self) -> TypeAdapter[Any]:
@@ -176,9 +177,10 @@ class DatabaseTask(Task[..., None]):
             self._bury(library, call, error, reason="retries_exhausted", began=began)
             return
         settings = library.settings
+        first = self.first_delay_seconds or settings.retry_first_delay_seconds
         delay = execution.backoff(
             call.attempt,
-            first=timedelta(seconds=settings.retry_first_delay_seconds),
+            first=timedelta(seconds=min(first, settings.retry_first_delay_seconds)),
             most=timedelta(seconds=settings.retry_max_delay_seconds),
         )
 

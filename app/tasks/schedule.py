@@ -102,5 +102,5 @@ def _last_ticks() -> dict[str, datetime]:
     newest = select(ScheduleTick.name, func.max(ScheduleTick.tick)).group_by(ScheduleTick.name)
     for attempt in stamina.retry_context(on=DatabaseUnavailable, attempts=None, timeout=None, wait_max=5.0):
         with attempt, get_database("worker").reader() as session:
-            return dict(session.execute(newest).tuples().all())
+            return dict(session.execute(newest).all())
     raise AssertionError("unreachable: the retry has no end")

@@ -1,0 +1,331 @@
+"""The life of a call under every interleaving: two relays, two workers, edits, deletes, crashes, late and doubled messages.
+
+Each rule is one step of one process: one transaction, or one thing done to the broker. A crash is a process that never
+takes its next step. The broker is a bag of messages that may deliver late, twice, or never.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from uuid import UUID
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, precondition, rule
+from sqlalchemy import func, select
+
+from app.database import Database, open_database
+from app.errors import FetchUnavailable
+from app.events import dispatch, execution, recovery
+from app.events.dispatch import ClaimedCall
+from app.events.event_types import EventType
+from app.events.execution import StaleOwner, StartedCall
+from app.models.base import Base, new_id, now
+from app.models.derived import DerivedKind, DerivedState
+from app.models.outbox import OPEN_STATES, CallState, DeadLetter, EffectRecord, TaskCall
+from app.models.resource import Resource
+from app.services import derived_states
+from app.services.unit_of_work import UnitOfWork, unit_of_work
+from app.settings import load_settings
+from app.transports.base import QueueDepth
+
+KIND = DerivedKind.SEARCH_INDEX
+LEASE = timedelta(seconds=15)
+LOST_AFTER = timedelta(seconds=60)
+MAX_ATTEMPTS = 3
+
+
+class NoCache:
+    """A cache with nothing in it."""
+
+    def delete(self, key: str) -> bool:
+        return True
+
+    def delete_pattern(self, pattern: str) -> bool:
+        return True
+
+
+class NoHandlers:
+    """An emitter nobody listens to."""
+
+    def dispatch(self, event: object) -> None:
+        pass
+
+
+@dataclass(frozen=True)
+class Execution:
+    """A worker between its start and its effect, with the version it has read."""
+
+    call: StartedCall
+    version: int | None
+
+
+class CallMachine(RuleBasedStateMachine):
+    claims = Bundle("claims")
+    published = Bundle("published")
+    messages = Bundle("messages")
+    executions = Bundle("executions")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.directory = TemporaryDirectory()
+        self.database: Database = open_database(load_settings(data_dir=Path(self.directory.name)))
+        Base.metadata.create_all(self.database.engine)
+        self.ahead = timedelta(0)
+        self.resources: list[UUID] = []
+        self.on_broker: list[ClaimedCall] = []
+        self.newest_built: dict[UUID, int] = {}
+
+    def teardown(self) -> None:
+        try:
+            self._everything_ends_well()
+        finally:
+            self.database.engine.dispose()
+            self.directory.cleanup()
+
+    # --- the world -----------------------------------------------------------------------------------------------
+
+    @property
+    def moment(self):  # type: ignore[no-untyped-def]
+        return now() + self.ahead
+
+    def _work(self, call: StartedCall | None = None):  # type: ignore[no-untyped-def]
+        return unit_of_work(
+            self.database,
+            emitter=NoHandlers(),  # type: ignore[arg-type]  # only dispatch is needed
+            cache=NoCache(),
+            debounce_scale=1.0,
+            call=call,
+        )
+
+    @initialize()
+    def two_resources(self) -> None:
+        for _ in range(2):
+            with self._work() as unit:
+                resource = Resource(id=new_id(), title="t", content="c", content_version=1)
+                unit.session.add(resource)
+                unit.session.flush()
+                self._tell(unit, EventType.RESOURCE_CREATED, resource)
+                self.resources.append(resource.id)
+
+    def _tell(self, unit: UnitOfWork, event: EventType, resource: Resource) -> None:
+        versions = {"version": resource.version, "content_version": resource.content_version}
+        unit.emit(event, {"resource_id": str(resource.id), **versions})
+
+    # --- requests ------------------------------------------------------------------------------------------------
+
+    @rule(which=st.integers(0, 1))
+    def edit(self, which: int) -> None:
+        with self._work() as unit:
+            resource = derived_states.lock_resource(unit.session, self.resources[which])
+            if resource is None:
+                return
+            resource.version += 1
+            self._tell(unit, EventType.RESOURCE_UPDATED, resource)
+
+    @rule()
+    def delete_the_second(self) -> None:
+        with self._work() as unit:
+            resource = derived_states.lock_resource(unit.session, self.resources[1])
+            if resource is None:
+                return
+            resource.deleted_at = now()
+            resource.version += 1
+            self._tell(unit, EventType.RESOURCE_DELETED, resource)
+
+    @rule(seconds=st.sampled_from([0.5, 2, 11, 70]))
+    def time_passes(self, seconds: float) -> None:
+        self.ahead += timedelta(seconds=seconds)
+
+    # --- two relays: claim, publish and mark are steps of their own ----------------------------------------------
+
+    @rule(target=claims, limit=st.integers(1, 3))
+    def relay_claims(self, limit: int) -> list[ClaimedCall]:
+        with self.database.writer() as session:
+            return dispatch.claim(session, queue="default", limit=limit, moment=self.moment)
+
+    @rule(target=published, claim=claims, arrives=st.booleans())
+    def relay_publishes(self, claim: list[ClaimedCall], arrives: bool) -> list[ClaimedCall]:
+        if arrives:
+            self.on_broker += claim
+        return claim
+
+    @rule(claim=published)
+    def relay_marks_sent(self, claim: list[ClaimedCall]) -> None:
+        with self.database.writer() as session:
+            dispatch.mark_sent(session, claim, moment=self.moment)
+
+    @rule(claim=published)
+    def relay_gives_back(self, claim: list[ClaimedCall]) -> None:
+        with self.database.writer() as session:
+            dispatch.give_back(session, claim, due_at=self.moment)
+
+    @rule()
+    def relay_recovers(self) -> None:
+        with self.database.writer() as session:
+            recovery.return_abandoned_claims(
+                session, claimed_before=self.moment - timedelta(seconds=15), moment=self.moment
+            )
+            recovery.return_expired_leases(session, moment=self.moment)
+            recovery.return_lost_messages(
+                session,
+                depth_of=lambda _queue: QueueDepth(ready=len(self.on_broker), unacked=0),
+                lost_after=LOST_AFTER,
+                moment=self.moment,
+            )
+
+    # --- the broker ----------------------------------------------------------------------------------------------
+
+    @precondition(lambda self: self.on_broker)
+    @rule(data=st.data())
+    def message_is_lost(self, data: st.DataObject) -> None:
+        self.on_broker.pop(data.draw(st.integers(0, len(self.on_broker) - 1)))
+
+    @precondition(lambda self: self.on_broker)
+    @rule(data=st.data())
+    def message_is_doubled(self, data: st.DataObject) -> None:
+        self.on_broker.append(self.on_broker[data.draw(st.integers(0, len(self.on_broker) - 1))])
+
+    # --- two workers: start, and how it ends, are steps of their own ---------------------------------------------
+
+    @precondition(lambda self: self.on_broker)
+    @rule(target=executions, data=st.data(), acked=st.booleans())
+    def worker_starts(self, data: st.DataObject, acked: bool) -> Execution | None:
+        place = data.draw(st.integers(0, len(self.on_broker) - 1))
+        message = self.on_broker[place] if not acked else self.on_broker.pop(place)
+        return self._start(message)
+
+    def _start(self, message: ClaimedCall) -> Execution | None:
+        with self.database.writer() as session:
+            call = execution.start(
+                session,
+                message.id,
+                generation=message.generation,
+                owner=str(new_id()),
+                lease=LEASE,
+                moment=self.moment,
+            )
+        if call is None:
+            return None
+        with self.database.reader() as session:
+            version = None
+            if call.kind == KIND and call.subject is not None:
+                version = session.scalar(select(Resource.version).where(Resource.id == call.subject))
+        return Execution(call, version)
+
+    @rule(run=executions)
+    def worker_writes_its_effect(self, run: Execution | None) -> None:
+        if run is not None:
+            self._write(run)
+
+    def _write(self, run: Execution) -> None:
+        try:
+            with self._work(run.call) as unit:
+                if run.version is None or run.call.subject is None:
+                    return
+                unit.built(run.version)
+                locked = derived_states.lock_for_build(unit.session, run.call.subject, KIND, version=run.version)
+                if locked is not None:
+                    derived_states.mark_built(unit.session, run.call.subject, KIND, version=run.version)
+        except StaleOwner:
+            return
+
+    @rule(run=executions)
+    def worker_fails_and_tries_again(self, run: Execution | None) -> None:
+        if run is None:
+            return
+        with self.database.writer() as session:
+            if run.call.attempt < MAX_ATTEMPTS:
+                execution.try_again(
+                    session,
+                    run.call,
+                    error=FetchUnavailable("away"),
+                    delay=timedelta(seconds=10),
+                    moment=self.moment,
+                )
+            else:
+                self._bury(session, run)
+
+    def _bury(self, session, run: Execution) -> None:  # type: ignore[no-untyped-def]
+        buried = execution.bury(
+            session,
+            run.call,
+            reason="retries_exhausted",
+            error={"type": "x", "detail": "y"},
+            traceback=None,
+            moment=self.moment,
+        )
+        if buried and run.call.kind == KIND and run.call.subject and run.version is not None:
+            derived_states.mark_failed(
+                session, run.call.subject, KIND, version=run.version, error={"type": "x", "detail": "y"}
+            )
+
+    # --- what always holds ---------------------------------------------------------------------------------------
+
+    @invariant()
+    def no_effect_happens_twice(self) -> None:
+        with self.database.reader() as session:
+            counts = session.execute(
+                select(EffectRecord.call_id, func.count()).group_by(EffectRecord.call_id).having(func.count() > 1)
+            ).all()
+        assert not counts
+
+    @invariant()
+    def versions_only_go_forward(self) -> None:
+        with self.database.reader() as session:
+            for row in session.scalars(select(DerivedState)):
+                assert row.built_from >= self.newest_built.get(row.resource_id, 0)
+                self.newest_built[row.resource_id] = row.built_from
+
+    @invariant()
+    def one_call_of_a_key_waits(self) -> None:
+        with self.database.reader() as session:
+            waiting = select(TaskCall.coalesce_key).where(TaskCall.state == CallState.WAITING)
+            keys = list(session.scalars(waiting))
+        assert len(keys) == len(set(keys))
+
+    def _everything_ends_well(self) -> None:
+        """All processes work again and nothing is edited: each open call ends, and nothing stays stale."""
+        if not self.resources:
+            return
+        for _ in range(60):
+            self.ahead += timedelta(seconds=71)
+            self.relay_recovers()
+            with self.database.writer() as session:
+                claim = dispatch.claim(session, queue="default", limit=50, moment=self.moment)
+            self.on_broker += claim
+            self.relay_marks_sent(claim)
+            while self.on_broker:
+                run = self._start(self.on_broker.pop(0))
+                if run is not None:
+                    self._write(run)
+            if not self._open_calls():
+                break
+        assert not self._open_calls(), "a call never came to an end"
+        self._nothing_is_stale()
+
+    def _open_calls(self) -> int:
+        with self.database.reader() as session:
+            default = TaskCall.queue == "default"
+            return session.scalar(select(func.count()).where(TaskCall.state.in_(OPEN_STATES), default)) or 0
+
+    def _nothing_is_stale(self) -> None:
+        with self.database.reader() as session:
+            for resource in session.scalars(select(Resource).where(Resource.deleted_at.is_(None))):
+                state = session.get(DerivedState, (resource.id, KIND))
+                assert state is not None
+                dead = session.scalar(select(func.count()).where(DeadLetter.subject == resource.id)) or 0
+                assert state.built_from == resource.version or dead, "an edit was lost"
+
+
+CallMachine.TestCase.settings = settings(
+    max_examples=80,
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
+TestCallStateMachine = pytest.mark.timeout(240)(CallMachine.TestCase)
