@@ -1,0 +1,115 @@
+"""ApiClient: the HTTP API as the command line uses it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx2
+import stamina
+
+from app.errors import ApiRefused, ApiUnavailable
+
+_PAGE = 200
+_TIMEOUT = httpx2.Timeout(60.0, connect=5.0)
+_BUSY = (429, 502, 503, 504)
+_ANSWER = int | str | float | bool | None
+
+
+class ApiClient:
+    """A context manager over one pool of connections; may be used from several threads.
+
+    Every method raises `ApiUnavailable` when the API cannot be reached or is busy for longer than
+    `patience_seconds`, and `ApiRefused` with the reason it gave for anything else but success.
+    """
+
+    def __init__(self, address: str, *, patience_seconds: float = 60.0) -> None:
+        self.address = address.rstrip("/")
+        self._patience_seconds = patience_seconds
+        stamina.instrumentation.set_on_retry_hooks(())  # a command line shows the outcome, not each attempt
+        self._client = httpx2.Client(base_url=self.address, timeout=_TIMEOUT)
+
+    def reach(self) -> None:
+        """Raises `ApiUnavailable` at once when nothing answers."""
+        self._answer_once("GET", "/livez")
+
+    def get(self, path: str, **parameters: _ANSWER) -> Any:
+        """The JSON of a `GET`."""
+        given = {name: value for name, value in parameters.items() if value is not None}
+        return self._answer("GET", path, params=given)
+
+    def post(self, path: str, body: Mapping[str, Any]) -> Any:
+        """The JSON of a `POST` of JSON; a repeat after a lost answer does not repeat its effect."""
+        return self._answer("POST", path, json=dict(body), headers=_once())
+
+    def upload(self, file: Path, *, media_type: str | None) -> Any:
+        """The JSON of `POST /ingest` with this file. Raises `OSError` when it cannot be read."""
+        part = (file.name, file.read_bytes(), media_type or "application/octet-stream")
+        return self._answer("POST", "/ingest", files={"file": part}, headers=_once())
+
+    def resources(self, **parameters: _ANSWER) -> Iterator[dict[str, Any]]:
+        """All resources that match, page after page."""
+        cursor = None
+        while True:
+            page = self.get("/resources", limit=_PAGE, cursor=cursor, **parameters)
+            yield from page["items"]
+            cursor = page["next_cursor"]
+            if cursor is None:
+                return
+
+    def _answer(self, method: str, path: str, **arguments: Any) -> Any:
+        for attempt in stamina.retry_context(
+            on=_wait_before_retry, attempts=None, timeout=self._patience_seconds, wait_initial=0.2, wait_max=5.0
+        ):
+            with attempt:
+                return self._answer_once(method, path, **arguments)
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def _answer_once(self, method: str, path: str, **arguments: Any) -> Any:
+        try:
+            answer = self._client.request(method, path, **arguments)
+        except httpx2.TransportError as error:
+            raise ApiUnavailable(f"nothing answers at {self.address} ({error}): is `alexandria up` running?") from error
+        except httpx2.InvalidURL as error:
+            raise ApiRefused(f"{self.address} is not the address of an API: {error}") from error
+        if answer.status_code in _BUSY:
+            raise _Busy(_problem(answer), retry_after=answer.headers.get("retry-after", ""))
+        if not answer.is_success:
+            raise ApiRefused(_problem(answer))
+        return answer.json()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._client.close()
+
+
+class _Busy(ApiUnavailable):
+    def __init__(self, detail: str, *, retry_after: str) -> None:
+        super().__init__(detail)
+        self.retry_after_seconds = float(retry_after) if retry_after.isdigit() else None
+
+
+def _wait_before_retry(error: Exception) -> bool | float:
+    if isinstance(error, _Busy) and error.retry_after_seconds:
+        return error.retry_after_seconds
+    return isinstance(error, ApiUnavailable)
+
+
+def _once() -> dict[str, str]:
+    return {"Idempotency-Key": secrets.token_hex(16)}
+
+
+def _problem(answer: httpx2.Response) -> str:
+    """The sentence of a problem+json, or what there is."""
+    try:
+        problem = answer.json()
+        return str(problem.get("detail") or problem["title"])
+    except (ValueError, KeyError, AttributeError):
+        return f"HTTP {answer.status_code} from {answer.request.url}"

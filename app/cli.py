@@ -1,0 +1,66 @@
+"""`alexandria …`: thin commands over the processes, the API and the services.
+
+Loads no library before a command runs, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from app.commands import documents, processes, upkeep
+from app.errors import AlexandriaError, SettingsError, TransientError
+
+alexandria = typer.Typer(
+    name="alexandria",
+    help="Neo Alexandria, a library that keeps what it derives from its documents true.",
+    epilog="Start here:  alexandria up",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+database = typer.Typer(help="The tables: bring them up to date, or back.", no_args_is_help=True)
+broker = typer.Typer(help="The message broker and its queues.", no_args_is_help=True)
+dead_letters = typer.Typer(help="Work that could not succeed, with its reason.", no_args_is_help=True)
+alexandria.add_typer(database, name="db")
+alexandria.add_typer(broker, name="broker")
+alexandria.add_typer(dead_letters, name="dead-letters")
+
+for run_process in (processes.up, processes.api, processes.relay, processes.worker, processes.beat):
+    alexandria.command()(run_process)
+alexandria.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(processes.flower)
+alexandria.command()(documents.ingest)
+alexandria.command()(documents.search)
+for look_after in (upkeep.consistency, upkeep.reindex, upkeep.version):
+    alexandria.command()(look_after)
+for change_tables in (upkeep.upgrade, upkeep.downgrade, upkeep.current, upkeep.check):
+    database.command()(change_tables)
+broker.command("status")(upkeep.broker_status)
+dead_letters.command("list")(upkeep.list_dead_letters)
+dead_letters.command("show")(upkeep.show_dead_letter)
+
+
+def main() -> None:
+    """Run a command. Expected errors are one line on stderr: exit 2 for settings and other mistakes of the caller."""
+    try:
+        alexandria()
+    except AlexandriaError as error:
+        print(f"alexandria: {error.detail}", file=sys.stderr)
+        sys.exit(_exit_code(error))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of our output (`| head`) has seen enough
+        sys.stderr.close()
+        sys.exit(141)
+
+
+def _exit_code(error: AlexandriaError) -> int:
+    if isinstance(error, SettingsError):
+        return 2
+    return 75 if isinstance(error, TransientError) else 1  # 75: EX_TEMPFAIL of sysexits.h
+
+
+if __name__ == "__main__":
+    main()

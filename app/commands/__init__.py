@@ -1,0 +1,1 @@
+"""The commands of `alexandria`, by what they are about."""

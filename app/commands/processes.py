@@ -1,0 +1,149 @@
+"""Commands that are processes: `up` runs them all, the others are one of them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+Port = Annotated[int | None, typer.Option("--port", min=0, max=65535, help="Port of the API; 0: any free one.")]
+
+
+def up(
+    port: Port = None,
+    workers: Annotated[bool, typer.Option("--workers/--no-workers", help="Run workers and beat too.")] = True,
+) -> None:
+    """Run everything on this machine; Ctrl-C stops it.
+
+    Example:  alexandria up --port 8080
+    """
+    from app.commands.console import StackConsole
+    from app.listener import address_of, listen
+    from app.run_state import only_supervisor
+    from app.settings import load_settings
+    from app.stack import plan
+    from app.supervisor import Supervisor
+
+    settings = load_settings(**({} if port is None else {"api_port": port}))
+    with (
+        only_supervisor(settings.data_dir) as announce,
+        listen(host=settings.api_host, port=settings.api_port) as listener,
+        plan(settings, address=address_of(listener), listener=listener.fileno(), with_workers=workers) as stack,
+    ):
+        announce(stack.address)
+        console = StackConsole(settings, stack)
+        supervisor = Supervisor(stack.stages, report=console.line, ready=stack.ready, on_ready=console.welcome)
+        code = supervisor.run()
+    raise typer.Exit(code)
+
+
+def api(
+    port: Port = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    listener: Annotated[int | None, typer.Option(hidden=True, help="A listening socket handed down.")] = None,
+) -> None:
+    """Serve the HTTP API and the web page.
+
+    Example:  alexandria api --port 8080
+    """
+    import uvicorn
+
+    from app.listener import address_of, inherited, listen
+    from app.logs import configure
+    from app.run_state import forget_address, write_address
+    from app.settings import get_settings
+
+    settings = get_settings()
+    configure(settings, role="api")
+    from app.main import create_app
+
+    chosen = settings.api_port if port is None else port
+    own = listener is None
+    with listen(host=host or settings.api_host, port=chosen) if listener is None else inherited(listener) as socket:
+        if own:
+            write_address(settings.data_dir, address_of(socket))
+            typer.echo(f"listening on {address_of(socket)}")
+        config = uvicorn.Config(create_app(), log_config=None, access_log=False, timeout_graceful_shutdown=5)
+        try:
+            uvicorn.Server(config).run(sockets=[socket])
+        except KeyboardInterrupt:
+            raise typer.Exit(0) from None
+        finally:
+            forget_address(settings.data_dir)
+
+
+def relay() -> None:
+    """Send the calls of the outbox to the broker. Any number may run.
+
+    Example:  alexandria relay
+    """
+    from app.logs import configure
+    from app.settings import get_settings
+
+    settings = get_settings()
+    configure(settings, role="relay")
+    from app.tasks.relay import run
+
+    run(settings)
+
+
+def worker(
+    queues: Annotated[str | None, typer.Option(help="Comma-separated; all of them when left out.")] = None,
+    concurrency: Annotated[int | None, typer.Option(min=1, help="Processes that work at once.")] = None,
+    name: Annotated[str, typer.Option(help="Its name before the @.")] = "worker",
+) -> None:
+    """Do the work of the queues.
+
+    Example:  alexandria worker --queues default,ingest --concurrency 4 --name pages
+    """
+    from app.errors import InvalidInput
+    from app.settings import get_settings
+    from app.transports.base import QUEUES
+
+    settings = get_settings()
+    chosen = [queue.strip() for queue in queues.split(",")] if queues else list(QUEUES)
+    if unknown := [queue for queue in chosen if queue not in QUEUES]:
+        raise InvalidInput(f"--queues: no queue is called {', '.join(unknown)}; there are {', '.join(QUEUES)}")
+    _celery(
+        "worker",
+        *(
+            "-Q",
+            ",".join(chosen),
+            "--pool",
+            "prefork",
+            "--concurrency",
+            str(concurrency or settings.worker_concurrency),
+        ),
+        *("--without-gossip", "--without-mingle", "-E", "-n", f"{name}@%h", "--loglevel", settings.log_level),
+        role=name,
+    )
+
+
+def beat() -> None:
+    """Put the scheduled calls into the outbox. Two do not double them.
+
+    Example:  alexandria beat
+    """
+    from app.settings import get_settings
+
+    _celery("beat", "--loglevel", get_settings().log_level, "--pidfile", "", role="beat")
+
+
+def flower(context: typer.Context) -> None:
+    """Run Flower, the monitor of Celery; its own options are passed on.
+
+    Example:  alexandria flower --port=5555
+    """
+    _celery("flower", *context.args, role="flower")
+
+
+def _celery(*arguments: str, role: str) -> None:
+    from app.logs import configure, keep_celery_from_configuring
+    from app.settings import get_settings
+
+    settings = get_settings()
+    configure(settings, role=role)
+    keep_celery_from_configuring(settings, role=role)
+    from app.tasks.celery_app import celery_app
+
+    celery_app.start(["--quiet", *arguments])

@@ -1,0 +1,128 @@
+"""The stack of `alexandria up`: which processes it is made of, and what each is told."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import app
+from app.child_process import ChildSpec
+from app.embedded_server import BROKER_OPTIONS, CACHE_OPTIONS, EmbeddedServer, embedded_server
+from app.settings import Settings, environment_of_child
+
+_READY_ANSWER_SECONDS = 2.0
+_ROOT = Path(app.__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stack:
+    """Everything that `up` starts, stage by stage, and how to tell that it works."""
+
+    stages: tuple[tuple[ChildSpec, ...], ...] = field(repr=False)
+    broker: str
+    address: str
+    with_workers: bool
+
+    def ready(self) -> bool:
+        """Whether the API says so of itself, and of the relay and the workers too."""
+        answer = _get_json(f"{self.address}/readyz")
+        needed = ("relay", "workers") if self.with_workers else ("relay",)
+        parts = answer.get("parts", {})
+        return bool(answer.get("ready")) and all(parts.get(name, {}).get("ok") for name in needed)
+
+
+@contextmanager
+def plan(settings: Settings, *, address: str, listener: int, with_workers: bool = True) -> Iterator[Stack]:
+    """The stack for these settings; the directories of its servers are held until the end of the block.
+
+    A broker or cache that is not set explicitly becomes a private server under the data directory.
+    """
+    with ExitStack() as held:
+        servers: list[EmbeddedServer] = []
+        told = {"DATA_DIR": str(settings.data_dir.resolve()), "API_PORT": str(urlsplit(address).port)}
+        for name, variable, options in (
+            ("broker", "BROKER_URL", BROKER_OPTIONS),
+            ("cache", "CACHE_URL", CACHE_OPTIONS),
+        ):
+            if not _is_set(settings, name):
+                server = held.enter_context(embedded_server(name, data_dir=settings.data_dir, options=options))
+                servers.append(server)
+                told[variable] = server.url
+        environment = _environment(told)
+        own_broker = "BROKER_URL" in told
+        yield Stack(
+            stages=(
+                (*(server.spec(environment) for server in servers), _migrations(environment)),
+                tuple(_processes(settings, environment, listener=listener, with_workers=with_workers)),
+            ),
+            broker="Valkey (private)" if own_broker else _without_password(settings.broker),
+            address=address,
+            with_workers=with_workers,
+        )
+
+
+def _is_set(settings: Settings, part: str) -> bool:
+    names = {"broker": {"broker_url"}, "cache": {"cache_url", "redis_host", "redis_port", "redis_cache_db"}}[part]
+    given = names & settings.model_fields_set
+    return bool(given) and not (part == "cache" and given == {"cache_url"} and settings.cache_url is None)
+
+
+def _environment(told: Mapping[str, str]) -> dict[str, str]:
+    """Passwords travel here and never on a command line. The package is found wherever `up` was started."""
+    return environment_of_child(
+        {
+            **told,
+            "PYTHONPATH": str(_ROOT),
+            "PYTHONUNBUFFERED": "1",
+            "MALLOC_ARENA_MAX": "2",
+        }
+    )
+
+
+def _command(*arguments: str) -> tuple[str, ...]:
+    return (sys.executable, "-P", "-m", "app.cli", *arguments)
+
+
+def _migrations(environment: Mapping[str, str]) -> ChildSpec:
+    return ChildSpec(name="db", command=_command("db", "upgrade"), environment=environment, one_shot=True)
+
+
+def _processes(
+    settings: Settings, environment: Mapping[str, str], *, listener: int, with_workers: bool
+) -> Iterator[ChildSpec]:
+    api = _command("api", "--listener", str(listener))
+    yield ChildSpec(name="api", command=api, environment=environment, inherited_files=(listener,))
+    yield ChildSpec(name="relay", command=_command("relay"), environment=environment)
+    if with_workers:
+        yield _worker("worker", "default,ingest,batch", settings.worker_concurrency, environment)
+        yield _worker("ml-worker", "ml_tasks", settings.ml_worker_concurrency, environment)
+    yield ChildSpec(name="beat", command=_command("beat"), environment=environment)
+
+
+def _worker(name: str, queues: str, concurrency: int, environment: Mapping[str, str]) -> ChildSpec:
+    command = _command("worker", "--name", name, "--queues", queues, "--concurrency", str(concurrency))
+    return ChildSpec(name=name, command=command, environment=environment)
+
+
+def _without_password(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.hostname or 'localhost'}" + (f":{parts.port}" if parts.port else "") + parts.path
+
+
+def _get_json(url: str) -> dict[str, dict[str, dict[str, object]]]:
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=_READY_ANSWER_SECONDS)
+    with suppress(OSError, http.client.HTTPException, ValueError):
+        try:
+            connection.request("GET", parts.path)
+            answer = json.loads(connection.getresponse().read())
+            return answer if isinstance(answer, dict) else {}
+        finally:
+            connection.close()
+    return {}
