@@ -154,3 +154,14 @@ class Keyspace:
         if key.startswith(BOOKS):
             return False
         return bool(self.namespace) or pattern[:1] not in GLOB_SYNTAX or family_of(key) != OTHER_FAMILY
+
+
+def keys_of_resource(resource_id: str) -> list[str]:
+    """Every key and family whose value may depend on this resource."""
+    return [
+        resource_key(resource_id),
+        quality_key(resource_id),
+        embedding_key(resource_id),
+        graph_neighbors_key(resource_id),
+        ALL_SEARCH_QUERIES,
+    ]
