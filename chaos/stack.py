@@ -170,7 +170,8 @@ class Stack:
         return self.processes[name]
 
     def _make(self, name: str) -> StackProcess:
-        arguments = ("worker", "--queues", WORKER_QUEUES[name]) if name in WORKER_QUEUES else (name,)
+        of_worker = ("worker", "--queues", WORKER_QUEUES.get(name, ""), "--name", name)
+        arguments = of_worker if name in WORKER_QUEUES else (name,)
         process = self._command(name, *arguments, log=self.directory / f"{name}.log")
         return StackProcess(process, is_up=lambda seconds: self._is_up(name, seconds))
 

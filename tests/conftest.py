@@ -15,7 +15,8 @@ import hypothesis
 import pytest
 from pydantic import AliasChoices
 
-from app.settings import Settings, get_settings
+from app.migrate import upgrade
+from app.settings import Settings, get_settings, load_settings
 from chaos.servers.postgres import PostgresServer
 from chaos.servers.rabbit import RabbitAccess
 from chaos.servers.redis import RedisServer
@@ -114,6 +115,22 @@ def cache_url(redis_server: RedisServer, _empty_redis: None) -> str:
 def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
     """A new PostgreSQL database without tables."""
     url = postgres_server.create_database()
+    yield url
+    postgres_server.drop_database(url)
+
+
+@pytest.fixture(scope="session")
+def migrated_template(postgres_server: PostgresServer) -> str:
+    """The name of a PostgreSQL database at the newest migration, to be copied."""
+    url = postgres_server.create_database()
+    upgrade(load_settings(database_url=url))
+    return url.rsplit("/", 1)[1]
+
+
+@pytest.fixture
+def migrated_postgres_url(postgres_server: PostgresServer, migrated_template: str) -> Iterator[str]:
+    """A new PostgreSQL database with all tables, for the price of a copy."""
+    url = postgres_server.create_database(template=migrated_template)
     yield url
     postgres_server.drop_database(url)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 
 import pika
 import psycopg2
 import pytest
 import redis
 
+from app.migrate import head_revision
 from app.settings import get_settings
 
 
@@ -53,3 +55,11 @@ def test_a_setting_of_the_shell_does_not_leak_into_a_test() -> None:
 def test_a_changed_environment_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("API_PORT", "1234")
     assert get_settings().api_port == 1234
+
+
+@pytest.mark.parametrize("_repeat", range(2))
+def test_a_migrated_database_has_tables_and_no_rows(migrated_postgres_url: str, _repeat: int) -> None:
+    with closing(psycopg2.connect(migrated_postgres_url)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute("SELECT version_num FROM alembic_version")
+        assert cursor.fetchone() == (head_revision(),)
+        cursor.execute("CREATE TABLE left_behind (id int)")

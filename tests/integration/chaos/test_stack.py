@@ -1,0 +1,89 @@
+"""The stack of real processes comes up, goes down, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+from chaos.polling import poll_until
+from chaos.processes import ProcessFailed
+from chaos.stack import Stack
+
+pytestmark = pytest.mark.integration
+
+WITHOUT_API = ("relay", "worker", "ml-worker", "beat")
+OWNER = """
+import signal, sys
+from chaos.stack import Stack
+stack = Stack(
+    database_url=sys.argv[1], broker_url=sys.argv[2], cache_url=sys.argv[3], processes=("relay", "worker", "beat")
+)
+stack.start()
+print(stack.directory, flush=True)
+signal.pause()
+"""
+
+
+@pytest.fixture
+def stack(postgres_url: str, redis_url: str, cache_url: str) -> Iterator[Stack]:
+    with Stack(database_url=postgres_url, broker_url=redis_url, cache_url=cache_url, processes=WITHOUT_API) as started:
+        poll_until(lambda: workers_are_ready(started), within_seconds=60, what="both workers are ready")
+        yield started
+
+
+def workers_are_ready(stack: Stack) -> bool:
+    return all(" ready." in worker.log.read_text() for worker in stack.workers)
+
+
+def test_every_process_runs_and_ends_cleanly(stack: Stack) -> None:
+    assert [process.name for process in stack.processes.values() if process.running] == list(WITHOUT_API)
+    stack.stop()
+    assert {name: process.exit_code for name, process in stack.processes.items()} == dict.fromkeys(WITHOUT_API, 0)
+
+
+def test_a_killed_worker_takes_its_pool_children_along_and_comes_back(stack: Stack) -> None:
+    first = stack.worker.pid
+    children = psutil.Process(first).children(recursive=True)
+    assert children
+    stack.worker.kill()
+    assert not any(map(is_alive, children))
+    stack.worker.restart()
+    assert stack.worker.running
+    assert stack.worker.pid != first
+
+
+def test_a_worker_whose_main_process_alone_is_killed_leaves_no_child(stack: Stack) -> None:
+    children = psutil.Process(stack.worker.pid).children(recursive=True)
+    stack.worker.kill_alone()
+    poll_until(lambda: not any(map(is_alive, children)), within_seconds=10, what=f"no child of it is left: {children}")
+
+
+def test_killing_the_owner_ends_the_stack(postgres_url: str, redis_url: str, cache_url: str) -> None:
+    command = [sys.executable, "-c", OWNER, postgres_url, redis_url, cache_url]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as owner:
+        assert owner.stdout is not None
+        directory = owner.stdout.readline().strip()
+        family = psutil.Process(owner.pid).children(recursive=True)
+        owner.kill()
+    assert len(family) >= 3
+    poll_until(lambda: not any(map(is_alive, family)), within_seconds=15, what=f"nothing is left of {family}")
+    subprocess.run(["rm", "-rf", directory], check=True)
+
+
+def test_a_stack_that_cannot_start_says_why(redis_url: str, cache_url: str) -> None:
+    unreachable = "postgresql://nobody:nothing@127.0.0.1:9/none"
+    stack = Stack(database_url=unreachable, broker_url=redis_url, cache_url=cache_url, processes=WITHOUT_API)
+    with pytest.raises(ProcessFailed, match=r"(?s)^db-upgrade failed \(exit code [1-9]\d*\).*127\.0\.0\.1"):
+        stack.__enter__()
+    assert not stack.directory.exists()
+
+
+def is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
