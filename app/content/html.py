@@ -41,7 +41,7 @@ def extract_html(data: bytes, *, charset: str | None, media_type: str = HTML, de
 
     Raises `BrokenDocument` for bytes that no HTML parser can read, `DocumentTooLarge` over a million elements.
     """
-    tree = _parse(decode_text(data, charset=charset or _declared_charset(data)))
+    tree = parse_html(decode_text(data, charset=charset or _declared_charset(data)))
     deadline.check()
     main = _marked_main(tree)
     text = joined(visible_blocks(main)) if main is not None else _text_around_navigation(tree, deadline=deadline)
@@ -67,7 +67,8 @@ def _declared_charset(data: bytes) -> str | None:
     return match[1].decode("ascii") if match else None
 
 
-def _parse(markup: str) -> HtmlElement:
+def parse_html(markup: str) -> HtmlElement:
+    """The tree of a page or a piece of one; raises `BrokenDocument` or `DocumentTooLarge`."""
     # libxml2's own limits stay on (depth, text size): a deeper page is cut, never a crash.
     parser = HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True)
     cleaned = markup.replace("\x00", "\ufffd").encode("utf-8", "replace")

@@ -6,16 +6,17 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 
-from lxml import etree
-from lxml.html import fragments_fromstring
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from app.content.document import Deadline, ExtractedDocument, normalise_text, one_line
+from app.content.html import parse_html
 from app.content.html_metadata import parse_date
 from app.content.language import language_of
 from app.content.media_types import MARKDOWN
 from app.content.plain_text import decode_text, first_line_title
+from app.content.visible_text import joined, visible_blocks
+from app.errors import BrokenDocument
 
 _FRONT_MATTER = re.compile(r"\ufeff?---[ \t]*\n(.{0,20000}?)\n(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
 _FIELD = re.compile(r"([A-Za-z_][\w-]*)[ \t]*:[ \t]*(.*)")
@@ -112,7 +113,6 @@ def _inline(token: Token) -> Iterator[str]:
 
 def _without_tags(markup: str) -> str:
     try:
-        parts = fragments_fromstring(markup)
-    except (etree.ParserError, etree.XMLSyntaxError, ValueError):
+        return joined(visible_blocks(parse_html(markup)))
+    except BrokenDocument:  # a comment alone, or nothing that a parser calls an element
         return _HTML_TAG.sub(" ", markup)
-    return "\n".join(part if isinstance(part, str) else str(part.text_content()) for part in parts)

@@ -148,6 +148,8 @@ beginnings = st.sampled_from([b"", b"%PDF-1.4\n", b"<html>", b"\xff\xfe", b"\xef
 @settings(max_examples=150)
 @given(beginnings, st.binary(max_size=300), labels)
 @example(b"", b"<", "text/html")
+@example(b"<html>", b"", "text/markdown")
+@example(b"", b"<!-- a comment -->", "text/markdown")
 @example(b"", b"\x1b(B", "text/plain; charset=iso-2022-jp")
 def test_any_bytes_under_any_label_give_valid_text_or_a_permanent_error(
     beginning: bytes, rest: bytes, declared: str | None
