@@ -59,17 +59,6 @@ def resource_key(resource_id: str) -> str:
     return f"{RESOURCE}{resource_id}"
 
 
-def keys_of_resource(resource_id: str) -> list[str]:
-    """Every key and family whose value may depend on this resource."""
-    return [
-        resource_key(resource_id),
-        quality_key(resource_id),
-        embedding_key(resource_id),
-        graph_neighbors_key(resource_id),
-        ALL_SEARCH_QUERIES,
-    ]
-
-
 def graph_neighbors_key(resource_id: str) -> str:
     """`graph:neighbors:{resource_id}`: graph neighbours."""
     return f"{GRAPH_NEIGHBORS}{resource_id}"
