@@ -23,7 +23,7 @@ class ApiClient:
     """A context manager over one pool of connections; may be used from several threads.
 
     Every method raises `ApiUnavailable` when the API cannot be reached or is busy for longer than
-    `patience_seconds`, and `ApiRefused` with the reason it gave for anything else but success.
+    `patience_seconds` (0: at the first try), and `ApiRefused` with the reason it gave for anything else but success.
     """
 
     def __init__(self, address: str, *, patience_seconds: float = 60.0) -> None:
@@ -61,6 +61,8 @@ class ApiClient:
                 return
 
     def _answer(self, method: str, path: str, **arguments: Any) -> Any:
+        if not self._patience_seconds:
+            return self._answer_once(method, path, **arguments)
         for attempt in stamina.retry_context(
             on=_wait_before_retry, attempts=None, timeout=self._patience_seconds, wait_initial=0.2, wait_max=5.0
         ):

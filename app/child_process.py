@@ -28,7 +28,8 @@ class ChildSpec:
     """What to run, how to tell that it is ready, and how to end it.
 
     `one_shot`: it does its work and ends; it is ready when it has ended with 0. Otherwise it runs for ever and is
-    ready when `ready` says so. `death_signal` is what the kernel sends it when the supervisor dies.
+    ready when `ready` says so. `death_signal` is what the kernel sends it when the supervisor dies. Lines that
+    contain `unsaid` are nobody's concern.
     """
 
     name: str
@@ -39,6 +40,7 @@ class ChildSpec:
     death_signal: signal.Signals = signal.SIGKILL
     stop_signal: signal.Signals = signal.SIGTERM
     inherited_files: tuple[int, ...] = ()
+    unsaid: str | None = None
 
 
 class ChildProcess:
@@ -100,6 +102,8 @@ class ChildProcess:
         if self._unfinished and (ended or len(self._unfinished) > _LONGEST_LINE_BYTES):
             complete, self._unfinished = [*complete, self._unfinished], b""
         lines = [line.decode(errors="replace").rstrip() for line in complete]
+        if self.spec.unsaid is not None:
+            lines = [line for line in lines if self.spec.unsaid not in line]
         self.recent.extend(line for line in lines if line)
         return lines, ended
 

@@ -69,6 +69,7 @@ class EmbeddedServer:
             ready=self.answers,
             death_signal=signal.SIGTERM,
             inherited_files=(self.lock,),
+            unsaid="Memory overcommit must be enabled",  # it says so at each start; the data here are small
         )
 
     def answers(self) -> bool:

@@ -17,7 +17,10 @@ from structlog.typing import Processor
 from app.settings import Settings
 
 # These tell of every request and every message: too much for people, and said better by our own lines.
-_CHATTY = ("uvicorn.access", "httpx2", "httpcore2", "kombu", "amqp", "pika", "asyncio", "alembic.runtime.plugins")
+_CHATTY = (
+    *("uvicorn.access", "httpx2", "httpcore2", "kombu", "amqp", "pika", "asyncio", "alembic.runtime.plugins"),
+    *("celery.worker.strategy", "celery.app.trace", "celery.beat"),
+)
 
 
 def configure(settings: Settings, *, role: str) -> None:

@@ -18,6 +18,7 @@ from app.wakeup import Wakeup
 
 SETTINGS_EXIT_CODE = 2
 _TURN_SECONDS = 0.05
+_READY_TURN_SECONDS = 0.2
 _IDLE_TURN_SECONDS = 1.0
 _QUICK_ENDS_BEFORE_GIVING_UP = 5
 _LAST_READS = 16
@@ -75,7 +76,7 @@ class Supervisor:
             try:
                 for stage in self.stages:
                     self._bring_up(stage)
-                self._turn_until(self._ready)
+                self._turn_until(self._ready, turn_seconds=_READY_TURN_SECONDS)
                 self._steady = True
                 self._on_ready()
                 self._turn_until(lambda: False, turn_seconds=_IDLE_TURN_SECONDS)
@@ -108,7 +109,10 @@ class Supervisor:
         self._selector.register(child.output, selectors.EVENT_READ, child)
 
     def _turn_until(self, done: Callable[[], bool], *, turn_seconds: float = _TURN_SECONDS) -> None:
-        while not done():
+        ask_at = 0.0  # output ends a turn early; it is no reason to ask again
+        while time.monotonic() < ask_at or not done():
+            if time.monotonic() >= ask_at:
+                ask_at = time.monotonic() + turn_seconds
             self._turn(turn_seconds)
             if self._stop_requests:
                 raise _StopRequested
@@ -129,7 +133,8 @@ class Supervisor:
     def _forward(self, child: ChildProcess) -> None:
         lines, ended = child.read_lines()
         for line in lines:
-            self._report(child.name, line)
+            if line:
+                self._report(child.name, line)
         if ended:
             self._selector.unregister(child.output)
 

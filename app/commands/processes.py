@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Annotated
 
 import typer
@@ -138,12 +139,17 @@ def flower(context: typer.Context) -> None:
 
 
 def _celery(*arguments: str, role: str) -> None:
+    from celery.exceptions import SecurityWarning
+
     from app.logs import configure, keep_celery_from_configuring
     from app.settings import get_settings
 
     settings = get_settings()
     configure(settings, role=role)
     keep_celery_from_configuring(settings, role=role)
+    warnings.simplefilter("ignore", SecurityWarning)  # Celery warns root of pickled messages; ours are JSON
     from app.tasks.celery_app import celery_app
 
+    if role == "beat":
+        celery_app.conf.include = ()  # it stores calls by name and needs no task: half its memory
     celery_app.start(["--quiet", *arguments])
