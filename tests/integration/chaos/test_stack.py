@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +16,8 @@ from chaos.stack import Stack
 
 pytestmark = pytest.mark.integration
 
-WITHOUT_API = ("relay", "worker", "ml-worker", "beat")
+FAST = {"EMBEDDING_ENGINE": "hashing"}
+NAMES = ("api", "relay", "worker", "ml-worker", "beat")
 OWNER = """
 import signal, sys
 from chaos.stack import Stack
@@ -30,36 +32,30 @@ signal.pause()
 
 @pytest.fixture
 def stack(postgres_url: str, redis_url: str, cache_url: str) -> Iterator[Stack]:
-    with Stack(database_url=postgres_url, broker_url=redis_url, cache_url=cache_url, processes=WITHOUT_API) as started:
-        poll_until(lambda: workers_are_ready(started), within_seconds=60, what="both workers are ready")
+    with Stack(database_url=postgres_url, broker_url=redis_url, cache_url=cache_url, environment=FAST) as started:
         yield started
 
 
-def workers_are_ready(stack: Stack) -> bool:
-    return all(" ready." in worker.log.read_text() for worker in stack.workers)
-
-
-def test_every_process_runs_and_ends_cleanly(stack: Stack) -> None:
-    assert [process.name for process in stack.processes.values() if process.running] == list(WITHOUT_API)
+def test_every_process_is_up_and_ends_by_itself_when_asked(stack: Stack) -> None:
+    assert [name for name, process in stack.processes.items() if process.running] == list(NAMES)
+    assert stack.readiness()["ready"] is True
     stack.stop()
-    assert {name: process.exit_code for name, process in stack.processes.items()} == dict.fromkeys(WITHOUT_API, 0)
+    ended = {name: process.exit_code for name, process in stack.processes.items()}
+    assert {name: code in {0, -signal.SIGTERM} for name, code in ended.items()} == dict.fromkeys(NAMES, True), ended
 
 
-def test_a_killed_worker_takes_its_pool_children_along_and_comes_back(stack: Stack) -> None:
+def test_a_killed_worker_leaves_no_child_and_comes_back_to_its_queues(stack: Stack) -> None:
     first = stack.worker.pid
     children = psutil.Process(first).children(recursive=True)
     assert children
-    stack.worker.kill()
-    assert not any(map(is_alive, children))
+    stack.worker.kill_alone()
+    poll_until(lambda: not any(map(is_alive, children)), within_seconds=10, what=f"no child of it is left: {children}")
     stack.worker.restart()
     assert stack.worker.running
     assert stack.worker.pid != first
-
-
-def test_a_worker_whose_main_process_alone_is_killed_leaves_no_child(stack: Stack) -> None:
     children = psutil.Process(stack.worker.pid).children(recursive=True)
-    stack.worker.kill_alone()
-    poll_until(lambda: not any(map(is_alive, children)), within_seconds=10, what=f"no child of it is left: {children}")
+    stack.worker.kill()
+    assert not any(map(is_alive, children))
 
 
 def test_killing_the_owner_ends_the_stack(postgres_url: str, redis_url: str, cache_url: str) -> None:
@@ -76,7 +72,7 @@ def test_killing_the_owner_ends_the_stack(postgres_url: str, redis_url: str, cac
 
 def test_a_stack_that_cannot_start_says_why(redis_url: str, cache_url: str) -> None:
     unreachable = "postgresql://nobody:nothing@127.0.0.1:9/none"
-    stack = Stack(database_url=unreachable, broker_url=redis_url, cache_url=cache_url, processes=WITHOUT_API)
+    stack = Stack(database_url=unreachable, broker_url=redis_url, cache_url=cache_url)
     with pytest.raises(ProcessFailed, match=r"(?s)^db-upgrade failed \(exit code [1-9]\d*\).*127\.0\.0\.1"):
         stack.__enter__()
     assert not stack.directory.exists()
