@@ -65,7 +65,7 @@ AsyncHandler = Callable[[Event], Coroutine[Any, Any, None]]
 class Recorder(Protocol):
     """Stores a durable event and the calls it causes; returns when they are committed."""
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: Event, /) -> None:
         """Commit `event`, then let its handlers run."""
         ...
 

@@ -1,4 +1,4 @@
-"""The life of a call under every interleaving: two relays, two workers, edits, deletes, crashes, late and doubled messages.
+"""The life of a call under every interleaving: two relays, two workers, edits, deletes, crashes, late messages.
 
 Each rule is one step of one process: one transaction, or one thing done to the broker. A crash is a process that never
 takes its next step. The broker is a bag of messages that may deliver late, twice, or never.
@@ -211,6 +211,7 @@ class CallMachine(RuleBasedStateMachine):
             )
         if call is None:
             return None
+        assert call.generation == message.generation, "a copy of an older sending was started"
         with self.database.reader() as session:
             version = None
             if call.kind == KIND and call.subject is not None:
@@ -323,7 +324,7 @@ class CallMachine(RuleBasedStateMachine):
 
 
 CallMachine.TestCase.settings = settings(
-    max_examples=80,
+    max_examples=100,
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],

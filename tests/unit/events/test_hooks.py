@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+
+from app.events.event_system import Event
+from app.events.event_types import DURABLE, EventType
+from app.events.hooks import HOOKS, PlannedCall, plan
+from app.models.derived import DerivedKind
+from app.models.resource import Resource
+from app.tasks.task_names import TaskName
+from app.transports.base import QUEUES
+
+RESOURCE = uuid4()
+
+
+def planned(name: EventType) -> dict[str, PlannedCall]:
+    versions = {"version": 7, "content_version": 3, "metadata_version": 2}
+    event = Event(name=name, data={"resource_id": str(RESOURCE), **versions})
+    return {call.task: call for call in plan(event)}
+
+
+@pytest.mark.parametrize(
+    ("event", "task", "queue", "priority", "seconds"),
+    [
+        (EventType.RESOURCE_CONTENT_CHANGED, TaskName.REGENERATE_EMBEDDING, "ml_tasks", 7, 5),
+        (EventType.RESOURCE_CONTENT_CHANGED, TaskName.RECOMPUTE_QUALITY, "default", 5, 10),
+        (EventType.RESOURCE_METADATA_CHANGED, TaskName.RECOMPUTE_QUALITY, "default", 5, 10),
+        (EventType.RESOURCE_UPDATED, TaskName.UPDATE_SEARCH_INDEX, "default", 9, 1),
+        (EventType.RESOURCE_DELETED, TaskName.UPDATE_SEARCH_INDEX, "default", 9, 1),
+        (EventType.RESOURCE_CREATED, TaskName.UPDATE_SEARCH_INDEX, "default", 9, 0),
+        (EventType.RESOURCE_CREATED, TaskName.REGENERATE_EMBEDDING, "ml_tasks", 7, 0),
+        (EventType.RESOURCE_CREATED, TaskName.RECOMPUTE_QUALITY, "default", 5, 0),
+        (EventType.INGESTION_REQUESTED, TaskName.INGEST_RESOURCE, "ingest", 5, 0),
+    ],
+)
+def test_an_event_calls_its_tasks_as_the_design_says(
+    event: EventType, task: TaskName, queue: str, priority: int, seconds: int
+) -> None:
+    call = planned(event)[task]
+
+    assert (call.queue, call.priority, call.delay) == (queue, priority, timedelta(seconds=seconds))
+    assert call.args == [str(RESOURCE)]
+
+
+def test_a_new_title_does_not_touch_the_embedding() -> None:
+    assert TaskName.REGENERATE_EMBEDDING not in planned(EventType.RESOURCE_METADATA_CHANGED)
+    assert TaskName.REGENERATE_EMBEDDING not in planned(EventType.RESOURCE_UPDATED)
+
+
+def test_a_call_knows_the_version_of_its_own_input() -> None:
+    calls = planned(EventType.RESOURCE_CONTENT_CHANGED)
+
+    assert calls[TaskName.REGENERATE_EMBEDDING].subject_version == 3
+    assert calls[TaskName.RECOMPUTE_QUALITY].subject_version == 7
+
+
+def test_planning_the_same_event_twice_gives_the_same_calls() -> None:
+    event = Event(name=EventType.RESOURCE_UPDATED, data={"resource_id": str(RESOURCE), "version": 2})
+
+    assert plan(event) == plan(event)
+
+
+def test_every_row_of_the_table_can_be_served() -> None:
+    for hook in HOOKS:
+        assert hook.queue in QUEUES
+        assert set(hook.triggers) | set(hook.at_once_on) <= DURABLE
+        assert hook.built_from is None or hasattr(Resource, hook.built_from)
+
+
+def test_every_derived_kind_has_one_hook_that_keeps_it() -> None:
+    kinds = [hook.kind for hook in HOOKS if hook.kind is not None]
+
+    assert sorted(kinds) == sorted(DerivedKind)
