@@ -38,7 +38,7 @@ test-e2e: $(DEV_READY) test-servers ## the real processes, one test at a time
 	$(PYTEST) tests/e2e
 
 test-sentence-transformers: $(ST_READY) ## the optional embedding engine, in an environment of its own
-	$(ST_VENV)/bin/python -m pytest tests/extra
+	$(ST_VENV)/bin/python -m pytest --confcutdir=tests/extra tests/extra
 
 check: $(DEV_READY) ## format, lint, types, layers, house rules, lock files
 	@$(MAKE) --no-print-directory --jobs=4 --keep-going --output-sync=target \
@@ -72,6 +72,8 @@ format: $(DEV_READY) ## rewrite the files as check-format wants them
 lock: $(DEV_READY) ## bring the lock files in step with pyproject.toml; UPGRADE=--upgrade takes newer versions
 	$(COMPILE) $(UPGRADE) -o requirements.lock
 	$(COMPILE) $(UPGRADE) --group dev --constraint requirements.lock -o requirements-dev.lock
+	$(COMPILE) $(UPGRADE) --extra sentence-transformers --group sentence-transformers-tests \
+		--constraint requirements.lock -o $(ST_LOCK)
 
 $(RUN_READY): requirements.lock $(SET_UP)
 	@$(SET_UP) $(VENV) requirements.lock
