@@ -105,9 +105,10 @@ class Stack:
 
     def run_command(self, *arguments: str, within_seconds: float = 60.0) -> str:
         """`alexandria ARGUMENTS…` with the stack's settings, to its end; its output, or `ProcessFailed`."""
-        log = self.directory / f"command-{'-'.join(arguments[:2])}.log"
+        name = arguments[0]
+        log = self.directory / f"command-{name}.log"
         log.unlink(missing_ok=True)
-        command = self._command("-".join(arguments[:2]), *arguments, log=log)
+        command = self._command(name, *arguments, log=log)
         command.start()
         try:
             poll_until(lambda: not command.running, within_seconds=within_seconds, what=f"{arguments} has ended")
