@@ -75,15 +75,15 @@ lock: $(DEV_READY) ## bring the lock files in step with pyproject.toml; UPGRADE=
 	$(COMPILE) $(UPGRADE) --extra sentence-transformers --group sentence-transformers-tests \
 		--constraint requirements.lock -o $(ST_LOCK)
 
-$(RUN_READY): requirements.lock $(SET_UP)
+$(RUN_READY): requirements.lock pyproject.toml $(SET_UP)
 	@$(SET_UP) $(VENV) requirements.lock
 	@touch $@
 
 # The larger lock holds all of the smaller one, at the same versions (tests/unit/test_lock_files.py).
-$(DEV_READY): requirements-dev.lock requirements.lock $(SET_UP)
+$(DEV_READY): requirements-dev.lock requirements.lock pyproject.toml $(SET_UP)
 	@$(SET_UP) $(VENV) requirements-dev.lock
 	@touch $@ $(RUN_READY)
 
-$(ST_READY): $(ST_LOCK) $(SET_UP)
+$(ST_READY): $(ST_LOCK) pyproject.toml $(SET_UP)
 	@$(SET_UP) $(ST_VENV) $(ST_LOCK)
 	@touch $@
