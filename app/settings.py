@@ -99,6 +99,7 @@ class Settings(BaseSettings):
     event_retention_days: PositiveInt = 30
     call_retention_days: PositiveInt = 7
     canary_interval_seconds: PositiveSeconds = 15.0
+    reconcile_interval_seconds: PositiveSeconds = 60.0
 
     # Workers
     worker_concurrency: PositiveInt = 2

@@ -29,8 +29,9 @@ LEAST_URGENT = 0
 def beat_schedule(settings: Settings) -> dict[str, dict[str, Any]]:
     """Celery's form of the schedule; `options` holds queue and priority."""
     canary = timedelta(seconds=settings.canary_interval_seconds)
+    reconcile = timedelta(seconds=settings.reconcile_interval_seconds)
     entries: dict[str, dict[str, Any]] = {
-        "reconcile-derived-data": _entry(TaskName.RECONCILE, timedelta(minutes=1), priority=Priority.LOW),
+        "reconcile-derived-data": _entry(TaskName.RECONCILE, reconcile, priority=Priority.LOW),
         "cleanup-expired-cache": _entry(TaskName.CLEANUP, crontab(hour="4", minute="0"), priority=Priority.LOW),
     }
     # Nothing is less urgent than a canary: where it gets through, everything does.

@@ -1,0 +1,169 @@
+"""The main job on real documents, through the real processes, on all three deployments."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from chaos.polling import poll_until
+from chaos.stack import Stack
+from tests.e2e.corpus import html_pages, pdf_phrases, pdfs, seeded_phrases
+from tests.e2e.deployment import Client, Deployment
+from tests.semantic_questions import load_semantic_questions
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+
+SEMANTIC_RECALL_AT_10 = 0.8
+KINDS = ("search_index", "embedding", "quality")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilledLibrary:
+    """A stack that has taken in the corpus and come to rest."""
+
+    deployment: Deployment
+    stack: Stack
+    client: Client
+    summary: dict[str, Any]
+    ids: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def library(deployment: Deployment) -> Iterator[FilledLibrary]:
+    with Stack(
+        database_url=deployment.database_url,
+        broker_url=deployment.broker_url,
+        cache_url=deployment.cache_url,
+        environment={"LOG_LEVEL": "WARNING", "RECONCILE_INTERVAL_SECONDS": "3"},
+    ) as stack:
+        files = [str(path) for path in (*html_pages(), *pdfs())]
+        summary = json.loads(stack.run_command("ingest", "--json", *files, within_seconds=400))
+        client = Client(stack.url)
+        poll_until(client.has_converged, within_seconds=400, every_seconds=0.5, what="everything is derived")
+        ids = {item["label"]: item["resource_id"] for item in summary["items"]}
+        yield FilledLibrary(deployment=deployment, stack=stack, client=client, summary=summary, ids=ids)
+        client.close()
+
+
+def test_at_least_99_percent_of_the_documents_are_taken_in(library: FilledLibrary) -> None:
+    counts = library.summary["counts"]
+    total = len(html_pages()) + len(pdfs())
+
+    assert len(html_pages()) >= 500
+    assert len(pdfs()) >= 10
+    assert counts.get("failed", 0) <= total * 0.01
+    assert all(item["reason"] for item in library.summary["items"] if item["state"] == "failed")
+
+
+def test_the_summary_equals_the_counts_in_the_tables(library: FilledLibrary) -> None:
+    counts = library.summary["counts"]
+    rows = library.deployment.query(
+        "SELECT ingestion_status, count(*) FROM resources WHERE ingest_key LIKE 'sha256:%' GROUP BY 1"
+    )
+    in_tables = dict(rows)
+
+    assert in_tables.get("failed", 0) == counts.get("failed", 0)
+    known = counts.get("already known", 0)
+    assert in_tables["completed"] == sum(counts.values()) - counts.get("failed", 0) - known
+    assert sum(counts.values()) == len(html_pages()) + len(pdfs())
+
+
+def test_an_exact_phrase_from_the_middle_finds_its_document(library: FilledLibrary) -> None:
+    phrases = (*seeded_phrases(), *pdf_phrases())
+    missed = [
+        phrase
+        for phrase in phrases
+        if library.ids[str(phrase.file)] not in library.client.found(f'"{phrase.text}"', mode="keyword", limit=3)
+    ]
+
+    assert len(phrases) == 110
+    assert missed == []
+
+
+def test_questions_in_other_words_are_answered_by_meaning_and_not_by_keyword(library: FilledLibrary) -> None:
+    questions = load_semantic_questions()
+    recall = {
+        mode: sum(
+            library.ids[str(question.path)] in library.client.found(question.question, mode=mode)
+            for question in questions
+        )
+        / len(questions)
+        for mode in ("semantic", "keyword")
+    }
+
+    assert len(questions) >= 50
+    assert recall["semantic"] >= SEMANTIC_RECALL_AT_10
+    assert recall["keyword"] < SEMANTIC_RECALL_AT_10
+
+
+def test_after_a_change_only_the_new_words_are_found_within_two_seconds(library: FilledLibrary) -> None:
+    client = library.client
+    old, new = '"seventeen lanterns above the orchard wall"', '"a heron waited beside the frozen mill"'
+    created = client.post("/resources", {"title": "Notes", "content": "Seventeen lanterns above the orchard wall."})
+    poll_until(lambda: client.found(old, mode="keyword") == [created["id"]], within_seconds=10, what="it is indexed")
+    poll_until(client.has_converged, within_seconds=60, what="the library is idle")
+
+    begun = time.monotonic()
+    client.put(f"/resources/{created['id']}", {"content": "A heron waited beside the frozen mill."})
+    poll_until(
+        lambda: client.found(new, mode="keyword") == [created["id"]] and client.found(old, mode="keyword") == [],
+        within_seconds=10,
+        what="only the new words are found",
+    )
+
+    assert time.monotonic() - begun <= 2.0
+    poll_until(client.has_converged, within_seconds=60, what="converged again")
+    client.delete(f"/resources/{created['id']}")
+    poll_until(lambda: client.found(new, mode="keyword") == [], within_seconds=10, what="a deleted document is gone")
+
+
+def test_nothing_is_stale_by_the_tables_themselves(library: FilledLibrary) -> None:
+    poll_until(library.client.has_converged, within_seconds=60, what="converged")
+
+    assert stale_by_the_tables(library.deployment) == []
+
+
+def test_a_row_made_stale_by_hand_is_reported_and_mended(library: FilledLibrary) -> None:
+    poll_until(library.client.has_converged, within_seconds=60, what="converged")
+    [(resource_id,)] = library.deployment.query(
+        "SELECT resource_id FROM derived_states WHERE kind = 'quality' AND built_from > 0 LIMIT 1"
+    )
+    row = f"resource_id = '{resource_id}' AND kind = 'quality'"
+
+    # Three at once, so that the reconciler cannot mend them all between two looks.
+    library.deployment.query(
+        "UPDATE derived_states SET built_from = 0 WHERE kind = 'quality' AND resource_id IN"
+        " (SELECT resource_id FROM derived_states WHERE kind = 'quality' LIMIT 300)"
+        f" OR ({row})"
+    )
+
+    assert library.client.get("/consistency")["kinds"]["quality"]["stale"] > 0
+    poll_until(
+        lambda: not stale_by_the_tables(library.deployment) and library.client.has_converged(),
+        within_seconds=90,
+        every_seconds=0.5,
+        what="the stale rows are mended",
+    )
+    assert library.deployment.query(f"SELECT built_from > 0 FROM derived_states WHERE {row}")[0][0]
+
+
+def stale_by_the_tables(deployment: Deployment) -> list[tuple[Any, ...]]:
+    """Every (resource, kind) whose derived row is older than its input, or missing: our code is not asked."""
+    inputs = {"search_index": "version", "embedding": "content_version", "quality": "version"}
+    tables = {"search_index": "search_documents", "embedding": "embeddings", "quality": "quality_scores"}
+    return [
+        (kind, *row)
+        for kind in KINDS
+        for row in deployment.query(
+            f"SELECT r.id, r.{inputs[kind]}, t.built_from, s.built_from FROM resources r"
+            f" LEFT JOIN {tables[kind]} t ON t.resource_id = r.id"
+            f" LEFT JOIN derived_states s ON s.resource_id = r.id AND s.kind = '{kind}'"
+            " WHERE r.deleted_at IS NULL AND r.content_version > 0"
+            f" AND (coalesce(t.built_from, 0) < r.{inputs[kind]} OR coalesce(s.built_from, 0) < r.{inputs[kind]})"
+        )
+    ]
