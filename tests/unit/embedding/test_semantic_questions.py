@@ -6,7 +6,14 @@ import re
 
 import pytest
 
-from tests.semantic_questions import SemanticQuestion, content_stems, load_semantic_questions, page_text, stem
+from tests.semantic_questions import (
+    SemanticQuestion,
+    content_stems,
+    library_pages,
+    load_semantic_questions,
+    page_text,
+    stem,
+)
 
 QUESTIONS = load_semantic_questions()
 
@@ -45,3 +52,11 @@ def test_the_passage_is_on_its_page(question: SemanticQuestion) -> None:
 )
 def test_the_stemmer_joins_the_forms_of_a_word(family: str) -> None:
     assert len({stem(word) for word in re.split(" ", family)}) == 1
+
+
+def test_the_library_holds_every_page_that_is_asked_for_and_the_same_others_each_time() -> None:
+    pages = library_pages(total=520, seed=1)
+    assert len(set(pages)) == 520
+    assert {question.path for question in QUESTIONS} <= set(pages)
+    assert library_pages(total=520, seed=1) == pages
+    assert library_pages(total=520, seed=2) != pages
