@@ -243,6 +243,18 @@ def test_an_answer_that_is_no_answer_is_a_miss(make_cache: CacheMaker, reply: by
         assert cache.get("resource:1", "missed") == "missed"
 
 
+@pytest.mark.parametrize("reply", [b"-LOADING soon\r\n", b"-BUSY a script runs\r\n"], ids=["loading", "busy"])
+def test_a_server_that_serves_no_one_is_left_alone(make_cache: CacheMaker, reply: bytes) -> None:
+    with scripted_server(reply) as url:
+        cache = make_cache(url=url, deadline_seconds=2)
+        cache.get("resource:1")
+        began = monotonic()
+
+        assert cache.delete("resource:1") is False
+
+        assert monotonic() - began < 1
+
+
 def test_a_forked_child_uses_its_own_connection(server: RedisServer, make_cache: CacheMaker) -> None:
     cache = make_cache(url=server.url)
     cache.set("resource:1", 1)

@@ -204,6 +204,28 @@ def test_who_waited_for_the_whole_deadline_computes_for_itself(server: RedisServ
     assert slow.get("quality:1") == "slow"
 
 
+def test_who_lost_its_lease_does_not_take_away_the_next_one(cache: RedisCache) -> None:
+    second_began, first_is_over = Event(), Event()
+
+    def second() -> str:
+        second_began.set()
+        assert first_is_over.wait(timeout=10)
+        return "second"
+
+    with ThreadPoolExecutor(1) as pool:
+
+        def first() -> str:
+            cache.delete("resource:1")
+            pool.submit(cache.get_or_compute, "resource:1", second)
+            assert second_began.wait(timeout=10)
+            return "first"
+
+        assert cache.get_or_compute("resource:1", first) == "first"
+        first_is_over.set()
+
+    assert cache.get("resource:1") == "second"
+
+
 def test_a_failed_computation_lets_the_next_caller_compute(cache: RedisCache) -> None:
     def fail() -> str:
         raise LookupError("no such resource")
