@@ -29,11 +29,12 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Near:
-    """A resource near a vector: the cosine of its best passage, and which passage that is (from 0)."""
+    """A resource near a vector: the cosine of its best passage, and which of its passages that is (from 0)."""
 
     resource_id: UUID
     score: float
     passage: int
+    passage_count: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +102,7 @@ class Vectors:
                 resource_id=snapshot.ids[group],
                 score=float(best[group]),
                 passage=int(np.argmax(scores[snapshot.starts[group] : ends[group]])),
+                passage_count=int(ends[group] - snapshot.starts[group]),
             )
             for group in top
         ]

@@ -20,6 +20,7 @@ PLACES_MAX = 100
 TERMS_MAX = 16
 SLOW_READ_CHARS = 100_000
 """Characters read word by word when a term cannot be found by its letters (accents, ligatures)."""
+_BEYOND_ASCII = re.compile(r"[^\W_]*[^\W\x00-\x7f][^\W_]*")
 _SPACE = re.compile(r"\s+")
 _ELLIPSIS = "…"
 
@@ -113,11 +114,12 @@ def _find(lowered: str, term: str) -> list[int]:
 
 
 def _read(text: str, terms: set[str]) -> list[tuple[int, str, float]]:
+    """The places of terms in words that only folding makes equal; words of ASCII were found by their letters."""
     places: dict[str, list[int]] = {term: [] for term in terms}
-    for start, stop in spans_of(text):
-        for term in terms_of(text[start:stop]):
+    for word in _BEYOND_ASCII.finditer(text):
+        for term in terms_of(word.group()):
             if term in places and len(places[term]) < PLACES_MAX:
-                places[term].append(start)
+                places[term].append(word.start())
     return [(place, term, _weight(found)) for term, found in places.items() for place in found]
 
 
