@@ -7,6 +7,8 @@ DEV_READY := $(VENV)/.ready-to-develop
 ST_VENV := .venv-st
 ST_READY := $(ST_VENV)/.ready-to-test
 ST_LOCK := requirements-sentence-transformers.lock
+# torch for Linux names these, and computes without them on a machine that has no GPU: 1 GB less to install.
+ST_WITHOUT := triton cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cuda-cccl nvidia-cusolver nvidia-nvtx
 SET_UP := setup/python_environment.sh
 COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --custom-compile-command "make lock" pyproject.toml
 PYTEST := $(BIN)/python -m pytest
@@ -73,7 +75,7 @@ lock: $(DEV_READY) ## bring the lock files in step with pyproject.toml; UPGRADE=
 	$(COMPILE) $(UPGRADE) -o requirements.lock
 	$(COMPILE) $(UPGRADE) --group dev --constraint requirements.lock -o requirements-dev.lock
 	$(COMPILE) $(UPGRADE) --extra sentence-transformers --group sentence-transformers-tests \
-		--constraint requirements.lock -o $(ST_LOCK)
+		--constraint requirements-dev.lock $(addprefix --no-emit-package ,$(ST_WITHOUT)) -o $(ST_LOCK)
 
 $(RUN_READY): requirements.lock pyproject.toml $(SET_UP)
 	@$(SET_UP) $(VENV) requirements.lock
@@ -84,6 +86,9 @@ $(DEV_READY): requirements-dev.lock requirements.lock pyproject.toml $(SET_UP)
 	@$(SET_UP) $(VENV) requirements-dev.lock
 	@touch $@ $(RUN_READY)
 
-$(ST_READY): $(ST_LOCK) pyproject.toml $(SET_UP)
-	@$(SET_UP) $(ST_VENV) $(ST_LOCK)
+# 5 GB: uv unpacks them in a third of the time that pip takes.
+$(ST_READY): $(ST_LOCK) | $(DEV_READY)
+	@echo "setup: $(ST_VENV) gets what $(ST_LOCK) names"
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(ST_VENV)
+	@$(BIN)/uv pip install --quiet --python $(ST_VENV) --no-deps --require-hashes --requirement $(ST_LOCK)
 	@touch $@
