@@ -106,13 +106,15 @@ def search(
 def _show_hits(found: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    from app.commands.highlight import highlighted
+    from app.commands.highlight import highlighted, printable
 
-    table = Table("score", "title", "snippet", "id", show_lines=True)
-    table.columns[3].no_wrap = True
+    table = Table("score", "document", show_lines=True)
     for hit in found["items"]:
-        table.add_row(f"{hit['score']:.3f}", hit["title"], highlighted(hit["snippet"] or ""), hit["id"])
+        title = Text(printable(hit["title"] or "Untitled"), style="bold")
+        document = Text("\n").join([title, highlighted(hit["snippet"] or ""), Text(hit["id"], style="dim")])
+        table.add_row(f"{hit['score']:.3f}", document)
     console = Console(highlight=False, markup=False)
     if found["items"]:
         console.print(table)

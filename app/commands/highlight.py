@@ -20,6 +20,10 @@ def highlighted(snippet: str) -> Text:
     return text.append(_plain(snippet[end:]))
 
 
-def _plain(part: str) -> str:
+def printable(text: str) -> str:
     """No control characters: a document must not command the terminal."""
-    return "".join(each if each.isprintable() else " " for each in html.unescape(part))
+    return "".join(each if each.isprintable() else " " for each in text)
+
+
+def _plain(part: str) -> str:
+    return printable(html.unescape(part))

@@ -1,0 +1,118 @@
+"""Commands without a running library: help, mistakes, and the tables."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+import typer
+
+from app.cli import alexandria
+
+pytestmark = pytest.mark.integration
+
+HELP_CPU_SECONDS = 0.5
+
+
+def run(*arguments: str, environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "app.cli", *arguments]
+    full = {**os.environ, **(environment or {})}
+    return subprocess.run(command, env=full, capture_output=True, text=True, timeout=60, check=False)
+
+
+def commands(group: typer.Typer, *before: str) -> Iterator[tuple[tuple[str, ...], str]]:
+    for command in group.registered_commands:
+        assert command.callback is not None
+        name = command.name or command.callback.__name__.replace("_", "-")
+        yield (*before, name), command.callback.__doc__ or ""
+    for inner in group.registered_groups:
+        assert inner.typer_instance is not None
+        yield from commands(inner.typer_instance, *before, inner.name or "")
+
+
+@pytest.mark.parametrize(("path", "help_text"), list(commands(alexandria)), ids=lambda value: " ".join(value)[:20])
+def test_every_command_explains_itself_with_an_example(path: tuple[str, ...], help_text: str) -> None:
+    assert f"Example:  alexandria {' '.join(path)}" in help_text
+
+
+def test_help_loads_no_library() -> None:
+    run("--help")  # writes the compiled files
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+
+    done = run("--help")
+
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert "alexandria up" in done.stdout
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < HELP_CPU_SECONDS
+
+
+def test_a_setting_that_cannot_be_right_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
+    done = run("up", environment={"BROKER_URL": "kafka://x", "DATA_DIR": str(tmp_path)})
+
+    assert done.returncode == 2
+    assert (
+        done.stderr == "alexandria: BROKER_URL: takes a URL that begins with redis://, rediss://, amqp://, amqps://\n"
+    )
+
+
+@pytest.mark.parametrize("command", [("consistency",), ("search", "words"), ("broker", "status")])
+def test_a_library_that_does_not_run_is_one_line_that_says_what_to_do(tmp_path: Path, command: tuple[str, ...]) -> None:
+    done = run(*command, environment={"DATA_DIR": str(tmp_path), "API_PORT": "1"})
+
+    assert done.returncode != 0
+    assert done.stdout == ""
+    assert done.stderr.startswith("alexandria: nothing answers at http://127.0.0.1:1 ")
+    assert done.stderr.endswith("is `alexandria up` running?\n")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_ingest_without_a_library_could_do_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("words")
+
+    done = run("ingest", str(tmp_path / "a.txt"), "--api", "http://127.0.0.1:1")
+
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_directory_without_documents_could_do_nothing(tmp_path: Path) -> None:
+    done = run("ingest", str(tmp_path), "--api", "http://127.0.0.1:1")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "alexandria: no supported document there (HTML, PDF, Markdown, plain text)\n"
+
+
+def test_an_unknown_queue_is_refused_with_those_there_are() -> None:
+    done = run("worker", "--queues", "default,urgent")
+
+    assert done.returncode == 1
+    assert (
+        done.stderr == "alexandria: --queues: no queue is called urgent; there are default, ml_tasks, ingest, batch\n"
+    )
+
+
+def test_the_tables_go_up_and_down_and_say_where_they_are(tmp_path: Path) -> None:
+    environment = {"DATA_DIR": str(tmp_path)}
+
+    behind = run("db", "check", environment=environment)
+    up = run("db", "upgrade", environment=environment)
+    good = run("db", "check", environment=environment)
+    wrong = run("db", "downgrade", "nowhere", environment=environment)
+    down = run("db", "downgrade", "base", environment=environment)
+    here = run("db", "current", environment=environment)
+
+    assert (behind.returncode, up.returncode, good.returncode) == (1, 0, 0)
+    assert behind.stderr.endswith("run `alexandria db upgrade`\n")
+    assert wrong.returncode == 1
+    assert len(wrong.stderr.splitlines()) == 1
+    assert down.stdout == "the tables are at base\n"
+    assert here.stdout.startswith("the tables are at base; the newest is ")
+
+
+def test_version_is_printed() -> None:
+    assert run("version").stdout.startswith("alexandria ")
