@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -13,6 +14,7 @@ from fastapi import FastAPI
 from app.api import derived, events, health, ingest, metrics, operations, resources, search, tasks
 from app.api.context import ApiContext, VitalSigns
 from app.api.documentation import document
+from app.api.health import readiness_of
 from app.api.lifespan import lifespan
 from app.api.metrics import HttpMetrics
 from app.api.middleware import BodyLimit, Observation, UnexpectedErrors
@@ -21,11 +23,14 @@ from app.api.rate_limit import RateLimiter
 from app.api.sampler import Sampler
 from app.api.vital_signs import SAMPLE_SECONDS, BrokerExamination, CacheExamination, DatabaseExamination
 from app.composition import open_library
+from app.logs import configure
 from app.migrate import head_revision
 from app.models.base import new_id
 from app.services.library import Library
 from app.settings import get_settings
 from app.transports.registry import broker_for, open_transport
+from app.web.console import Console
+from app.web.pages import add_console
 
 ROUTERS = (
     *(ingest.router, resources.router, derived.router, search.router, tasks.router, events.router),
@@ -52,6 +57,7 @@ def create_app(library: Library | None = None) -> FastAPI:
     app.state.context = context
     for router in ROUTERS:
         app.include_router(router)
+    add_console(app, _console(context))
     answer_with_problems(app)
     # The last added is the first to see a request.
     app.add_middleware(BodyLimit, max_bytes=library.settings.max_body_bytes)
@@ -64,6 +70,15 @@ def create_app(library: Library | None = None) -> FastAPI:
         validator=lambda given: _CORRELATION_ID.fullmatch(given) is not None,
     )
     return app
+
+
+def _console(context: ApiContext) -> Console:
+    return Console(
+        library=context.library,
+        readiness=partial(readiness_of, context),
+        admit=context.rate_limiter.hit,
+        version=_version(),
+    )
 
 
 def _context(library: Library) -> ApiContext:
@@ -95,5 +110,6 @@ def _version() -> str:
 def __getattr__(name: str) -> Any:
     """`app.main:app` is made when a server asks for it: importing this module reads no setting."""
     if name == "app":
+        configure(get_settings(), role="api")
         return create_app()
     raise AttributeError(name)

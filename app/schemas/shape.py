@@ -24,9 +24,13 @@ class Output(BaseModel):
 
 
 def _storable(value: str) -> str:
-    """PostgreSQL stores no NUL; lone surrogates are refused by pydantic already."""
+    """PostgreSQL stores no NUL, and nobody half of a surrogate pair, which JSON can spell."""
     if "\x00" in value:
         raise ValueError("text must not contain NUL characters")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError("text must not contain half of a surrogate pair") from None
     return value
 
 

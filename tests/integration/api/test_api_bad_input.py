@@ -1,0 +1,281 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from fastapi.testclient import TestClient
+from httpx2 import Response
+from sqlalchemy import func, select
+
+from app.models.base import Base
+from app.models.outbox import EventRecord, TaskCall
+from app.models.resource import PendingUpload, Resource
+from app.services.library import Library
+from tests.integration.api.answers import assert_problem, create
+
+TABLES: tuple[type[Base], ...] = (Resource, PendingUpload, EventRecord, TaskCall)
+
+
+@pytest.fixture
+def nothing_written(library: Library) -> Iterator[None]:
+    """Refused requests leave every table as it was."""
+    before = count_rows(library)
+    yield
+    assert count_rows(library) == before
+
+
+def count_rows(library: Library) -> dict[str, int]:
+    with library.database.reader() as session:
+        return {table.__tablename__: session.scalar(select(func.count()).select_from(table)) or 0 for table in TABLES}
+
+
+pytestmark = pytest.mark.usefixtures("nothing_written")
+
+BY_ID = [("GET", ""), ("PUT", ""), ("DELETE", ""), ("GET", "/status"), ("GET", "/quality")]
+
+
+@pytest.mark.parametrize(("method", "rest"), BY_ID)
+def test_an_unknown_id_is_not_found(client: TestClient, method: str, rest: str) -> None:
+    body = {"json": {}} if method == "PUT" else {}
+    assert_problem(client.request(method, f"/resources/{uuid4()}{rest}", **body), 404, "not-found")
+
+
+def test_an_unknown_call_is_not_found(client: TestClient) -> None:
+    assert_problem(client.get(f"/tasks/{uuid4()}"), 404, "not-found")
+
+
+@pytest.mark.parametrize(("method", "rest"), BY_ID)
+@pytest.mark.parametrize("malformed", ["1", "not-an-id", "%00", "0198c0de-0000-7000-8000-00000000000g", "%ff%fe"])
+def test_a_malformed_id_is_invalid(client: TestClient, method: str, rest: str, malformed: str) -> None:
+    body = {"json": {}} if method == "PUT" else {}
+    problem = assert_problem(client.request(method, f"/resources/{malformed}{rest}", **body), 422, "invalid-input")
+    assert problem["errors"][0]["loc"] == ["path", "resource_id"]
+
+
+def test_an_unknown_route_and_a_wrong_method_are_problems_too(client: TestClient) -> None:
+    assert_problem(client.get("/nowhere"), 404, "not-found")
+    refused = client.patch("/resources")
+    assert_problem(refused, 405, "method-not-allowed")
+    assert "POST" in refused.headers["allow"]
+
+
+@pytest.mark.parametrize("path", ["/resources", "/search", "/ingest"])
+@pytest.mark.parametrize("body", [b"{", b"", b"\xff\xfe", b'{"title": "\xff"}', b"[" * 100_000])
+def test_a_body_that_is_not_json_is_refused(client: TestClient, path: str, body: bytes) -> None:
+    answer = client.post(path, content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code in {400, 422}, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/resources", {"title": "x", "tilte": "y"}),
+        ("/resources", {"title": "x", "version": 3}),
+        ("/resources", {"title": "x", "id": str(uuid4())}),
+        ("/search", {"text": "x", "page": 2}),
+        ("/search", {"text": "x", "filters": {"colour": ["red"]}}),
+        ("/ingest", {"url": "https://example.org/", "priority": 9}),
+    ],
+)
+def test_an_unknown_field_is_named(client: TestClient, path: str, body: dict[str, Any]) -> None:
+    problem = assert_problem(client.post(path, json=body), 422, "invalid-input")
+    unknown = (set(body) | set(body.get("filters", {}))) - {"title", "text", "filters", "url"}
+    assert problem["errors"][0]["loc"][-1] in unknown
+
+
+def test_an_unknown_query_parameter_of_a_search_is_refused(client: TestClient) -> None:
+    assert_problem(client.get("/search", params={"query": "x", "lang": "en"}), 422, "invalid-input")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"creator": "Nobody"},
+        {"title": None},
+        {"title": 7},
+        {"title": "x" * 1001},
+        {"content": ["x"]},
+        {"title": "x", "subject": "biology"},
+        {"title": "x", "subject": [""]},
+        {"title": "x", "subject": ["s"] * 101},
+        {"title": "x", "date_created": 0},
+        {"title": "x", "date_created": "2020-13-01"},
+        {"title": "x", "date_created": "2020-01-01T00:00:00"},
+        {"title": "x", "publication_year": "1999"},
+        {"title": "x", "publication_year": True},
+        {"title": "x", "publication_year": 10**30},
+        {"title": "x", "language": "english please"},
+        {"title": "x", "read_status": "burnt"},
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_refused(client: TestClient, fields: dict[str, Any]) -> None:
+    assert_problem(client.post("/resources", json=fields), 422, "invalid-input")
+
+
+def post_escaped(client: TestClient, body: dict[str, Any]) -> Response:
+    """As ASCII: a client that sends half of a pair writes it as an escape."""
+    headers = {"Content-Type": "application/json"}
+    return client.post("/resources", content=json.dumps(body), headers=headers)
+
+
+@pytest.mark.parametrize("text", ["a\x00b", "\x00", "half a pair: \ud800", "\udfff"])
+@pytest.mark.parametrize("field", ["title", "content", "source", "description"])
+def test_text_that_cannot_be_stored_is_refused(client: TestClient, field: str, text: str) -> None:
+    assert_problem(post_escaped(client, {"title": "x", field: text}), 422, "invalid-input")
+
+
+def test_a_list_may_not_smuggle_such_text_nor_may_the_name_of_a_field(client: TestClient) -> None:
+    assert_problem(client.post("/resources", json={"title": "x", "subject": ["a\x00"]}), 422, "invalid-input")
+    assert_problem(post_escaped(client, {"title": "x", "\ud800": 1}), 422, "invalid-input")
+
+
+@pytest.mark.parametrize("path", ["/search?query=a%00b", "/resources?creator=a%00b", "/dead-letters?task=%00"])
+def test_nul_in_the_query_string_is_refused(client: TestClient, path: str) -> None:
+    assert_problem(client.get(path), 422, "invalid-input")
+
+
+def test_a_content_over_the_limit_is_too_large(client: TestClient) -> None:
+    assert_problem(client.post("/resources", json={"content": "x" * 100_001}), 413, "too-large")
+
+
+@pytest.mark.parametrize("path", ["/resources", "/ingest", "/search", "/nowhere"])
+def test_an_announced_body_over_the_limit_is_too_large(client: TestClient, path: str) -> None:
+    answer = client.post(path, content=b"x" * 400_001, headers={"Content-Type": "application/json"})
+    assert_problem(answer, 413, "too-large")
+
+
+@pytest.mark.parametrize("media_type", ["application/json", "multipart/form-data; boundary=b"])
+@pytest.mark.parametrize("path", ["/resources", "/ingest"])
+def test_a_chunked_body_over_the_limit_is_too_large(client: TestClient, path: str, media_type: str) -> None:
+    def chunks() -> Iterator[bytes]:
+        yield b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\n'
+        for _ in range(50):
+            yield b"x" * 10_000
+
+    answer = client.post(path, content=chunks(), headers={"Content-Type": media_type})
+    assert_problem(answer, 413, "too-large")
+
+
+def test_an_upload_over_the_document_limit_is_too_large(client: TestClient) -> None:
+    answer = client.post("/ingest", files={"file": ("big.txt", b"x" * 200_001, "text/plain")})
+    assert_problem(answer, 413, "too-large")
+
+
+@pytest.mark.parametrize("path", ["/resources", "/search", "/ingest"])
+def test_a_body_of_another_type_is_unsupported(client: TestClient, path: str) -> None:
+    answer = client.post(path, content=b"<a/>", headers={"Content-Type": "application/xml"})
+    assert_problem(answer, 415, "unsupported-type")
+
+
+@pytest.mark.parametrize(
+    ("name", "media_type"),
+    [("picture.png", "image/png"), ("archive.zip", "application/zip"), ("sheet.xlsx", "application/octet-stream")],
+)
+def test_a_file_of_another_type_is_unsupported(client: TestClient, name: str, media_type: str) -> None:
+    answer = client.post("/ingest", files={"file": (name, b"\x89PNG", media_type)})
+    assert_problem(answer, 415, "unsupported-type")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://169.254.169.254/latest/meta-data/",
+        "http://127.0.0.1/",
+        "http://localhost/",
+        "http://[::1]/",
+        "http://[::ffff:127.0.0.1]/",
+        "http://[::ffff:a9fe:a9fe]/",
+        "http://10.0.0.1/",
+        "http://192.168.1.1/",
+        "http://0.0.0.0/",
+        "http://2130706433/",
+        "http://example.org:22/",
+        "http://user:secret@example.org/",
+        "file:///etc/passwd",
+        "ftp://example.org/file",
+        "gopher://example.org/",
+        "javascript:alert(1)",
+        "https://",
+        "no address at all",
+    ],
+)
+def test_an_address_that_may_not_be_fetched_is_refused_at_the_door(client: TestClient, url: str) -> None:
+    problem = assert_problem(client.post("/ingest", json={"url": url}), 422, "fetch-refused")
+    assert "secret" not in problem["detail"]
+
+
+def test_an_address_with_nul_or_without_end_is_invalid(client: TestClient) -> None:
+    assert_problem(client.post("/ingest", json={"url": "https://example.org/\x00"}), 422, "invalid-input")
+    assert_problem(client.post("/ingest", json={"url": "https://example.org/" + "x" * 2048}), 422, "invalid-input")
+
+
+def test_a_form_needs_exactly_one_file(client: TestClient) -> None:
+    two = [("file", ("a.txt", b"a", "text/plain")), ("file", ("b.txt", b"b", "text/plain"))]
+    assert_problem(client.post("/ingest", files=two), 422, "invalid-input")
+    assert_problem(client.post("/ingest", files={"other": ("a.txt", b"a", "text/plain")}), 422, "invalid-input")
+    assert_problem(client.post("/ingest", files={"file": (None, b"no file name")}), 422, "invalid-input")
+    broken = client.post("/ingest", content=b"no part", headers={"Content-Type": "multipart/form-data"})
+    assert_problem(broken, 400, "malformed-request")
+
+
+@pytest.mark.parametrize("key", ["", "x" * 201, "two words"])
+def test_an_idempotency_key_has_a_shape(client: TestClient, key: str) -> None:
+    answer = client.post("/resources", json={"title": "x"}, headers={"Idempotency-Key": key})
+    assert_problem(answer, 422, "invalid-input")
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=201", "limit=x", "sort=colour", "cursor=nonsense", "cursor=AAAA"])
+def test_a_page_that_cannot_be_is_refused(client: TestClient, query: str) -> None:
+    assert_problem(client.get(f"/resources?{query}"), 422, "invalid-input")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "'; DROP TABLE resources; --",
+        '" OR 1=1 --',
+        "NEAR(a b, 3) AND title:* OR NOT ^x",
+        '"unclosed',
+        "-",
+        "a:b:c:d",
+        "(((",
+        "* ^ { } [ ] \\",
+        "& | ! <-> :*",
+        "%_%",
+        "\u202e\u0000"[:1] + "\U0001f4a9" * 50,
+        "",
+        " ",
+    ],
+)
+@pytest.mark.parametrize("mode", ["keyword", "semantic", "hybrid"])
+def test_a_query_of_any_syntax_finds_something_or_nothing(client: TestClient, text: str, mode: str) -> None:
+    by_get = client.get("/search", params={"query": text, "mode": mode})
+    by_post = client.post("/search", json={"text": text, "mode": mode})
+    assert (by_get.status_code, by_post.status_code) == (200, 200), by_get.text
+    assert by_get.json() == by_post.json()["items"]
+
+
+def test_the_cursor_of_another_order_is_refused(client: TestClient, library: Library) -> None:
+    del library
+    cursor = "WyJ0aXRsZSIsICJ4IiwgIngiXQ"  # ["title", "x", "x"]
+    assert_problem(client.get("/resources", params={"cursor": cursor, "sort": "title"}), 422, "invalid-input")
+
+
+class TestAfterAChange:
+    """These write, so the tables move."""
+
+    @pytest.fixture
+    def nothing_written(self) -> None:
+        """Not here."""
+
+    def test_a_refused_change_leaves_the_resource_as_it_was(self, client: TestClient) -> None:
+        created = create(client, content="kept")
+        path = f"/resources/{created['id']}"
+        for body in ({"content": "lost\x00"}, {"content": "lost", "colour": 1}, {"content": "lost", "version": 9}):
+            assert client.put(path, json=body).status_code in {409, 422}
+        assert client.get(path).json() == created
