@@ -29,12 +29,18 @@ class Stack:
     address: str
     with_workers: bool
 
-    def ready(self) -> bool:
-        """Whether the API says so of itself, and of the relay and the workers too."""
+    def missing(self) -> str:
+        """What the API says is not well yet, of itself, the relay and the workers; empty: everything works."""
         answer = _get_json(f"{self.address}/readyz")
-        needed = ("relay", "workers") if self.with_workers else ("relay",)
         parts = answer.get("parts", {})
-        return bool(answer.get("ready")) and all(parts.get(name, {}).get("ok") for name in needed)
+        needed = ("database", "migrations", "relay", *(("workers",) if self.with_workers else ()))
+        if not parts:
+            return "the API does not answer"
+        return "; ".join(
+            f"{name}: {part.get('detail')}"
+            for name, part in parts.items()
+            if not part.get("ok") and (name in needed or name == "broker")
+        )
 
 
 @contextmanager

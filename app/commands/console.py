@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from contextlib import suppress
 from datetime import UTC, datetime
 
@@ -15,6 +16,7 @@ from app.settings import Settings
 from app.stack import Stack
 
 _NAME_WIDTH = 9
+_SAY_EVERY_SECONDS = 10.0
 _COLOURS = {"api": 36, "relay": 35, "worker": 32, "ml-worker": 33, "beat": 34, "broker": 31, "cache": 31, "up": 1}
 
 
@@ -27,6 +29,7 @@ class StackConsole:
         self._json = settings.log_format == "json"
         self._colours = sys.stdout.isatty()
         self._began = datetime.now(UTC)
+        self._say_at = time.monotonic() + _SAY_EVERY_SECONDS
 
     def line(self, name: str, text: str) -> None:
         """One line of one process. JSON lines carry their role already and are passed on as they are."""
@@ -37,6 +40,14 @@ class StackConsole:
         if self._colours:
             prefix = f"\x1b[{_COLOURS.get(name, 0)}m{prefix}\x1b[0m"
         self._write(f"{prefix} {text}")
+
+    def ready(self) -> bool:
+        """Whether the stack works; says now and then what it still waits for."""
+        missing = self._stack.missing()
+        if missing and time.monotonic() >= self._say_at:
+            self.line("up", f"not ready yet: {missing}")
+            self._say_at = time.monotonic() + _SAY_EVERY_SECONDS
+        return not missing
 
     def welcome(self) -> None:
         """The stack works: where it is and what to do with it."""

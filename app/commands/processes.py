@@ -33,7 +33,7 @@ def up(
     ):
         announce(stack.address)
         console = StackConsole(settings, stack)
-        supervisor = Supervisor(stack.stages, report=console.line, ready=stack.ready, on_ready=console.welcome)
+        supervisor = Supervisor(stack.stages, report=console.line, ready=console.ready, on_ready=console.welcome)
         code = supervisor.run()
     raise typer.Exit(code)
 
