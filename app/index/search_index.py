@@ -152,4 +152,4 @@ def _values(document: IndexedDocument) -> dict[str, Any]:
 
 
 def _lowered(value: str | None) -> str | None:
-    return (value or "").strip().lower() or None
+    return (value or "").replace("\x1f", " ").strip().lower() or None
