@@ -93,7 +93,7 @@ class SearchIndex:
         self, session: Session, query: Query, *, filters: Filters, among: Sequence[UUID] | None = None
     ) -> set[UUID]:
         """Which indexed resources (of `among`, or of all) satisfy every clause and filter."""
-        text = self._terms.conditions(query, SearchDocument.number)  # type: ignore[arg-type]
+        text = self._terms.conditions(query, SearchDocument.__table__.c.number)
         statement = select(SearchDocument.resource_id).where(is_live(), *text, *conditions(query, filters))
         if among is not None:
             statement = statement.where(SearchDocument.resource_id.in_(among))

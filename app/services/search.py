@@ -84,11 +84,13 @@ class SearchService:
         index: SearchIndex,
         embedder: Callable[[], Embedder] | None = None,
         vectors: Callable[[], Vectors] | None = None,
+        depth: int = DEPTH,
     ) -> None:
         self._session = session
         self._index = index
         self._embedder = embedder
         self._vectors = vectors
+        self._depth = depth
 
     def search(
         self,
@@ -143,7 +145,7 @@ class SearchService:
         by_words: list[UUID] = []
         ranked = [(one.resource_id, one.score) for one in near]
         if mode == "hybrid":
-            matches = self._index.search(self._session, query, filters=filters, limit=DEPTH)
+            matches = self._index.search(self._session, query, filters=filters, limit=self._depth)
             by_words = [hit.resource_id for hit in matches.hits]
             ranked = fuse(by_words, [one.resource_id for one in near])
         found = set(by_words)
@@ -160,17 +162,17 @@ class SearchService:
         vectors = self._vectors()
         vectors.refresh(self._session)
         vector = embedder.embed([query.meaning])[0]
-        near = vectors.nearest(vector, limit=2 * DEPTH)
+        near = vectors.nearest(vector, limit=2 * self._depth)
         ids = [one.resource_id for one in near]
         constraints = query.constraints
         if constraints == Query() and filters.is_empty:
             admitted = self._live(ids)
         else:
             admitted = self._index.admitted(self._session, constraints, filters=filters, among=ids)
-            if len(admitted) < DEPTH and len(near) == 2 * DEPTH:  # few pass: look among those that do
+            if len(admitted) < self._depth and len(near) == 2 * self._depth:  # few pass: look among those that do
                 admitted = self._index.admitted(self._session, constraints, filters=filters)
-                near = vectors.nearest(vector, limit=DEPTH, allowed=admitted)
-        return [one for one in near if one.resource_id in admitted and one.score >= COSINE_MIN][:DEPTH]
+                near = vectors.nearest(vector, limit=self._depth, allowed=admitted)
+        return [one for one in near if one.resource_id in admitted and one.score >= COSINE_MIN][: self._depth]
 
     def _live(self, ids: Sequence[UUID]) -> set[UUID]:
         return set(
