@@ -86,7 +86,7 @@ def library_pages(*, total: int, seed: int) -> list[Path]:
     """`total` real pages: those of the questions, and others drawn by `seed` from each package's shorter ones.
 
     Pages of more than `MAX_PAGE_BYTES` are drawn only as the answer to a question: 520 pages then make about
-    1140 passages, a minute of embedding on two cores.
+    1110 passages, 80 CPU seconds of embedding.
     """
     asked = {question.path for question in load_semantic_questions()}
     small = {
