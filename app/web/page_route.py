@@ -1,0 +1,71 @@
+"""Page route: errors leave as pages, and nothing is done for a page of another site."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import structlog
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from starlette.concurrency import run_in_threadpool
+
+from app.errors import AlexandriaError, InvalidInput, NotFound, PermanentError
+from app.web.rendering import render, wants_fragment
+from app.web.wording import sentence
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+OWN_SITES = {"same-origin", "none"}
+SAFE_METHODS = {"GET", "HEAD"}
+
+log = structlog.get_logger(__name__)
+
+
+class CrossSiteRequest(PermanentError):
+    """Another site made the browser of a reader send this."""
+
+    slug = "cross-site-request"
+    status = 403
+    title = "Not from this page"
+
+
+class PageRoute(APIRoute):
+    """A route whose expected errors are pages, or parts of a page where a part was asked for."""
+
+    def get_route_handler(self) -> Handler:
+        """The handler of the route, with errors caught."""
+        handle = super().get_route_handler()
+
+        async def handle_with_pages(request: Request) -> Response:
+            try:
+                _refuse_other_sites(request)
+                return await handle(request)
+            except AlexandriaError as error:
+                return await run_in_threadpool(_error_page, request, error)
+            except RequestValidationError as error:
+                return await run_in_threadpool(_error_page, request, _as_ours(error))
+
+        return handle_with_pages
+
+
+def _refuse_other_sites(request: Request) -> None:
+    """Browsers say where a request comes from (Fetch Metadata); programs say nothing, and have the API."""
+    site = request.headers.get("sec-fetch-site", "none")
+    if request.method not in SAFE_METHODS and site not in OWN_SITES:
+        raise CrossSiteRequest("this form was sent by another web site; nothing was done")
+
+
+def _as_ours(error: RequestValidationError) -> AlexandriaError:
+    first = error.errors()[0]
+    where = str(first["loc"][-1])
+    if first["loc"][0] == "path":
+        return NotFound("there is no such page")
+    return InvalidInput(f"{where}: {first['msg']}")
+
+
+def _error_page(request: Request, error: AlexandriaError) -> Response:
+    if error.status >= 500:
+        log.warning("page not served", problem=error.slug, detail=error.detail, path=request.url.path)
+    template = "error_notice.html" if wants_fragment(request) else "error.html"
+    return render(request, template, status=error.status, title=error.title, detail=sentence(error.detail))
