@@ -59,6 +59,8 @@ _CREATE = (
         number integer PRIMARY KEY REFERENCES search_documents (number) ON DELETE CASCADE,
         vector tsvector NOT NULL,
         {", ".join(f"{name} text NOT NULL" for name in FIELD_WEIGHTS)})""",
+    # Uncompressed: ranking and phrases read them whole; a third more disk, a third less time.
+    f"ALTER TABLE {TERMS_TABLE} ALTER vector SET STORAGE EXTERNAL, ALTER body SET STORAGE EXTERNAL",
     f"CREATE INDEX ix_{TERMS_TABLE}_vector ON {TERMS_TABLE} USING gin (vector)",
 )
 
