@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 
 from starlette.responses import Response
@@ -22,13 +22,17 @@ class ConsoleFiles(StaticFiles):
         """Serve one file."""
         response = await super().get_response(path, scope)
         asked = scope.get("query_string", b"").decode("latin-1")
-        kept = response.status_code == 200 and static_url(path).endswith(f"?{asked}") and asked
+        kept = response.status_code in {200, 304} and static_url(path) == f"{URL_PATH}/{path}?{asked}"
         response.headers["Cache-Control"] = "public, max-age=31536000, immutable" if kept else "no-cache"
         return response
 
 
-@cache
 def static_url(path: str) -> str:
     """Where the file `path` (relative to `static/`) is served."""
-    digest = hashlib.sha256((DIRECTORY / path).read_bytes()).hexdigest()[:_DIGEST_LENGTH]
-    return f"{URL_PATH}/{path}?{digest}"
+    file = DIRECTORY / path
+    return f"{URL_PATH}/{path}?{_digest(file, modified_ns=file.stat().st_mtime_ns)}"
+
+
+@lru_cache(maxsize=64)
+def _digest(file: Path, *, modified_ns: int) -> str:  # noqa: ARG001 — the time is there to miss the cache
+    return hashlib.sha256(file.read_bytes()).hexdigest()[:_DIGEST_LENGTH]
