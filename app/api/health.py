@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
-from app.api.context import Context
+from app.api.context import ApiContext, Context
 from app.api.sampler import Sample
 from app.api.vital_signs import SILENT_AFTER_SECONDS, BrokerSign, CacheSign, DatabaseSign, Presence
 from app.models.base import now
@@ -32,6 +32,14 @@ async def read_liveness() -> Alive:
 )
 def read_readiness(context: Context, response: Response) -> Readiness:
     """503 only for database or migrations: without broker, cache or workers requests are still served."""
+    readiness = readiness_of(context)
+    response.status_code = 200 if readiness.ready else 503
+    response.headers["Cache-Control"] = "no-store"
+    return readiness
+
+
+def readiness_of(context: ApiContext) -> Readiness:
+    """What the newest samples say; asks nobody."""
     signs = context.signs
     database, broker = signs.database.latest(), signs.broker.latest()
     sign = database.value if database and not _complaint(database) else None
@@ -45,10 +53,7 @@ def read_readiness(context: Context, response: Response) -> Readiness:
         workers=_workers_part(sign, fingerprint),
     )
     found = {name: getattr(parts, name).ok for name in Parts.model_fields}
-    ready = all(found[name] for name in ESSENTIAL)
-    response.status_code = 200 if ready else 503
-    response.headers["Cache-Control"] = "no-store"
-    return Readiness(ready=ready, degraded=not all(found.values()), parts=parts)
+    return Readiness(ready=all(found[name] for name in ESSENTIAL), degraded=not all(found.values()), parts=parts)
 
 
 def broker_part(sample: Sample[BrokerSign] | None) -> Part:
