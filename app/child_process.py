@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 
-from app.parent_death import die_with_parent
+from app.started_process import Copy, Program, StartedProcess
 
 _RECENT_LINES = 20
 _CHUNK_BYTES = 65_536
@@ -27,14 +25,16 @@ STEADY_SECONDS = 20.0
 class ChildSpec:
     """What to run, how to tell that it is ready, and how to end it.
 
+    Either a `command` with its `environment`, or `run`, a function that a copy of this process calls.
     `one_shot`: it does its work and ends; it is ready when it has ended with 0. Otherwise it runs for ever and is
     ready when `ready` says so. `death_signal` is what the kernel sends it when the supervisor dies. Lines that
     contain `unsaid` are nobody's concern.
     """
 
     name: str
-    command: tuple[str, ...]
-    environment: Mapping[str, str] = field(repr=False)
+    command: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    run: Callable[[], object] | None = None
     one_shot: bool = False
     ready: Callable[[], bool] = lambda: True
     death_signal: signal.Signals = signal.SIGKILL
@@ -52,7 +52,7 @@ class ChildProcess:
         self.starts = 0
         self.quick_ends = 0
         self.restart_at: float | None = None
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: StartedProcess | None = None
         self._started_at = 0.0
         self._unfinished = b""
 
@@ -70,26 +70,26 @@ class ChildProcess:
     def output(self) -> int:
         """The file descriptor its output is read from, without blocking."""
         assert self._process is not None
-        assert self._process.stdout is not None
-        return self._process.stdout.fileno()
+        return self._process.output
 
     def start(self) -> None:
-        """Start it. Only from the main thread of a program: see `parent_death`."""
+        """Start it, in the main thread of this program."""
         self.restart_at = None
         self.starts += 1
         self._started_at = time.monotonic()
         self._unfinished = b""
-        self._process = subprocess.Popen(
-            self.spec.command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env=dict(self.spec.environment),
-            start_new_session=True,
-            pass_fds=self.spec.inherited_files,
-            preexec_fn=partial(die_with_parent, os.getpid(), self.spec.death_signal),  # noqa: PLW1509 — one thread here
-        )
-        os.set_blocking(self.output, False)
+        spec = self.spec
+        if spec.run is not None:
+            self._process = Copy(
+                spec.run, name=spec.name, death_signal=spec.death_signal, inherited_files=spec.inherited_files
+            )
+        else:
+            self._process = Program(
+                spec.command,
+                environment=spec.environment,
+                death_signal=spec.death_signal,
+                inherited_files=spec.inherited_files,
+            )
 
     def read_lines(self) -> tuple[list[str], bool]:
         """The complete lines written since the last call, and whether nobody is left who could write more."""
@@ -114,15 +114,14 @@ class ChildProcess:
         if not os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG):
             return None
         self.kill()  # its own children; the group's name is ours until it is collected
-        return self._process.wait()
+        return self._process.collect()
 
     def collected(self) -> None:
         """Forget the process that ended; note whether it ran long enough to count as working."""
         assert self._process is not None
-        assert self._process.stdout is not None
         steady = time.monotonic() - self._started_at > STEADY_SECONDS
         self.quick_ends = 0 if steady else self.quick_ends + 1
-        self._process.stdout.close()
+        self._process.close()
         self._process = None
 
     def plan_restart(self) -> float:
@@ -136,7 +135,7 @@ class ChildProcess:
         self.restart_at = None
         if self._process is not None:
             with suppress(ProcessLookupError):
-                self._process.send_signal(self.spec.stop_signal)
+                os.kill(self._process.pid, self.spec.stop_signal)
 
     def kill(self) -> None:
         """SIGKILL to it and to all that it started."""

@@ -10,7 +10,8 @@ import sys
 import typer
 
 from app.commands import documents, processes, upkeep
-from app.errors import AlexandriaError, SettingsError, TransientError
+from app.commands.failure import end_with
+from app.errors import AlexandriaError
 
 alexandria = typer.Typer(
     name="alexandria",
@@ -43,23 +44,16 @@ dead_letters.command("show")(upkeep.show_dead_letter)
 
 
 def main() -> None:
-    """Run a command. Expected errors are one line on stderr: exit 2 for settings and other mistakes of the caller."""
+    """Run a command. Expected errors are one line on stderr."""
     try:
         alexandria()
     except AlexandriaError as error:
-        print(f"alexandria: {error.detail}", file=sys.stderr)
-        sys.exit(_exit_code(error))
+        end_with(error)
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:  # the reader of our output (`| head`) has seen enough
         sys.stderr.close()
         sys.exit(141)
-
-
-def _exit_code(error: AlexandriaError) -> int:
-    if isinstance(error, SettingsError):
-        return 2
-    return 75 if isinstance(error, TransientError) else 1  # 75: EX_TEMPFAIL of sysexits.h
 
 
 if __name__ == "__main__":

@@ -208,3 +208,9 @@ def get_settings() -> Settings:
 def environment_of_child(overrides: Mapping[str, str]) -> dict[str, str]:
     """The environment of this process with some variables replaced, for a process it starts."""
     return {**os.environ, **overrides}
+
+
+def adopt_environment(variables: Mapping[str, str]) -> None:
+    """Replace variables of this process, and so of its copies; settings are read afresh."""
+    os.environ.update(variables)
+    get_settings.cache_clear()

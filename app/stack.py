@@ -5,9 +5,10 @@ from __future__ import annotations
 import http.client
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -25,6 +26,7 @@ class Stack:
     """Everything that `up` starts, stage by stage, and how to tell that it works."""
 
     stages: tuple[tuple[ChildSpec, ...], ...] = field(repr=False)
+    told: Mapping[str, str] = field(repr=False)
     broker: str
     address: str
     with_workers: bool
@@ -43,8 +45,20 @@ class Stack:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Programs:
+    """What the processes of the stack run, each in a copy of the supervisor."""
+
+    api: Callable[[int], object]
+    relay: Callable[[], object]
+    worker: Callable[[str, str, int], object]
+    beat: Callable[[], object]
+
+
 @contextmanager
-def plan(settings: Settings, *, address: str, listener: int, with_workers: bool = True) -> Iterator[Stack]:
+def plan(
+    settings: Settings, programs: Programs, *, address: str, listener: int, with_workers: bool = True
+) -> Iterator[Stack]:
     """The stack for these settings; the directories of its servers are held until the end of the block.
 
     A broker or cache that is not set explicitly becomes a private server under the data directory.
@@ -65,8 +79,9 @@ def plan(settings: Settings, *, address: str, listener: int, with_workers: bool 
         yield Stack(
             stages=(
                 (*(server.spec(environment) for server in servers), _migrations(environment)),
-                tuple(_processes(settings, environment, listener=listener, with_workers=with_workers)),
+                tuple(_processes(settings, programs, listener=listener, with_workers=with_workers)),
             ),
+            told=told,
             broker="Valkey (private)" if own_broker else _without_password(settings.broker),
             address=address,
             with_workers=with_workers,
@@ -81,39 +96,25 @@ def _is_set(settings: Settings, part: str) -> bool:
 
 def _environment(told: Mapping[str, str]) -> dict[str, str]:
     """Passwords travel here and never on a command line. The package is found wherever `up` was started."""
-    return environment_of_child(
-        {
-            **told,
-            "PYTHONPATH": str(_ROOT),
-            "PYTHONUNBUFFERED": "1",
-            "MALLOC_ARENA_MAX": "2",
-        }
-    )
-
-
-def _command(*arguments: str) -> tuple[str, ...]:
-    return (sys.executable, "-P", "-m", "app.cli", *arguments)
+    return environment_of_child({**told, "PYTHONPATH": str(_ROOT), "PYTHONUNBUFFERED": "1"})
 
 
 def _migrations(environment: Mapping[str, str]) -> ChildSpec:
-    return ChildSpec(name="db", command=_command("db", "upgrade"), environment=environment, one_shot=True)
+    """A program of its own, so that it runs while the supervisor imports what the others share."""
+    command = (sys.executable, "-P", "-m", "app.cli", "db", "upgrade")
+    return ChildSpec(name="db", command=command, environment=environment, one_shot=True)
 
 
-def _processes(
-    settings: Settings, environment: Mapping[str, str], *, listener: int, with_workers: bool
-) -> Iterator[ChildSpec]:
-    api = _command("api", "--listener", str(listener))
-    yield ChildSpec(name="api", command=api, environment=environment, inherited_files=(listener,))
-    yield ChildSpec(name="relay", command=_command("relay"), environment=environment)
+def _processes(settings: Settings, programs: Programs, *, listener: int, with_workers: bool) -> Iterator[ChildSpec]:
+    yield ChildSpec(name="api", run=partial(programs.api, listener), inherited_files=(listener,))
+    yield ChildSpec(name="relay", run=programs.relay)
     if with_workers:
-        yield _worker("worker", "default,ingest,batch", settings.worker_concurrency, environment)
-        yield _worker("ml-worker", "ml_tasks", settings.ml_worker_concurrency, environment)
-    yield ChildSpec(name="beat", command=_command("beat"), environment=environment)
-
-
-def _worker(name: str, queues: str, concurrency: int, environment: Mapping[str, str]) -> ChildSpec:
-    command = _command("worker", "--name", name, "--queues", queues, "--concurrency", str(concurrency))
-    return ChildSpec(name=name, command=command, environment=environment)
+        for name, queues, concurrency in (
+            ("worker", "default,ingest,batch", settings.worker_concurrency),
+            ("ml-worker", "ml_tasks", settings.ml_worker_concurrency),
+        ):
+            yield ChildSpec(name=name, run=partial(programs.worker, queues, name, concurrency))
+    yield ChildSpec(name="beat", run=programs.beat)
 
 
 def _without_password(url: str) -> str:

@@ -42,7 +42,10 @@ class _CannotStart(Exception):
 
 
 class Supervisor:
-    """Runs stages of children: each stage starts when every child of the one before it is ready."""
+    """Runs stages of children: each stage starts when every child of the one before it is ready.
+
+    `meanwhile` is called once, while the first stage comes up: what later stages, as copies, will share.
+    """
 
     def __init__(
         self,
@@ -51,12 +54,14 @@ class Supervisor:
         report: Report,
         ready: Callable[[], bool] = lambda: True,
         on_ready: Callable[[], None] = lambda: None,
+        meanwhile: Callable[[], None] = lambda: None,
         grace_seconds: float = 10.0,
     ) -> None:
         self.stages = [[ChildProcess(spec) for spec in stage] for stage in stages]
         self._report = report
         self._ready = ready
         self._on_ready = on_ready
+        self._meanwhile: Callable[[], None] | None = meanwhile
         self._grace_seconds = grace_seconds
         self._selector = selectors.DefaultSelector()
         self._wakeup = Wakeup()
@@ -91,6 +96,9 @@ class Supervisor:
     def _bring_up(self, stage: Sequence[ChildProcess]) -> None:
         for child in stage:
             self._start(child)
+        if self._meanwhile is not None:
+            self._meanwhile()
+            self._meanwhile = None
         waiting = list(stage)
 
         def all_ready() -> bool:

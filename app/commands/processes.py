@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Annotated
 
 import typer
 
 Port = Annotated[int | None, typer.Option("--port", min=0, max=65535, help="Port of the API; 0: any free one.")]
+
+_SHARED = (
+    *("app.logs", "app.main", "app.migrate", "app.tasks.relay", "app.tasks.celery_app", "app.tasks.celery_tasks"),
+    *("uvicorn.lifespan.on", "uvicorn.protocols.http.auto", "uvicorn.loops.auto"),
+    *("celery.bin.celery", "celery.apps.worker", "celery.apps.beat", "celery.concurrency.prefork"),
+)
 
 
 def up(
@@ -22,20 +31,63 @@ def up(
     from app.listener import address_of, listen
     from app.run_state import only_supervisor
     from app.settings import load_settings
-    from app.stack import plan
+    from app.stack import Programs, plan
     from app.supervisor import Supervisor
 
     settings = load_settings(**({} if port is None else {"api_port": port}))
+    programs = Programs(
+        api=lambda descriptor: _as_process(partial(api, listener=descriptor)),
+        relay=lambda: _as_process(relay),
+        worker=lambda queues, name, count: _as_process(partial(worker, queues=queues, name=name, concurrency=count)),
+        beat=lambda: _as_process(beat),
+    )
     with (
         only_supervisor(settings.data_dir) as announce,
         listen(host=settings.api_host, port=settings.api_port) as listener,
-        plan(settings, address=address_of(listener), listener=listener.fileno(), with_workers=workers) as stack,
+        plan(
+            settings, programs, address=address_of(listener), listener=listener.fileno(), with_workers=workers
+        ) as stack,
     ):
         announce(stack.address)
         console = StackConsole(settings, stack)
-        supervisor = Supervisor(stack.stages, report=console.line, ready=console.ready, on_ready=console.welcome)
+        supervisor = Supervisor(
+            stack.stages,
+            report=console.line,
+            ready=console.ready,
+            on_ready=console.welcome,
+            meanwhile=partial(_import_what_is_shared, stack.told),
+        )
         code = supervisor.run()
     raise typer.Exit(code)
+
+
+def _import_what_is_shared(told: Mapping[str, str]) -> None:
+    """Every process of the stack needs this: imported once, and held in memory once."""
+    import gc
+    import importlib
+
+    from app.content.language import language_of
+    from app.settings import adopt_environment
+
+    adopt_environment(told)
+    for module in _SHARED:
+        importlib.import_module(module)
+    language_of("a model of languages, 70 MB, that every worker process needs")
+    gc.collect()
+    gc.freeze()  # the collector of a copy would touch, and so double, every page
+
+
+def _as_process(run: Callable[[], object]) -> None:
+    """One command as the whole of a process: expected errors are one line, as in `cli.main`."""
+    from app.commands.failure import end_with
+    from app.errors import AlexandriaError
+
+    try:
+        run()
+    except typer.Exit as end:
+        sys.exit(end.exit_code)
+    except AlexandriaError as error:
+        end_with(error)
 
 
 def api(

@@ -33,11 +33,11 @@ class EmbeddedStack:
         """Every process it started, however deep."""
         return psutil.Process(self.process.pid).children(recursive=True)
 
-    def child(self, *words: str) -> psutil.Process | None:
-        """Its own living child whose command line has these words."""
+    def child(self, name: str) -> psutil.Process | None:
+        """Its own living child of this name."""
         for one in psutil.Process(self.process.pid).children():
-            with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
-                if set(words) <= set(one.cmdline()):
+            with suppress(psutil.NoSuchProcess):
+                if one.name() == name and alive(one):
                     return one
         return None
 

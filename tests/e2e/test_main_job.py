@@ -14,12 +14,12 @@ from chaos.polling import poll_until
 from chaos.stack import Stack
 from tests.e2e.corpus import html_pages, pdf_phrases, pdfs, seeded_phrases
 from tests.e2e.deployment import Client, Deployment
+from tests.e2e.staleness import stale_by_the_tables
 from tests.semantic_questions import load_semantic_questions
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 SEMANTIC_RECALL_AT_10 = 0.8
-KINDS = ("search_index", "embedding", "quality")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,20 +150,3 @@ def test_a_row_made_stale_by_hand_is_reported_and_mended(library: FilledLibrary)
         what="the stale rows are mended",
     )
     assert library.deployment.query(f"SELECT built_from > 0 FROM derived_states WHERE {row}")[0][0]
-
-
-def stale_by_the_tables(deployment: Deployment) -> list[tuple[Any, ...]]:
-    """Every (resource, kind) whose derived row is older than its input, or missing: our code is not asked."""
-    inputs = {"search_index": "version", "embedding": "content_version", "quality": "version"}
-    tables = {"search_index": "search_documents", "embedding": "embeddings", "quality": "quality_scores"}
-    return [
-        (kind, *row)
-        for kind in KINDS
-        for row in deployment.query(
-            f"SELECT r.id, r.{inputs[kind]}, t.built_from, s.built_from FROM resources r"
-            f" LEFT JOIN {tables[kind]} t ON t.resource_id = r.id"
-            f" LEFT JOIN derived_states s ON s.resource_id = r.id AND s.kind = '{kind}'"
-            " WHERE r.deleted_at IS NULL AND r.content_version > 0"
-            f" AND (coalesce(t.built_from, 0) < r.{inputs[kind]} OR coalesce(s.built_from, 0) < r.{inputs[kind]})"
-        )
-    ]

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from app.settings import load_settings
-from app.stack import Stack, plan
+from app.stack import Programs, Stack, plan
 
 AMQP = "amqp://guest:secret-of-amqp@127.0.0.1:5672/house"
+PROGRAMS = Programs(api=print, relay=print, worker=print, beat=print)
 PROCESSES = ["api", "relay", "worker", "ml-worker", "beat"]
 
 
@@ -25,13 +26,13 @@ def names(stack: Stack) -> list[list[str]]:
 
 
 def planned(**options: Any) -> Any:
-    return plan(load_settings(), address="http://127.0.0.1:8123", listener=7, **options)
+    return plan(load_settings(), PROGRAMS, address="http://127.0.0.1:8123", listener=7, **options)
 
 
 def test_with_no_setting_broker_and_cache_are_private_servers(environment: pytest.MonkeyPatch) -> None:
     with planned() as stack:
         assert names(stack) == [["broker", "cache", "db"], PROCESSES]
-        told = stack.stages[1][0].environment
+        told = stack.told
 
     assert told["BROKER_URL"] != told["CACHE_URL"]
     assert told["API_PORT"] == "8123"
@@ -42,7 +43,7 @@ def test_with_another_broker_only_the_cache_is_private(environment: pytest.Monke
 
     with planned() as stack:
         assert names(stack) == [["cache", "db"], PROCESSES]
-        assert stack.stages[1][0].environment["BROKER_URL"] == AMQP
+        assert stack.stages[0][1].environment["BROKER_URL"] == AMQP
         assert stack.broker == "amqp://127.0.0.1:5672/house"
 
 
@@ -75,5 +76,5 @@ def test_no_password_is_part_of_a_command_or_of_what_is_shown(environment: pytes
 
 
 def test_an_api_that_does_not_answer_is_what_is_missing(environment: pytest.MonkeyPatch) -> None:
-    with plan(load_settings(), address="http://127.0.0.1:1", listener=7) as stack:
+    with plan(load_settings(), PROGRAMS, address="http://127.0.0.1:1", listener=7) as stack:
         assert stack.missing() == "the API does not answer"

@@ -1,0 +1,83 @@
+"""What the API accepted, written down by the client that asked: the truth that survives any crash of the product."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx2
+
+
+@dataclass(slots=True)
+class Accepted:
+    """The last state of one resource that was answered 200, and the contents whose answer never came."""
+
+    version: int
+    content: str
+    unanswered: list[str] = field(default_factory=list)
+
+
+class Writer:
+    """A thread that creates and edits resources until stopped, and keeps the ledger."""
+
+    def __init__(self, url: str, *, seed: int, resources_at_most: int = 30) -> None:
+        self.accepted: dict[str, Accepted] = {}
+        self.count = 0
+        self.refused: dict[int, list[str]] = defaultdict(list)
+        self._most = resources_at_most
+        self._random = random.Random(seed)
+        self._http = httpx2.Client(base_url=url, timeout=10, trust_env=False)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._write_until_stopped, daemon=True)
+
+    def __enter__(self) -> Writer:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Finish the request in hand and write no more."""
+        self._stop.set()
+        self._thread.join(30)
+        self._http.close()
+
+    def _write_until_stopped(self) -> None:
+        while not self._stop.wait(0.02):
+            if len(self.accepted) < self._most:
+                self._create()
+            else:
+                self._edit(self._random.choice(sorted(self.accepted)))
+
+    def _text(self) -> str:
+        return f"Entry {self._random.getrandbits(48):012x} of the ledger, written while processes die."
+
+    def _create(self) -> None:
+        content = self._text()
+        answer = self._send("POST", "/resources", {"title": "Ledger", "content": content})
+        if answer is not None:
+            self.accepted[answer["id"]] = Accepted(version=answer["version"], content=content)
+
+    def _edit(self, resource_id: str) -> None:
+        entry, content = self.accepted[resource_id], self._text()
+        answer = self._send("PUT", f"/resources/{resource_id}", {"content": content})
+        if answer is None:
+            entry.unanswered.append(content)
+            return
+        entry.version, entry.content, entry.unanswered = answer["version"], content, []
+
+    def _send(self, method: str, path: str, body: dict[str, Any]) -> dict[str, Any] | None:
+        try:
+            response = self._http.request(method, path, json=body)
+        except httpx2.HTTPError:
+            return None
+        if not response.is_success:
+            self.refused[response.status_code].append(response.text)
+            return None
+        self.count += 1
+        answer: dict[str, Any] = response.json()
+        return answer

@@ -1,0 +1,123 @@
+"""Writes while the broker is dead, and while it is silent: as fast as ever, and nothing is lost."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from chaos.polling import poll_until
+from chaos.servers.postgres import PostgresServer
+from chaos.servers.rabbit import RabbitServer
+from chaos.servers.redis import ValkeyServer
+from chaos.stack import Stack
+from tests.e2e.deployment import Client, Deployment
+from tests.e2e.staleness import stale_by_the_tables
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+
+WRITES = 500
+RESOURCES = 25
+SLOWER_AT_MOST = 1.2
+
+
+@pytest.mark.parametrize("kind", ["sqlite-valkey", "postgresql-rabbitmq"])
+def test_writes_stay_fast_and_converge_after_the_broker_returns(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    with _own_servers(kind, tmp_path, request) as (deployment, broker), _stack(deployment) as stack:
+        client = Client(stack.url)
+        ids = [client.post("/resources", {"title": "t", "content": "first"})["id"] for _ in range(RESOURCES)]
+        _put_many(client, ids, note="warm up", count=100)
+        healthy = _p95_seconds(_put_many(client, ids, note="healthy"))
+        poll_until(client.has_converged, within_seconds=120, every_seconds=0.2, what="converged before the outage")
+
+        broker.kill()
+        killed = _p95_seconds(_put_many(client, ids, note="killed"))
+        _readyz_names_the_broker(stack)
+        broker.start()
+        _converges(client, deployment, ids, last="killed")
+
+        broker.pause()
+        silent = _p95_seconds(_put_many(client, ids, note="silent"))
+        _readyz_names_the_broker(stack)
+        broker.resume()
+        _converges(client, deployment, ids, last="silent")
+        client.close()
+
+    assert killed <= SLOWER_AT_MOST * healthy, f"p95 healthy {healthy:.4f} s, broker killed {killed:.4f} s"
+    assert silent <= SLOWER_AT_MOST * healthy, f"p95 healthy {healthy:.4f} s, broker silent {silent:.4f} s"
+
+
+@contextmanager
+def _own_servers(
+    kind: str, directory: Path, request: pytest.FixtureRequest
+) -> Iterator[tuple[Deployment, ValkeyServer | RabbitServer]]:
+    """A broker that may be broken: no other test uses it."""
+    with ExitStack() as stack:
+        cache = stack.enter_context(ValkeyServer())
+        broker: ValkeyServer | RabbitServer
+        if kind == "sqlite-valkey":
+            broker = stack.enter_context(ValkeyServer())
+            database = f"sqlite:///{directory / 'alexandria.sqlite3'}"
+        else:
+            broker = stack.enter_context(RabbitServer())
+            postgres: PostgresServer = request.getfixturevalue("postgres_server")
+            database = postgres.create_database()
+        yield (
+            Deployment(name=kind, database_url=database, broker_url=broker.url, cache_url=cache.url),
+            broker,
+        )
+
+
+def _stack(deployment: Deployment) -> Stack:
+    return Stack(
+        database_url=deployment.database_url,
+        broker_url=deployment.broker_url,
+        cache_url=deployment.cache_url,
+        environment={
+            "LOG_LEVEL": "WARNING",
+            "EMBEDDING_ENGINE": "hashing",
+            "RELAY_LOST_AFTER_SECONDS": "5",
+            "CALL_LEASE_SECONDS": "5",
+            "RECONCILE_INTERVAL_SECONDS": "3600",  # the outbox alone must bring everything back
+        },
+    )
+
+
+def _put_many(client: Client, ids: list[str], *, note: str, count: int = WRITES) -> list[float]:
+    """Seconds of each PUT; all must be answered 200."""
+    latencies = []
+    for number in range(count):
+        begun = time.perf_counter()
+        client.put(f"/resources/{ids[number % len(ids)]}", {"content": f"{note} {number}"})
+        latencies.append(time.perf_counter() - begun)
+    return latencies
+
+
+def _p95_seconds(latencies: list[float]) -> float:
+    return statistics.quantiles(latencies, n=20)[-1]
+
+
+def _readyz_names_the_broker(stack: Stack) -> None:
+    def says_so() -> bool:
+        answer = stack.readiness()
+        return bool(answer.get("ready") and answer["degraded"] and not answer["parts"]["broker"]["ok"])
+
+    poll_until(says_so, within_seconds=15, what="/readyz says that the broker is away, and still ready")
+
+
+def _converges(client: Client, deployment: Deployment, ids: list[str], *, last: str) -> None:
+    poll_until(client.has_converged, within_seconds=120, every_seconds=0.2, what="converged after the outage")
+    assert stale_by_the_tables(deployment) == []
+    assert deployment.query("SELECT call_id FROM effects GROUP BY call_id HAVING count(*) > 1") == []
+    found = [
+        hit
+        for number in range(WRITES - RESOURCES, WRITES)
+        for hit in client.found(f'"{last} {number}"', mode="keyword")
+    ]
+    assert sorted(found) == sorted(ids)
