@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Form, Request, Response
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.responses import RedirectResponse
 
 from app.errors import TooLarge, VersionConflict
@@ -16,10 +16,27 @@ from app.services import resources, texts
 from app.web.console import CausesTasks, Console, TheConsole
 from app.web.page_route import PageRoute
 from app.web.rendering import render
+from app.web.wording import sentence
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False, prefix="/library/{resource_id}")
 
-OPTIONAL = ("creator", "description", "language")
+OPTIONAL = frozenset({"creator", "description", "language"})
+
+
+class EditForm(BaseModel):
+    """The form as a browser sends it: text, whatever is in it."""
+
+    version: int
+    title: str = ""
+    creator: str = ""
+    description: str = ""
+    language: str = ""
+    subject: str = ""
+    content: str = ""
+
+    def fields(self) -> dict[str, str]:
+        """What was typed."""
+        return _as_typed(self.model_dump(exclude={"version"}))
 
 
 @router.get("/edit")
@@ -30,33 +47,21 @@ def show_form(request: Request, resource_id: UUID, console: TheConsole) -> Respo
 
 
 @router.post("/edit", dependencies=[CausesTasks])
-def save(
-    request: Request,
-    resource_id: UUID,
-    console: TheConsole,
-    version: Annotated[int, Form()],
-    title: Annotated[str, Form()] = "",
-    creator: Annotated[str, Form()] = "",
-    description: Annotated[str, Form()] = "",
-    language: Annotated[str, Form()] = "",
-    subject: Annotated[str, Form()] = "",
-    content: Annotated[str, Form()] = "",
-) -> Response:
+def save(request: Request, resource_id: UUID, console: TheConsole, sent: Annotated[EditForm, Form()]) -> Response:
     """Write the change for the version it was made from."""
-    fields = {
-        **{"title": title.strip(), "creator": creator.strip(), "description": _lines(description).strip()},
-        **{"language": language.strip(), "subject": _lines(subject), "content": _lines(content)},
-    }
+    fields = sent.fields()
+    shown: dict[str, Any] = {"version": sent.version, "fields": fields}
+    _, current = _current(console, resource_id)
     try:
-        changes = _changes(fields)
-        resources.update(console.library, resource_id, changes, expected_version=version)
+        changes = _changes(fields, _as_typed(current))
+        resources.update(console.library, resource_id, changes, expected_version=sent.version)
     except ValidationError as error:
-        return _form(request, resource_id, version=version, fields=fields, status=422, problems=_problems(error))
+        return _form(request, resource_id, **shown, status=422, problems=_problems(error))
     except TooLarge as error:
-        return _form(request, resource_id, version=version, fields=fields, status=error.status, problems=[str(error)])
+        return _form(request, resource_id, **shown, status=error.status, problems=[sentence(error.detail)])
     except VersionConflict as error:
         newest, _ = _current(console, resource_id)
-        return _form(request, resource_id, version=newest, fields=fields, status=error.status, began_at=version)
+        return _form(request, resource_id, version=newest, fields=fields, status=error.status, began_at=sent.version)
     return RedirectResponse(f"/library/{resource_id}", 303)
 
 
@@ -91,16 +96,22 @@ def _current(console: Console, resource_id: UUID) -> tuple[int, dict[str, str]]:
     return resource.version, fields | {"subject": "\n".join(resource.subject), "content": content}
 
 
-def _changes(fields: Mapping[str, str]) -> dict[str, Any]:
-    """What the form says, checked as the API checks it; an empty field is no value."""
-    subjects = [line.strip() for line in fields["subject"].splitlines() if line.strip()]
-    optional = {name: fields[name] or None for name in OPTIONAL}
-    update = ResourceUpdate(title=fields["title"], content=fields["content"], subject=subjects, **optional)
-    return update.model_dump(exclude_unset=True)
+def _changes(fields: Mapping[str, str], current: Mapping[str, str]) -> dict[str, Any]:
+    """What was typed anew, checked as the API checks it; an empty field is no value."""
+    changed: dict[str, Any] = {name: text for name, text in fields.items() if text != current[name]}
+    if "subject" in changed:
+        changed["subject"] = [line.strip() for line in changed["subject"].splitlines() if line.strip()]
+    for name in changed.keys() & OPTIONAL:
+        changed[name] = changed[name] or None
+    return ResourceUpdate.model_validate(changed).model_dump(exclude_unset=True)
+
+
+def _as_typed(fields: Mapping[str, str]) -> dict[str, str]:
+    """Browsers send the ends of lines as CR LF, whatever the text had; around a text nothing is lost."""
+    return {name: _lines(text) if name == "content" else _lines(text).strip() for name, text in fields.items()}
 
 
 def _lines(text: str) -> str:
-    """Browsers send the ends of lines as CR LF, whatever the text had."""
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import get_args
+from typing import Any, get_args
 from urllib.parse import urlencode
 
 from starlette.datastructures import QueryParams
@@ -53,7 +53,7 @@ class Question:
     def filters(self) -> Filters:
         """What a hit must be."""
         years = [int(year) for year in self.chosen.get(YEAR, ())]
-        values = {facet: tuple(values) for facet, values in self.chosen.items() if facet != YEAR}
+        values: dict[str, Any] = {facet: tuple(picked) for facet, picked in self.chosen.items() if facet != YEAR}
         if not years:
             return Filters(**values)
         return Filters(**values, year_from=min(years), year_to=max(years))

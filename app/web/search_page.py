@@ -59,10 +59,8 @@ def show_recent(request: Request, console: TheConsole) -> Response:
 
 def _found(console: Console, question: Question) -> dict[str, Any]:
     if not question.asks:
-        page = arrivals.newest(
-            console.library, limit=PAGE_SIZE, cursor=question.cursor, only_failed=question.only_failed
-        )
-        return {"page": page}
+        library, failed = console.library, question.only_failed
+        return {"page": arrivals.newest(library, limit=PAGE_SIZE, cursor=question.cursor, only_failed=failed)}
     page = _search(console, question)
     return {"page": page, "facets": _choices(page.facets, question.chosen), "snippet_html": Markup}
 

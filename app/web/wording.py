@@ -14,17 +14,16 @@ FORMATS = {
     "text/markdown": "Markdown",
     "text/plain": "Text",
 }
-LANGUAGES = {
-    **{"ar": "Arabic", "bg": "Bulgarian", "bn": "Bengali", "ca": "Catalan", "cs": "Czech", "da": "Danish"},
-    **{"de": "German", "el": "Greek", "en": "English", "es": "Spanish", "et": "Estonian", "eu": "Basque"},
-    **{"fa": "Persian", "fi": "Finnish", "fr": "French", "ga": "Irish", "gl": "Galician", "he": "Hebrew"},
-    **{"hi": "Hindi", "hr": "Croatian", "hu": "Hungarian", "hy": "Armenian", "id": "Indonesian", "is": "Icelandic"},
-    **{"it": "Italian", "ja": "Japanese", "ka": "Georgian", "ko": "Korean", "la": "Latin", "lt": "Lithuanian"},
-    **{"lv": "Latvian", "mk": "Macedonian", "ms": "Malay", "nb": "Norwegian", "nl": "Dutch", "no": "Norwegian"},
-    **{"pl": "Polish", "pt": "Portuguese", "ro": "Romanian", "ru": "Russian", "sk": "Slovak", "sl": "Slovenian"},
-    **{"sq": "Albanian", "sr": "Serbian", "sv": "Swedish", "sw": "Swahili", "ta": "Tamil", "th": "Thai"},
-    **{"tr": "Turkish", "uk": "Ukrainian", "ur": "Urdu", "vi": "Vietnamese", "zh": "Chinese"},
-}
+_LANGUAGES_WORDS = (
+    "ar:Arabic bg:Bulgarian bn:Bengali ca:Catalan cs:Czech da:Danish de:German el:Greek en:English "
+    "es:Spanish et:Estonian eu:Basque fa:Persian fi:Finnish fr:French ga:Irish gl:Galician he:Hebrew "
+    "hi:Hindi hr:Croatian hu:Hungarian hy:Armenian id:Indonesian is:Icelandic it:Italian ja:Japanese "
+    "ka:Georgian ko:Korean la:Latin lt:Lithuanian lv:Latvian mk:Macedonian ms:Malay nb:Norwegian nl:Dutch "
+    "no:Norwegian pl:Polish pt:Portuguese ro:Romanian ru:Russian sk:Slovak sl:Slovenian sq:Albanian "
+    "sr:Serbian sv:Swedish sw:Swahili ta:Tamil th:Thai tr:Turkish uk:Ukrainian ur:Urdu vi:Vietnamese "
+    "zh:Chinese"
+)
+LANGUAGES = dict(pair.split(":") for pair in _LANGUAGES_WORDS.split())
 INGESTION = {"pending": "waiting", "running": "reading", "completed": "in the library", "failed": "failed"}
 DERIVED = {"search_index": "Search index", "embedding": "Meaning", "quality": "Quality"}
 DERIVED_STATES = {"fresh": "fresh", "stale": "stale", "running": "being built", "failed": "failed"}
