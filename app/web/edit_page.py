@@ -20,6 +20,8 @@ from app.web.wording import sentence
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False, prefix="/library/{resource_id}")
 
+TEXT_BYTES_MAX = 32 * 1024 * 1024
+"""Of the form: more than the longest text that the library takes. The body as a whole has a limit of its own."""
 OPTIONAL = frozenset({"creator", "description", "language"})
 
 
@@ -46,7 +48,7 @@ def show_form(request: Request, resource_id: UUID, console: TheConsole) -> Respo
     return _form(request, resource_id, version=version, fields=fields)
 
 
-@router.post("/edit", dependencies=[CausesTasks])
+@router.post("/edit", dependencies=[CausesTasks], form_limits={"max_part_size": TEXT_BYTES_MAX})
 def save(request: Request, resource_id: UUID, console: TheConsole, sent: Annotated[EditForm, Form()]) -> Response:
     """Write the change for the version it was made from."""
     fields = sent.fields()

@@ -10,6 +10,7 @@ from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 
 from app.errors import AlexandriaError, InvalidInput, NotFound, PermanentError
 from app.web.rendering import render, wants_fragment
@@ -45,6 +46,8 @@ class PageRoute(APIRoute):
                 return await run_in_threadpool(_error_page, request, error)
             except RequestValidationError as error:
                 return await run_in_threadpool(_error_page, request, _as_ours(error))
+            except HTTPException as error:  # a form that cannot be read
+                return await run_in_threadpool(_error_page, request, InvalidInput(str(error.detail)))
 
         return handle_with_pages
 
