@@ -11,12 +11,11 @@ from pathlib import Path
 import lxml.html
 import pypdf
 
-from tests.documents import postgresql_doc_pages, python_doc_pages, r_vignettes
-from tests.semantic_questions import load_semantic_questions
+from tests.documents import r_vignettes
+from tests.semantic_questions import library_pages
 
 SEED = 20261123
 PAGES = 500
-PAGE_BYTES_MAX = 12_000  # longer pages say nothing new about the job, and their embedding takes most of its time
 PHRASE_WORDS = 8
 _MAIN_PARTS = ("//*[@role='main']", "//main", "//div[@class='sect1']", "//div[@class='refentry']", "//body")
 
@@ -32,14 +31,7 @@ class Phrase:
 @cache
 def html_pages() -> tuple[Path, ...]:
     """The pages that the questions ask about, and others drawn by the seed."""
-    asked = {question.path for question in load_semantic_questions()}
-    others = [
-        page
-        for page in (*python_doc_pages(), *postgresql_doc_pages())
-        if page not in asked and 3_000 < page.stat().st_size < PAGE_BYTES_MAX
-    ]
-    random.Random(SEED).shuffle(others)
-    return tuple(sorted([*asked, *others[: PAGES - len(asked)]]))
+    return tuple(library_pages(total=PAGES, seed=SEED))
 
 
 @cache

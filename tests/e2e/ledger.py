@@ -10,6 +10,8 @@ from typing import Any
 
 import httpx2
 
+PAUSE_SECONDS = 0.1  # between two writes: load, not overload, for a worker that keeps dying
+
 
 @dataclass(slots=True)
 class Accepted:
@@ -47,7 +49,7 @@ class Writer:
         self._http.close()
 
     def _write_until_stopped(self) -> None:
-        while not self._stop.wait(0.02):
+        while not self._stop.wait(PAUSE_SECONDS):
             if len(self.accepted) < self._most:
                 self._create()
             else:

@@ -19,7 +19,8 @@ from tests.semantic_questions import load_semantic_questions
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
-SEMANTIC_RECALL_AT_10 = 0.8
+SEMANTIC_RECALL_AT_10 = 0.85
+KEYWORD_RECALL_AT_10 = 0.65
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +99,7 @@ def test_questions_in_other_words_are_answered_by_meaning_and_not_by_keyword(lib
 
     assert len(questions) >= 50
     assert recall["semantic"] >= SEMANTIC_RECALL_AT_10
-    assert recall["keyword"] < SEMANTIC_RECALL_AT_10
+    assert recall["keyword"] < KEYWORD_RECALL_AT_10
 
 
 def test_after_a_change_only_the_new_words_are_found_within_two_seconds(library: FilledLibrary) -> None:
