@@ -15,8 +15,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def api_address(given: str | None) -> str:
     """The address given, the one that `up` or `api` wrote down, or the one they would choose."""
-    from app.run_state import read_address
     from app.settings import get_settings
+    from app.supervision.run_state import read_address
 
     settings = get_settings()
     written = read_address(settings.data_dir)

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.panel import Panel
 
 from app.settings import Settings
-from app.stack import Stack
+from app.supervision.stack import Stack
 
 _NAME_WIDTH = 9
 _SAY_EVERY_SECONDS = 10.0

@@ -38,7 +38,7 @@ def ingest(
 
     Example:  alexandria ingest ~/papers https://example.org/page.html
     """
-    from app.api_client import ApiClient
+    from app.commands.api_client import ApiClient
     from app.commands.ingest_progress import shown_progress
     from app.commands.ingest_run import IngestRun, items_of
     from app.errors import ApiUnavailable
@@ -93,7 +93,7 @@ def search(
 
     Example:  alexandria search '"lock file" -windows' --mode keyword --limit 5
     """
-    from app.api_client import ApiClient
+    from app.commands.api_client import ApiClient
 
     with ApiClient(api_address(api), patience_seconds=0.0) as client:
         found = client.post("/search", {"text": text, "mode": mode, "limit": limit})

@@ -10,7 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from app.api_client import ApiClient
+from app.commands.api_client import ApiClient
 from app.content.media_types import media_type_of
 from app.errors import AlexandriaError, UnsupportedType
 from app.polling import wait_until

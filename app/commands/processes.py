@@ -28,11 +28,11 @@ def up(
     Example:  alexandria up --port 8080
     """
     from app.commands.console import StackConsole
-    from app.listener import address_of, listen
-    from app.run_state import only_supervisor
     from app.settings import load_settings
-    from app.stack import Programs, plan
-    from app.supervisor import Supervisor
+    from app.supervision.listener import address_of, listen
+    from app.supervision.run_state import only_supervisor
+    from app.supervision.stack import Programs, plan
+    from app.supervision.supervisor import Supervisor
 
     settings = load_settings(**({} if port is None else {"api_port": port}))
     programs = Programs(
@@ -101,10 +101,10 @@ def api(
     """
     import uvicorn
 
-    from app.listener import address_of, inherited, listen
     from app.logs import configure
-    from app.run_state import forget_address, write_address
     from app.settings import get_settings
+    from app.supervision.listener import address_of, inherited, listen
+    from app.supervision.run_state import forget_address, write_address
 
     settings = get_settings()
     configure(settings, role="api")

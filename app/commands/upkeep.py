@@ -187,7 +187,7 @@ def _revision() -> str:
 
 
 def _get(api: str | None, path: str, **parameters: int) -> Any:
-    from app.api_client import ApiClient
+    from app.commands.api_client import ApiClient
 
     with ApiClient(api_address(api), patience_seconds=0.0) as client:
         return client.get(path, **parameters)

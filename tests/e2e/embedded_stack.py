@@ -16,7 +16,7 @@ from typing import Any
 import httpx2
 import psutil
 
-from app.run_state import RUN_FILE
+from app.supervision.run_state import RUN_FILE
 from chaos.polling import poll_until
 
 READY_WITHIN_SECONDS = 90.0  # on a machine that runs other tests too; alone it takes a few

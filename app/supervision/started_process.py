@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import NoReturn, Protocol
 
-from app.parent_death import die_with_parent
+from app.supervision.parent_death import die_with_parent
 
 _CAUGHT_BY_PARENTS = (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD)
 

@@ -16,7 +16,7 @@ import pytest
 import redis
 
 from app.errors import StartRefused
-from app.run_state import only_supervisor
+from app.supervision.run_state import only_supervisor
 from chaos.polling import poll_until
 
 ROOT = Path(__file__).parents[2]
@@ -35,7 +35,7 @@ class Running:
 @contextmanager
 def supervised(data_dir: Path) -> Iterator[Running]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.unit.supervised_valkey", str(data_dir)],
+        [sys.executable, "-m", "tests.unit.supervision.supervised_valkey", str(data_dir)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

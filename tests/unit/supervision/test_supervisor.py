@@ -11,8 +11,8 @@ from pathlib import Path
 
 import psutil
 
-from app.child_process import ChildSpec
-from app.supervisor import Supervisor
+from app.supervision.child_process import ChildSpec
+from app.supervision.supervisor import Supervisor
 from chaos.polling import poll_until
 
 FOREVER = "trap 'echo bye; exit 0' TERM; echo hello; while :; do sleep 0.05; done"

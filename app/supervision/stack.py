@@ -13,9 +13,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import app
-from app.child_process import ChildSpec
-from app.embedded_server import BROKER_OPTIONS, CACHE_OPTIONS, EmbeddedServer, embedded_server
 from app.settings import Settings, environment_of_child
+from app.supervision.child_process import ChildSpec
+from app.supervision.embedded_server import BROKER_OPTIONS, CACHE_OPTIONS, EmbeddedServer, embedded_server
 
 _READY_ANSWER_SECONDS = 2.0
 _ROOT = Path(app.__file__).resolve().parents[1]

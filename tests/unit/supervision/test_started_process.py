@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from app.run_state import open_lock_file, try_lock
-from app.started_process import Copy
+from app.supervision.run_state import open_lock_file, try_lock
+from app.supervision.started_process import Copy
 from chaos.polling import poll_until
 
 

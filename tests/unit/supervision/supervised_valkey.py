@@ -7,10 +7,10 @@ import os
 import sys
 from pathlib import Path
 
-from app.child_process import ChildSpec
-from app.embedded_server import BROKER_OPTIONS, embedded_server
-from app.run_state import only_supervisor
-from app.supervisor import Supervisor
+from app.supervision.child_process import ChildSpec
+from app.supervision.embedded_server import BROKER_OPTIONS, embedded_server
+from app.supervision.run_state import only_supervisor
+from app.supervision.supervisor import Supervisor
 
 
 def main() -> None:

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
-from app.child_process import ChildProcess, ChildSpec
-from app.wakeup import Wakeup
+from app.supervision.child_process import ChildProcess, ChildSpec
+from app.supervision.wakeup import Wakeup
 
 SETTINGS_EXIT_CODE = 2
 _TURN_SECONDS = 0.05

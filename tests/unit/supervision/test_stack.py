@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from app.settings import load_settings
-from app.stack import Programs, Stack, plan
+from app.supervision.stack import Programs, Stack, plan
 
 AMQP = "amqp://guest:secret-of-amqp@127.0.0.1:5672/house"
 PROGRAMS = Programs(api=print, relay=print, worker=print, beat=print)

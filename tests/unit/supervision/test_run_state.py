@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import StartRefused
-from app.run_state import LOCK_FILE, RUN_FILE, forget_address, only_supervisor, read_address, write_address
+from app.supervision.run_state import LOCK_FILE, RUN_FILE, forget_address, only_supervisor, read_address, write_address
 
 
 def test_what_was_announced_is_read_and_then_forgotten(tmp_path: Path) -> None:

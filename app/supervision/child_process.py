@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from app.started_process import Copy, Program, StartedProcess
+from app.supervision.started_process import Copy, Program, StartedProcess
 
 _RECENT_LINES = 20
 _CHUNK_BYTES = 65_536

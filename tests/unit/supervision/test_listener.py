@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from app.errors import StartRefused
-from app.listener import address_of, inherited, listen
+from app.supervision.listener import address_of, inherited, listen
 
 
 def test_port_0_is_any_free_one_and_its_address_is_known_at_once() -> None:

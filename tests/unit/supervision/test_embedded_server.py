@@ -12,8 +12,8 @@ import psutil
 import pytest
 import redis
 
-from app.embedded_server import BROKER_OPTIONS, CACHE_OPTIONS, EmbeddedServer, embedded_server
 from app.errors import StartRefused
+from app.supervision.embedded_server import BROKER_OPTIONS, CACHE_OPTIONS, EmbeddedServer, embedded_server
 from chaos.polling import poll_until
 
 

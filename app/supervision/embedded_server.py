@@ -13,10 +13,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from app.child_process import ChildSpec
 from app.errors import StartRefused
 from app.polling import wait_until
-from app.run_state import open_lock_file, try_lock
+from app.supervision.child_process import ChildSpec
+from app.supervision.run_state import open_lock_file, try_lock
 
 # Below the usual range of client ports, so that no outgoing connection gets the port while the server restarts.
 _PORTS = (10_000, 32_000)

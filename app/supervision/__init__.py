@@ -1,0 +1,1 @@
+"""`alexandria up`: the whole stack as child processes, and their servers."""
