@@ -10,12 +10,13 @@ from sqlalchemy.orm import Session, undefer
 from app.database import Database
 from app.events.event_types import EventType
 from app.index.documents import IndexedDocument
-from app.index.search_index import SearchIndex
+from app.index.search_index import PreparedDocument, SearchIndex
 from app.models.derived import DerivedKind
 from app.models.resource import Resource
 from app.models.search import SearchDocument
 from app.services import derived_states
 from app.services.library import Library, Work
+from app.services.unit_of_work import UnitOfWork
 
 SLICE = 50
 """Resources indexed in one transaction of a rebuild: others write in between."""
@@ -38,11 +39,18 @@ def update(library: Library, resource_id: UUID, *, work: Work) -> None:
         unit.built(resource.version)
         if prepared is None:
             library.index.remove(unit.session, resource_id)
-        elif derived_states.lock_resource(unit.session, resource_id) is None:
-            return
-        elif library.index.write(unit.session, prepared):
-            derived_states.mark_built(unit.session, resource_id, DerivedKind.SEARCH_INDEX, version=resource.version)
-        unit.emit(EventType.SEARCH_INDEX_UPDATED, {"resource_id": str(resource_id), "version": resource.version})
+        else:
+            _write(unit, library.index, prepared)
+
+
+def _write(unit: UnitOfWork, index: SearchIndex, prepared: PreparedDocument) -> None:
+    resource_id, version = prepared.document.resource_id, prepared.document.built_from
+    kind = DerivedKind.SEARCH_INDEX
+    if derived_states.lock_for_build(unit.session, resource_id, kind, version=version) is None:
+        return
+    if index.write(unit.session, prepared):
+        derived_states.mark_built(unit.session, resource_id, kind, version=version)
+        unit.emit(EventType.SEARCH_INDEX_UPDATED, {"resource_id": str(resource_id), "version": version})
 
 
 def update_search_index(session: Session, index: SearchIndex, resource: Resource) -> bool:
