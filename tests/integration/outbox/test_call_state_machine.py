@@ -6,8 +6,9 @@ takes its next step. The broker is a bag of messages that may deliver late, twic
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from uuid import UUID
@@ -17,11 +18,13 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, precondition, rule
 from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
 from app.database import Database, open_database
 from app.errors import FetchUnavailable
 from app.events import dispatch, execution, recovery
 from app.events.dispatch import ClaimedCall
+from app.events.event_system import EventEmitter
 from app.events.event_types import EventType
 from app.events.execution import StaleOwner, StartedCall
 from app.models.base import Base, new_id, now
@@ -47,13 +50,6 @@ class NoCache:
 
     def delete_pattern(self, pattern: str) -> bool:
         return True
-
-
-class NoHandlers:
-    """An emitter nobody listens to."""
-
-    def dispatch(self, event: object) -> None:
-        pass
 
 
 @dataclass(frozen=True)
@@ -90,13 +86,13 @@ class CallMachine(RuleBasedStateMachine):
     # --- the world -----------------------------------------------------------------------------------------------
 
     @property
-    def moment(self):  # type: ignore[no-untyped-def]
+    def moment(self) -> datetime:
         return now() + self.ahead
 
-    def _work(self, call: StartedCall | None = None):  # type: ignore[no-untyped-def]
+    def _work(self, call: StartedCall | None = None) -> AbstractContextManager[UnitOfWork]:
         return unit_of_work(
             self.database,
-            emitter=NoHandlers(),  # type: ignore[arg-type]  # only dispatch is needed
+            emitter=EventEmitter(),
             cache=NoCache(),
             debounce_scale=1.0,
             call=call,
@@ -251,7 +247,7 @@ class CallMachine(RuleBasedStateMachine):
             else:
                 self._bury(session, run)
 
-    def _bury(self, session, run: Execution) -> None:  # type: ignore[no-untyped-def]
+    def _bury(self, session: Session, run: Execution) -> None:
         buried = execution.bury(
             session,
             run.call,

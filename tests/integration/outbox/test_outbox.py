@@ -6,6 +6,7 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
 from app.database import Database
 from app.events import dispatch, execution, outbox, recovery
@@ -264,7 +265,7 @@ def test_a_call_is_sent_again_once_later_ones_have_overtaken_it(database: Databa
     assert states == {lost.id: CallState.WAITING, later.id: CallState.RUNNING}
 
 
-def recover(session, moment: datetime, *, ready: int | None) -> int:  # type: ignore[no-untyped-def]
+def recover(session: Session, moment: datetime, *, ready: int | None) -> int:
     def depth_of(queue: str) -> QueueDepth | None:
         return None if ready is None else QueueDepth(ready=ready)
 
