@@ -16,7 +16,6 @@ from app.services.library import Library
 from app.web.console import CausesTasks, TheConsole
 from app.web.page_route import PageRoute
 from app.web.rendering import render, wants_fragment
-from app.web.wording import sentence
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False, prefix="/console")
 
@@ -36,7 +35,7 @@ def add_page(request: Request, console: TheConsole, url: Annotated[str, Form()] 
         receipt = _request_page(console.library, address)
     except PermanentError as error:
         return render(
-            request, "refused.html", status=error.status, what=address, title=error.title, detail=sentence(error.detail)
+            request, "refused.html", status=error.status, what=address, title=error.title, detail=error.detail
         )
     added = arrivals.named(console.library, [receipt.resource_id])
     headers = {"HX-Trigger": "added"}

@@ -54,7 +54,7 @@ def show_recent(request: Request, console: TheConsole) -> Response:
     """The newest documents, asked for again and again while something happens to them."""
     question = Question.of(request.query_params)
     page = arrivals.newest(console.library, limit=PAGE_SIZE, only_failed=question.only_failed)
-    return render(request, "recent.html", question=question, page=page)
+    return render(request, "recent_again.html", question=question, page=page)
 
 
 def _found(console: Console, question: Question) -> dict[str, Any]:

@@ -101,6 +101,11 @@ def host_of(url: str | None) -> str:
 
 
 def sentence(text: str) -> str:
-    """A reason as a sentence of its own."""
+    """A reason as a sentence of its own. A name that begins it (`text/css`, `.zip`) stays as it is written."""
     text = text.strip()
-    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '!', '?')) else '.'}" if text else ""
+    if not text:
+        return ""
+    first = text.split(maxsplit=1)[0]
+    begins_with_name = any(mark in first.rstrip(".,:;") for mark in "/.")
+    start = text[0] if begins_with_name else text[0].upper()
+    return f"{start}{text[1:]}{'' if text.endswith(('.', '!', '?')) else '.'}"

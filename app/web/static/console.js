@@ -87,10 +87,9 @@
   };
 
   const inWords = (request) => {
-    const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".");
     try {
       const problem = JSON.parse(request.responseText);
-      return `${problem.title}. ${sentence(problem.detail)}`;
+      return `${problem.title}: ${problem.detail}${/[.!?]$/.test(problem.detail) ? "" : "."}`;
     } catch {
       return request.status ? `The service answered ${request.status}.` : "The service could not be reached.";
     }

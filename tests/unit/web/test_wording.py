@@ -55,7 +55,10 @@ def test_languages_have_names(tag: str | None, name: str) -> None:
     assert wording.language_name(tag) == name
 
 
-@pytest.mark.parametrize(("said", "sentence"), [("it is empty", "It is empty."), ("Really?", "Really?"), ("", "")])
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [("it is empty", "It is empty."), ("Really?", "Really?"), (".zip is not", ".zip is not."), ("", "")],
+)
 def test_a_reason_is_a_sentence(said: str, sentence: str) -> None:
     assert wording.sentence(said) == sentence
 
