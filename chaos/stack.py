@@ -103,7 +103,7 @@ class Stack:
         """`alexandria beat`."""
         return self._named("beat")
 
-    def run_command(self, *arguments: str, within_seconds: float = 60.0) -> str:
+    def run_command(self, *arguments: str, within_seconds: float = 60.0, exit_codes: tuple[int, ...] = (0,)) -> str:
         """`alexandria ARGUMENTS…` with the stack's settings, to its end; its output, or `ProcessFailed`."""
         name = arguments[0]
         log = self.directory / f"command-{name}.log"
@@ -117,7 +117,7 @@ class Stack:
             raise failure from error
         finally:
             command.kill()
-        if command.exit_code != 0:
+        if command.exit_code not in exit_codes:
             raise command.failure("failed")
         return log.read_text()
 

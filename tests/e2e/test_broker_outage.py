@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -29,8 +29,10 @@ SLOWER_AT_MOST = 1.2
 def test_writes_stay_fast_and_converge_after_the_broker_returns(
     kind: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    with _own_servers(kind, tmp_path, request) as (deployment, broker), _stack(deployment) as stack:
-        client = Client(stack.url)
+    with ExitStack() as running:
+        deployment, broker = running.enter_context(_own_servers(kind, tmp_path, request))
+        stack = running.enter_context(_stack(deployment))
+        client = running.enter_context(closing(Client(stack.url)))
         ids = [client.post("/resources", {"title": "t", "content": "first"})["id"] for _ in range(RESOURCES)]
         _put_many(client, ids, note="warm up", count=100)
         healthy = _p95_seconds(_put_many(client, ids, note="healthy"))
@@ -47,7 +49,6 @@ def test_writes_stay_fast_and_converge_after_the_broker_returns(
         _readyz_names_the_broker(stack)
         broker.resume()
         _converges(client, deployment, ids, last="silent")
-        client.close()
 
     assert killed <= SLOWER_AT_MOST * healthy, f"p95 healthy {healthy:.4f} s, broker killed {killed:.4f} s"
     assert silent <= SLOWER_AT_MOST * healthy, f"p95 healthy {healthy:.4f} s, broker silent {silent:.4f} s"

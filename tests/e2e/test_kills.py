@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from contextlib import closing
 
 import pytest
 
@@ -41,17 +42,16 @@ def test_killed_at_any_moment_nothing_is_lost_and_nothing_doubled(deployment: De
             for _ in range(ROUNDS):
                 for role in moments.sample(ROLES, len(ROLES)):
                     _kill_under_load(stack, deployment, role, writer, after_writes=moments.randint(1, 8))
-        client = Client(stack.url)
-        poll_until(client.has_converged, within_seconds=120, every_seconds=0.2, what="everything converges")
+        with closing(Client(stack.url)) as client:
+            poll_until(client.has_converged, within_seconds=120, every_seconds=0.2, what="everything converges")
+            _nothing_accepted_is_lost(client, writer)
 
         assert writer.count > ROUNDS * len(ROLES)
         assert not writer.refused
-        _nothing_accepted_is_lost(client, writer)
         assert stale_by_the_tables(deployment) == []
         assert deployment.query("SELECT call_id FROM effects GROUP BY call_id HAVING count(*) > 1") == []
         assert deployment.query("SELECT state, count(*) FROM task_calls WHERE state = 'dead' GROUP BY state") == []
         assert deployment.query(_EVENTS_WITHOUT_CALLS) == []
-        client.close()
 
 
 # Every change that was committed has caused a call, and the newest call of each kind for it has ended.
