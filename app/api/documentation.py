@@ -78,10 +78,20 @@ def _add_problems(path: str, operation: dict[str, Any]) -> None:
         possible.add("404")
     if path not in {"/livez", "/readyz", "/metrics"}:
         possible.add("503")
+    for parameter in operation.get("parameters", []):
+        parameter["schema"] = _without_null(parameter["schema"])
     responses = operation["responses"]
     for status in sorted(possible):
         responses[status] = _problem_response(status)
     operation["responses"] = dict(sorted(responses.items()))
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """A parameter is left out or has a value; in a URL or a header, `null` would be a word."""
+    some = [one for one in schema.get("anyOf", []) if one != {"type": "null"}]
+    if len(some) != 1:
+        return schema
+    return {**{name: value for name, value in schema.items() if name != "anyOf"}, **some[0]}
 
 
 def _problem_response(status: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import anyio
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -45,13 +46,14 @@ class BodyLimit:
             return
         announced = _content_length(scope)
         if announced is not None and announced > self.max_bytes:
-            await self._refuse(scope, receive, send)
+            await self._refuse(scope, receive, send, unread=True)
             return
-        received, too_large, started = 0, False, False
+        received, too_large, started, unread = 0, False, False, True
 
         async def receive_within_limit() -> Message:
-            nonlocal received, too_large
+            nonlocal received, too_large, unread
             message = await receive()
+            unread = message.get("more_body", False)
             if message["type"] == "http.request":
                 received += len(message.get("body", b""))
                 if received > self.max_bytes:
@@ -71,20 +73,21 @@ class BodyLimit:
         except _BodyTooLarge:
             log.debug("body over the limit", received_bytes=received)
         if too_large and not started:
-            await self._refuse(scope, receive, send)
+            await self._refuse(scope, receive, send, unread=unread)
 
-    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._drain(receive)
+    async def _refuse(self, scope: Scope, receive: Receive, send: Send, *, unread: bool) -> None:
+        if unread:
+            with anyio.move_on_after(DRAIN_SECONDS):
+                await self._drain(receive)
         error = TooLarge(f"the body is larger than {self.max_bytes} bytes")
         await from_error(scope, error, headers={"Connection": "close"})(scope, receive, send)
 
     async def _drain(self, receive: Receive) -> None:
-        dropped, until = 0, time.monotonic() + DRAIN_SECONDS
-        while dropped < self.max_bytes * DRAIN_FACTOR and time.monotonic() < until:
+        dropped, more = 0, True
+        while more and dropped < self.max_bytes * DRAIN_FACTOR:
             message = await receive()
             dropped += len(message.get("body", b""))
-            if message["type"] != "http.request" or not message.get("more_body", False):
-                return
+            more = message.get("more_body", False)
 
 
 class Observation:

@@ -14,7 +14,7 @@ from app.api.rate_limit import CausesTasks
 from app.errors import UnsupportedType
 from app.models.resource import IngestionState
 from app.schemas.resource import IngestionStatus, ResourceCreate, ResourceOut, ResourcePage, ResourceUpdate
-from app.schemas.shape import Line
+from app.schemas.shape import Cursor, Line
 from app.services import resource_pages, resources
 from app.services.idempotency import Answer, answer_once, keyed_request
 from app.services.resource_pages import ResourceFilter, Sort
@@ -73,7 +73,7 @@ def create_resource(
 def list_resources(  # noqa: PLR0917 — query parameters, given by name
     library: TheLibrary,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    cursor: Annotated[Line | None, Query(max_length=8000, description="`next_cursor` of the page before")] = None,
+    cursor: Annotated[Cursor | None, Query(description="`next_cursor` of the page before")] = None,
     sort: Annotated[Sort, Query(description="`-`: largest first")] = "-created_at",
     language: Line | None = None,
     type: Line | None = None,  # noqa: A002 — the name of the field

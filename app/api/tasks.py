@@ -21,20 +21,22 @@ _SHOWN_STATES = {CallState.CLAIMED: CallState.WAITING, CallState.SUPERSEDED: Cal
 _DIRECT = tuple(TaskOut.model_fields.keys() - {"state", "superseded", "error", "resource_id"})
 
 
-@router.get("/tasks/{call_id}", operation_id="read_task", summary="One call of a task: where it is")
-def read_task(call_id: UUID, library: TheLibrary) -> TaskOut:
+@router.get(
+    "/tasks/{call_id}", response_model=TaskOut, operation_id="read_task", summary="One call of a task: where it is"
+)
+def read_task(call_id: UUID, library: TheLibrary) -> Any:
     """Calls are kept for a week after their end."""
     with library.database.reader() as session:
         call = session.get(TaskCall, call_id)
     if call is None:
         raise NotFound(f"there is no call {call_id}")
-    return TaskOut(
+    return {
         **{name: getattr(call, name) for name in _DIRECT},
-        state=_SHOWN_STATES.get(call.state, call.state).value,
-        superseded=call.state == CallState.SUPERSEDED,
-        error=call.last_error,
-        resource_id=call.subject,
-    )
+        "state": _SHOWN_STATES.get(call.state, call.state),
+        "superseded": call.state == CallState.SUPERSEDED,
+        "error": call.last_error,
+        "resource_id": call.subject,
+    }
 
 
 @router.get(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
 from uuid import UUID
 
 from pydantic import ConfigDict, Field
 
-from app.schemas.shape import Input, Output, Text
+from app.schemas.shape import Address, Input, Output
 
 
 class IngestRequest(Input):
@@ -15,7 +14,7 @@ class IngestRequest(Input):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"url": "https://example.org/paper.html"}]})
 
-    url: Annotated[Text, Field(min_length=8, max_length=2048, description="http:// or https://, a public host")]
+    url: Address = Field(description="http:// or https://, a public host")
     refresh: bool = Field(default=False, description="Fetch a known page again, and update it if it changed")
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import ConfigDict, Field, model_validator
 
-from app.schemas.shape import Day, Input, Label, Line, Output, Paragraph, Text
+from app.schemas.shape import Address, Code, Day, Input, Label, Line, Output, Paragraph, Text, Version, Year
 
 ReadStatus = Literal["unread", "in_progress", "completed", "archived"]
 IngestionStatus = Literal["pending", "running", "completed", "failed"]
@@ -39,7 +39,7 @@ class ResourceFields(Input):
     type: Line | None = None
     format: Line | None = None
     identifier: Line | None = None
-    source: Annotated[Text, Field(max_length=2048)] | None = None
+    source: Address | None = None
     language: LanguageTag | None = Field(default=None, description="BCP 47, such as `en` or `pt-BR`")
     coverage: Line | None = None
     rights: Paragraph | None = None
@@ -48,8 +48,8 @@ class ResourceFields(Input):
     authors: Labels = []
     doi: Line | None = None
     arxiv_id: Line | None = None
-    publication_year: Annotated[int, Field(ge=1, le=9999)] | None = None
-    classification_code: Annotated[Text, Field(max_length=16)] | None = None
+    publication_year: Year | None = None
+    classification_code: Code | None = None
     read_status: ReadStatus = "unread"
 
 
@@ -72,7 +72,7 @@ class ResourceUpdate(ResourceFields):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"title": "The Origin of Species", "version": 1}]})
 
-    version: Annotated[int, Field(ge=1)] | None = Field(
+    version: Version | None = Field(
         default=None, description="The version this change is meant for; 409 when the resource has moved on"
     )
 

@@ -9,10 +9,10 @@ from uuid import UUID
 from pydantic import ConfigDict, Field
 
 from app.schemas.resource import Labels
-from app.schemas.shape import Input, Output, Text
+from app.schemas.shape import Cursor, Input, Output, PageLength, QueryText, Year
 
 Mode = Literal["keyword", "semantic", "hybrid"]
-QueryText = Annotated[Text, Field(max_length=1000, description='Words, "phrases", -exclusions, field:value')]
+GRAMMAR = 'Words, "phrases", -exclusions, field:value'
 
 
 class SearchFilters(Input):
@@ -24,8 +24,8 @@ class SearchFilters(Input):
     creator: Labels = []
     subject: Labels = []
     classification_code: Labels = []
-    year_from: Annotated[int, Field(ge=1, le=9999)] | None = None
-    year_to: Annotated[int, Field(ge=1, le=9999)] | None = None
+    year_from: Year | None = None
+    year_to: Year | None = None
     quality_min: Annotated[float, Field(ge=0, le=1)] | None = None
 
 
@@ -36,11 +36,11 @@ class SearchRequest(Input):
         json_schema_extra={"examples": [{"text": 'evolution "natural selection"', "filters": {"language": ["en"]}}]}
     )
 
-    text: QueryText
+    text: QueryText = Field(description=GRAMMAR)
     mode: Mode = "hybrid"
     filters: SearchFilters = SearchFilters()
-    limit: Annotated[int, Field(ge=1, le=100)] = 20
-    cursor: Annotated[Text, Field(max_length=500)] | None = None
+    limit: PageLength = 20
+    cursor: Cursor | None = None
 
 
 class SearchParameters(SearchFilters):
@@ -48,7 +48,10 @@ class SearchParameters(SearchFilters):
 
     model_config = ConfigDict(extra="forbid", strict=False)
 
-    query: QueryText
+    query: QueryText = Field(description=GRAMMAR)
+    # A query string holds text only: here "3" is how 3 is written.
+    year_from: Annotated[int, Field(ge=1, le=9999)] | None = None
+    year_to: Annotated[int, Field(ge=1, le=9999)] | None = None
     mode: Mode = "hybrid"
     limit: Annotated[int, Field(ge=1, le=100)] = 20
 

@@ -43,12 +43,28 @@ def _date_text(value: object) -> object:
     raise ValueError("a date is written YYYY-MM-DD")
 
 
+def _number(value: object) -> object:
+    """JSON knows no integers: 3.0 is 3, but neither "3" nor true is."""
+    if isinstance(value, bool | str):
+        raise ValueError("a whole number is expected")
+    return value
+
+
 def _no_nul(schema: dict[str, Any]) -> None:
     schema.update(NO_NUL)
 
 
-Text = Annotated[str, AfterValidator(_storable), Field(json_schema_extra=_no_nul)]
-Line = Annotated[Text, Field(max_length=LINE_LENGTH_MAX)]
-Label = Annotated[Text, Field(min_length=1, max_length=200)]
-Paragraph = Annotated[Text, Field(max_length=20_000)]
+_IS_STORABLE = AfterValidator(_storable)
+_SAYS_SO = Field(json_schema_extra=_no_nul)
+Text = Annotated[str, _SAYS_SO, _IS_STORABLE]
+Line = Annotated[str, Field(max_length=LINE_LENGTH_MAX), _SAYS_SO, _IS_STORABLE]
+Label = Annotated[str, Field(min_length=1, max_length=200), _SAYS_SO, _IS_STORABLE]
+Paragraph = Annotated[str, Field(max_length=20_000), _SAYS_SO, _IS_STORABLE]
+Address = Annotated[str, Field(max_length=2048), _SAYS_SO, _IS_STORABLE]
+Code = Annotated[str, Field(max_length=16), _SAYS_SO, _IS_STORABLE]
+QueryText = Annotated[str, Field(max_length=1000), _SAYS_SO, _IS_STORABLE]
+Cursor = Annotated[str, Field(max_length=8000), _SAYS_SO, _IS_STORABLE]
+Year = Annotated[int, Field(strict=False, ge=1, le=9999), BeforeValidator(_number)]
+Version = Annotated[int, Field(strict=False, ge=1), BeforeValidator(_number)]
+PageLength = Annotated[int, Field(strict=False, ge=1, le=100), BeforeValidator(_number)]
 Day = Annotated[date, BeforeValidator(_date_text), Field(strict=False)]

@@ -1,12 +1,17 @@
-"""The API in this process, on each database. No broker answers, and on SQLite no cache either: no answer may need them."""
+"""The API in this process, on each database.
+
+No broker answers, and on SQLite no cache either: no answer may need them.
+"""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from fastapi.testclient import TestClient
 
 from app import migrate
@@ -23,6 +28,15 @@ from app.settings import Settings, load_settings
 from chaos.ports import free_port
 from chaos.servers.postgres import PostgresServer
 from chaos.servers.redis import RedisServer
+
+# By default a traceback is drawn with every local variable: seconds for each, when a test finds a bug.
+structlog.configure(
+    wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+    processors=[
+        structlog.processors.add_log_level,
+        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+    ],
+)
 
 MakeLibrary = Callable[..., Library]
 

@@ -39,8 +39,8 @@ BY_ID = [("GET", ""), ("PUT", ""), ("DELETE", ""), ("GET", "/status"), ("GET", "
 
 @pytest.mark.parametrize(("method", "rest"), BY_ID)
 def test_an_unknown_id_is_not_found(client: TestClient, method: str, rest: str) -> None:
-    body = {"json": {}} if method == "PUT" else {}
-    assert_problem(client.request(method, f"/resources/{uuid4()}{rest}", **body), 404, "not-found")
+    body: dict[str, Any] | None = {} if method == "PUT" else None
+    assert_problem(client.request(method, f"/resources/{uuid4()}{rest}", json=body), 404, "not-found")
 
 
 def test_an_unknown_call_is_not_found(client: TestClient) -> None:
@@ -50,8 +50,8 @@ def test_an_unknown_call_is_not_found(client: TestClient) -> None:
 @pytest.mark.parametrize(("method", "rest"), BY_ID)
 @pytest.mark.parametrize("malformed", ["1", "not-an-id", "%00", "0198c0de-0000-7000-8000-00000000000g", "%ff%fe"])
 def test_a_malformed_id_is_invalid(client: TestClient, method: str, rest: str, malformed: str) -> None:
-    body = {"json": {}} if method == "PUT" else {}
-    problem = assert_problem(client.request(method, f"/resources/{malformed}{rest}", **body), 422, "invalid-input")
+    body: dict[str, Any] | None = {} if method == "PUT" else None
+    problem = assert_problem(client.request(method, f"/resources/{malformed}{rest}", json=body), 422, "invalid-input")
     assert problem["errors"][0]["loc"] == ["path", "resource_id"]
 
 

@@ -154,8 +154,8 @@ def test_a_stale_if_match_is_refused(client: TestClient, method: str, stale: str
     created = create(client)
     path = f"/resources/{created['id']}"
     client.put(path, json={"title": "First"})
-    body = {"json": {"title": "Second"}} if method == "PUT" else {}
-    answer = client.request(method, path, headers={"If-Match": stale}, **body)
+    body = {"title": "Second"} if method == "PUT" else None
+    answer = client.request(method, path, headers={"If-Match": stale}, json=body)
     assert_problem(answer, 412, "precondition-failed")
     assert client.get(path).json()["title"] == "First"
 

@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from fastapi.testclient import TestClient
+
+from app.main import create_app
+from app.models.base import Base, now
+from app.models.outbox import CallState, DeadLetter, ProcessHeartbeat, TaskCall
+from app.services.library import Library
+from app.transports.base import QUEUES
+from app.transports.registry import open_transport
+from chaos.polling import poll_until
+from chaos.servers.redis import RedisServer
+from tests.integration.api.answers import assert_problem, create
+from tests.integration.api.conftest import MakeLibrary
+
+
+@pytest.fixture
+def broker() -> Iterator[RedisServer]:
+    with RedisServer() as server:
+        yield server
+
+
+def parts_of(client: TestClient) -> dict[str, Any]:
+    parts: dict[str, Any] = client.get("/readyz").json()["parts"]
+    return parts
+
+
+def both_answer(client: TestClient) -> bool:
+    parts = parts_of(client)
+    return bool(parts["broker"]["ok"] and parts["cache"]["ok"])
+
+
+def neither_answers(client: TestClient) -> bool:
+    parts = parts_of(client)
+    return not (parts["broker"]["ok"] or parts["cache"]["ok"])
+
+
+def heartbeat(library: Library, role: str, queues: list[str], *, broker: str, **fields: Any) -> ProcessHeartbeat:
+    values = {"name": f"{role}@{uuid4()}", "pid": 1, "host": "here", "details": {"concurrency": 2}, **fields}
+    return ProcessHeartbeat(role=role, queues=queues, broker=broker, **values)
+
+
+def a_call(**fields: Any) -> TaskCall:
+    values = {"task": "canary_task", "args": [], "queue": "default", "priority": 5, "correlation_id": "c", **fields}
+    return TaskCall(due_at=now(), latest_due_at=now(), **values)
+
+
+def test_the_api_serves_without_broker_cache_or_workers_and_says_so(make_library: MakeLibrary) -> None:
+    with TestClient(create_app(make_library())) as client:
+        answer = client.get("/readyz")
+        assert answer.status_code == 200
+        assert (answer.json()["ready"], answer.json()["degraded"]) == (True, True)
+        parts = answer.json()["parts"]
+        assert {name for name, part in parts.items() if part["ok"]} == {"database", "migrations"}
+        assert "refused" in parts["broker"]["detail"]
+        created = create(client)
+        assert client.put(f"/resources/{created['id']}", json={"title": "New"}).status_code == 200
+
+
+def test_a_database_without_tables_is_not_ready_but_alive(make_library: MakeLibrary) -> None:
+    library = make_library()
+    with library.database.writer() as session:
+        session.connection().exec_driver_sql("DROP TABLE alembic_version")
+    with TestClient(create_app(library)) as client:
+        answer = client.get("/readyz")
+        assert answer.status_code == 503
+        assert answer.json()["parts"]["database"]["ok"]
+        assert "alexandria db upgrade" in answer.json()["parts"]["migrations"]["detail"]
+        assert client.get("/livez").status_code == 200
+
+
+def test_relay_and_workers_count_while_they_are_seen_on_this_broker(
+    make_library: MakeLibrary, broker: RedisServer
+) -> None:
+    library = make_library(broker_url=broker.database_url(0), cache_url=broker.database_url(2))
+    transport = open_transport(broker.database_url(0))
+    here = transport.fingerprint
+    with library.database.writer() as session:
+        old = now() - timedelta(seconds=60)
+        session.add(heartbeat(library, "relay", [], broker=here, seen_at=old))
+        session.add(heartbeat(library, "worker", list(QUEUES), broker="redis:elsewhere:1/0"))
+        session.add(heartbeat(library, "worker", ["default", "ingest"], broker=here))
+    with TestClient(create_app(library)) as client:
+        poll_until(lambda: both_answer(client), within_seconds=10, what="broker and cache answer")
+        parts = parts_of(client)
+        assert parts["relay"] == {"ok": False, "detail": "no relay is alive"}
+        assert not parts["workers"]["ok"]
+        assert "ml_tasks" in parts["workers"]["detail"]
+        with library.database.writer() as session:
+            session.add(heartbeat(library, "relay", [], broker=here))
+            session.add(heartbeat(library, "worker", ["ml_tasks", "batch"], broker=here))
+        poll_until(lambda: not client.get("/readyz").json()["degraded"], within_seconds=10, what="nothing missing")
+    transport.close()
+
+
+def test_a_canary_tells_how_long_ago_a_queue_was_served(make_library: MakeLibrary) -> None:
+    library = make_library()
+    with library.database.writer() as session:
+        session.add(a_call(state=CallState.DONE, done_at=now() - timedelta(seconds=20)))
+        session.add(a_call(state=CallState.WAITING, queue="ml_tasks"))
+    with TestClient(create_app(library)) as client:
+        ages = parts_of(client)["workers"]["canary_age_seconds"]
+    assert set(ages) == set(QUEUES)
+    assert ages["default"] == pytest.approx(20, abs=5)
+    assert ages["ml_tasks"] is None
+
+
+def test_a_silent_broker_and_cache_hold_up_no_request(make_library: MakeLibrary, broker: RedisServer) -> None:
+    library = make_library(broker_url=broker.database_url(0), cache_url=broker.database_url(2))
+    with TestClient(create_app(library)) as client:
+        created = create(client, content="text")
+        path = f"/resources/{created['id']}"
+        poll_until(lambda: both_answer(client), within_seconds=10, what="broker and cache answer")
+        broker.pause()
+        try:
+            poll_until(lambda: neither_answers(client), within_seconds=10, what="both are known to be silent")
+            for request in (
+                lambda: client.get("/readyz"),
+                lambda: client.get("/broker/status"),
+                lambda: client.get(path),
+                lambda: client.put(path, json={"content": str(uuid4())}),
+            ):
+                answer, seconds = timed(request)
+                assert answer.status_code == 200
+                assert seconds < 1.0
+        finally:
+            broker.resume()
+        poll_until(lambda: both_answer(client), within_seconds=10, what="broker and cache answer")
+        assert client.get(path).json()["version"] == 2
+
+
+def timed(request: Callable[[], Any]) -> tuple[Any, float]:
+    began = time.monotonic()
+    return request(), time.monotonic() - began
+
+
+def test_the_broker_is_shown_with_the_age_of_the_oldest_call(make_library: MakeLibrary, broker: RedisServer) -> None:
+    library = make_library(broker_url=broker.database_url(0))
+    with library.database.writer() as session:
+        session.add(a_call(state=CallState.SENT, queue="ingest", sent_at=now() - timedelta(seconds=30)))
+    with TestClient(create_app(library)) as client:
+        poll_until(lambda: client.get("/broker/status").json()["ok"], within_seconds=10, what="broker answers")
+        status = client.get("/broker/status").json()
+    assert status["transport"] == "redis"
+    assert set(status["queues"]) == set(QUEUES)
+    assert status["queues"]["default"]["ready"] == 0
+    assert status["queues"]["ingest"]["oldest_seconds"] == pytest.approx(30, abs=5)
+
+
+def test_workers_are_shown_with_what_they_do(make_library: MakeLibrary) -> None:
+    library = make_library()
+    running = a_call(state=CallState.RUNNING, owner="here:77:1", started_at=now(), task="a_task")
+    worker = heartbeat(library, "worker", ["default"], broker="x")
+    name = worker.name
+    with library.database.writer() as session:
+        session.add_all([worker, running, a_call(state=CallState.WAITING)])
+    status = TestClient(create_app(library)).get("/workers/status").json()
+    assert [call["name"] for call in status["active"][name]] == ["a_task"]
+    assert status["stats"][name]["concurrency"] == 2
+    assert len(status["scheduled"]["outbox"]) == 1
+
+
+def test_dead_letters_are_listed_newest_first_page_by_page(make_library: MakeLibrary) -> None:
+    library = make_library()
+    with library.database.writer() as session:
+        for number in range(5):
+            session.add(a_dead_letter(number, closed_at=now() if number == 2 else None))
+            session.flush()
+    client = TestClient(create_app(library))
+    first = client.get("/dead-letters", params={"limit": 3}).json()
+    rest = client.get("/dead-letters", params={"limit": 3, "cursor": first["next_cursor"]}).json()
+    assert [item["args"] for item in first["items"] + rest["items"]] == [[4], [3], [1], [0]]
+    assert rest["next_cursor"] is None
+    assert client.get("/dead-letters", params={"reason": "other"}).json()["items"] == []
+
+
+def a_dead_letter(number: int, **fields: Any) -> Base:
+    values = {"task": "a_task", "queue": "default", "priority": 5, "reason": "invalid", "attempts": 1, **fields}
+    error = {"type": "invalid", "detail": "never"}
+    return DeadLetter(call_id=uuid4(), generation=1, args=[number], error=error, first_at=now(), **values)
+
+
+def test_metrics_count_requests_by_route_and_calls_by_state(make_library: MakeLibrary) -> None:
+    client = TestClient(create_app(make_library()))
+    created = create(client)
+    client.get(f"/resources/{created['id']}")
+    text = client.get("/metrics").text
+    assert created["id"] not in text
+    read = r'http_request_duration_seconds_count{handler="/resources/{resource_id}",method="GET",status="200"} 1.0'
+    assert read in text
+    assert 'alexandria_outbox_calls{queue="ml_tasks",state="waiting"} 1.0' in text
+    assert re.search(r"^alexandria_db_pool_connections\{state=\"size\"\} \d", text, re.MULTILINE)
+    assert "alexandria_database_up 1.0" in text
+
+
+def test_a_client_over_its_limit_is_told_when_to_come_back(make_library: MakeLibrary) -> None:
+    client = TestClient(create_app(make_library(rate_limit_per_minute=3)))
+    answers = [client.post("/resources", json={"title": "x"}) for _ in range(3)]
+    assert [answer.headers["ratelimit-remaining"] for answer in answers] == ["2", "1", "0"]
+    refused = client.post("/resources", json={"title": "x"})
+    assert_problem(refused, 429, "rate-limited")
+    assert 1 <= int(refused.headers["retry-after"]) <= 60
+    assert refused.headers["ratelimit-limit"] == "3"
+    assert client.get("/resources").status_code == 200
+
+
+@pytest.mark.parametrize(("given", "kept"), [("my-id.1:2", True), ("x" * 64, True), ("x" * 65, False), ("a b", False)])
+def test_a_good_request_id_is_kept_and_stored_with_the_events(
+    make_library: MakeLibrary, given: str, kept: bool
+) -> None:
+    client = TestClient(create_app(make_library()))
+    answer = client.post("/resources", json={"title": "x"}, headers={"X-Request-ID": given})
+    assert (answer.headers["x-request-id"] == given) is kept
+    event = client.get("/events/history").json()[-1]
+    assert event["correlation_id"] == answer.headers["x-request-id"]
+
+
+def test_a_bug_is_a_problem_without_our_insides(make_library: MakeLibrary) -> None:
+    library = make_library()
+    with library.database.writer() as session:
+        session.connection().exec_driver_sql("DROP TABLE dead_letters")
+    answer = TestClient(create_app(library)).get("/dead-letters")
+    problem = assert_problem(answer, 500, "internal")
+    assert "dead_letters" not in problem["detail"]
+
+
+def test_every_answer_carries_the_security_headers(make_library: MakeLibrary) -> None:
+    client = TestClient(create_app(make_library()))
+    for path in ("/livez", "/nowhere", "/openapi.json"):
+        headers = client.get(path).headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["x-frame-options"] == "DENY"

@@ -1,0 +1,159 @@
+"""Every operation of the OpenAPI document, asked with what its schema allows and with what it does not."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+import schemathesis
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from hypothesis import HealthCheck, given, settings
+from schemathesis import GenerationMode
+from schemathesis.checks import CheckFunction, positive_data_acceptance
+from sqlalchemy import select
+
+from app import migrate
+from app.main import create_app
+from app.models.base import now
+from app.models.derived import QualityScore
+from app.models.outbox import DeadLetter, TaskCall
+from app.services.library import Library
+from app.settings import load_settings
+from tests.integration.api.answers import create
+from tests.integration.api.conftest import nobody_listens, open_test_library
+from tests.integration.api.serving import served
+
+OPERATIONS = (
+    *("ingest_document", "create_resource", "list_resources", "read_resource", "update_resource", "delete_resource"),
+    *("read_resource_status", "read_resource_quality", "read_consistency", "find", "search", "read_task"),
+    *("list_dead_letters", "read_event_history", "stream_events", "read_pool", "read_cache_stats"),
+    *("read_broker_status", "read_workers_status", "read_liveness", "read_readiness", "read_metrics"),
+)
+# What these name is the server's to know: no schema can say which value is a good one.
+OPAQUE = {"if-match", "idempotency-key", "cursor"}
+ALLOWED_EXAMPLES = 100
+REFUSED_EXAMPLES = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Api:
+    app: FastAPI
+    client: TestClient
+    address: str
+    schema: Any
+    resource_id: str
+    call_id: str
+
+    def operation(self, operation_id: str) -> Any:
+        return self.schema.find_operation_by_id(operation_id)
+
+    def real_id(self, parameter: str, *, method: str) -> str:
+        """An id that exists; one to delete is made for the purpose."""
+        if parameter == "call_id":
+            return self.call_id
+        return str(create(self.client)["id"]) if method == "DELETE" else self.resource_id
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    path: Path = tmp_path_factory.mktemp("schemathesis") / "library.sqlite3"
+    library = open_test_library(
+        load_settings(
+            database_url=f"sqlite:///{path}",
+            broker_url=nobody_listens(),
+            cache_url=nobody_listens(),
+            rate_limit_per_minute=0,
+            rate_limit_loopback_per_minute=0,
+        )
+    )
+    migrate.upgrade(library.settings)
+    app = create_app(library)
+    client = TestClient(app)
+    with served(app) as address:
+        resource_id, call_id = furnish(client, library)
+        schema = schemathesis.openapi.from_dict(app.openapi())
+        yield Api(app=app, client=client, address=address, schema=schema, resource_id=resource_id, call_id=call_id)
+    library.database.engine.dispose()
+
+
+def furnish(client: TestClient, library: Library) -> tuple[str, str]:
+    """A resource with a score, its call, and a dead letter."""
+    resource_id = create(client, content="The quick brown fox", subject=["animals"])["id"]
+    scores = dict.fromkeys(("accuracy", "completeness", "consistency", "timeliness", "relevance", "overall"), 0.5)
+    with library.database.writer() as session:
+        session.add(QualityScore(resource_id=UUID(resource_id), weights={"accuracy": 0.2}, built_from=1, **scores))
+        call = session.scalars(select(TaskCall).limit(1)).one()
+        letter = {"task": call.task, "args": call.args, "queue": call.queue, "priority": 5, "reason": "invalid"}
+        error = {"type": "invalid", "detail": "it could not succeed"}
+        session.add(DeadLetter(call_id=call.id, generation=1, error=error, attempts=1, first_at=now(), **letter))
+        return resource_id, str(call.id)
+
+
+def test_the_document_has_these_operations_and_no_others(api: Api) -> None:
+    found = {operation["operationId"] for item in api.app.openapi()["paths"].values() for operation in item.values()}
+    assert found == set(OPERATIONS)
+
+
+@pytest.mark.parametrize("operation_id", OPERATIONS)
+def test_whatever_the_schema_allows_is_answered_as_the_schema_says(api: Api, operation_id: str) -> None:
+    statuses = ask(api, operation_id, mode=GenerationMode.POSITIVE, examples=ALLOWED_EXAMPLES)
+    assert any(200 <= status < 300 for status in statuses), statuses
+
+
+@pytest.mark.parametrize("operation_id", OPERATIONS)
+def test_whatever_the_schema_forbids_is_refused_as_the_schema_says(api: Api, operation_id: str) -> None:
+    operation = api.operation(operation_id)
+    if operation.path_parameters or operation.query or operation.headers or operation.body:
+        ask(api, operation_id, mode=GenerationMode.NEGATIVE, examples=REFUSED_EXAMPLES)
+    else:
+        ask(api, operation_id, mode=GenerationMode.POSITIVE, examples=1)
+
+
+def ask(api: Api, operation_id: str, *, mode: GenerationMode, examples: int) -> Counter[int]:
+    """Ask and check the answers; how often each status was among them."""
+    operation = api.operation(operation_id)
+    statuses: Counter[int] = Counter()
+    chosen = random.Random(operation_id)  # not hypothesis': an id that exists must not be part of what it shrinks
+
+    @settings(
+        max_examples=examples,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        database=None,
+    )
+    @given(case=operation.as_strategy(generation_mode=mode))
+    def answers_fit(case: Any) -> None:
+        excluded: list[CheckFunction] = []
+        if mode is GenerationMode.POSITIVE:
+            make_meaningful(api, case, chosen=chosen)
+            if operation_id == "ingest_document":  # which addresses may be fetched is a policy, not a shape
+                excluded.append(positive_data_acceptance)
+        if operation_id == "stream_events" and isinstance(case.query, dict):
+            case.query["follow"] = "false"
+        response = case.call(base_url=api.address)
+        statuses[response.status_code] += 1
+        case.validate_response(response, excluded_checks=excluded)
+
+    answers_fit()
+    return statuses
+
+
+def make_meaningful(api: Api, case: Any, *, chosen: random.Random) -> None:
+    """An id that exists, mostly; none of the values that only the server can know; an address that may be fetched."""
+    for name in list(case.path_parameters or {}):
+        if chosen.random() < 0.8:
+            case.path_parameters[name] = api.real_id(name, method=case.method)
+    for place in (case.headers, case.query):
+        for name in [name for name in place or {} if name.lower() in OPAQUE]:
+            del place[name]
+    if isinstance(case.body, dict):
+        case.body.pop("cursor", None)
+        if "url" in case.body and chosen.random() < 0.5:
+            case.body["url"] = f"https://example.org/{uuid4()}"
