@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -247,3 +248,29 @@ def test_a_refused_request_does_not_use_up_its_key(client: TestClient) -> None:
     headers = {"Idempotency-Key": uuid4().hex}
     assert client.post("/resources", json={"tilte": "typo"}, headers=headers).status_code == 422
     assert client.post("/resources", json={"title": "right"}, headers=headers).status_code == 201
+
+
+def test_repeats_that_come_together_make_one_resource(client: TestClient, library: Library) -> None:
+    creator, headers = f"creator {uuid4()}", {"Idempotency-Key": uuid4().hex}
+
+    def send(_: int) -> Any:
+        return client.post("/resources", json={"title": "Once", "creator": creator}, headers=headers)
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(send, range(8)))
+    assert {answer.status_code for answer in answers} == {201}
+    assert len({answer.json()["id"] for answer in answers}) == 1
+    with library.database.reader() as session:
+        assert session.scalar(select(func.count()).where(Resource.creator == creator)) == 1
+
+
+def test_of_two_changes_for_one_version_one_wins(client: TestClient) -> None:
+    path = f"/resources/{create(client)['id']}"
+
+    def change(number: int) -> int:
+        return client.put(path, json={"title": f"Title {number}", "version": 1}).status_code
+
+    with ThreadPoolExecutor(6) as pool:
+        statuses = sorted(pool.map(change, range(6)))
+    assert statuses == [200, *[409] * 5]
+    assert client.get(path).json()["version"] == 2
