@@ -22,7 +22,7 @@ _MAIN_PARTS = ("//*[@role='main']", "//main", "//div[@class='sect1']", "//div[@c
 
 @dataclass(frozen=True, slots=True)
 class Phrase:
-    """Words in a row that one document of the corpus has, and no other."""
+    """Words in a row from one document."""
 
     file: Path
     text: str
@@ -80,9 +80,13 @@ def _words_of_pdf(path: Path) -> list[str]:
 
 
 def _plain_phrase(words: list[str]) -> str:
-    """The first run of plain words after the middle: formulas and hyphenation are no phrases."""
-    for at in range(len(words) // 2, len(words) - PHRASE_WORDS):
+    """The run of plain words nearest to the middle: formulas and hyphenation are no phrases.
+
+    A paper whose fonts name no letters has none: its phrase is what stands in the middle, as its reader sees it.
+    """
+    middle = len(words) // 2
+    for at in sorted(range(len(words) - PHRASE_WORDS), key=lambda at: abs(at - middle)):
         run = words[at : at + PHRASE_WORDS]
         if all(word.strip(".,;:()").isalpha() and word.isascii() for word in run):
             return " ".join(run)
-    raise AssertionError("no plain phrase in the second half")
+    return " ".join(words[middle : middle + PHRASE_WORDS])
