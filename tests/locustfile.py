@@ -18,7 +18,7 @@ class NeoAlexandriaUser(HttpUser):
     def on_start(self) -> None:
         """Learn which resources there are; a library without any has nobody to read it."""
         listed = self.client.get("/resources", params={"limit": LISTED}, name="/resources")
-        self.resource_ids = [item["id"] for item in listed.json()["items"]]
+        self.resource_ids: list[str] = [item["id"] for item in listed.json()["items"]]
         if not self.resource_ids:
             raise StopUser
 

@@ -48,9 +48,9 @@ _INJECTED = ("library", "work")
 class WorkerProcess:
     """What the tasks of one process share; a forked child gets its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, library: Library) -> None:
         self.pid = os.getpid()
-        self.library: Library = open_library(role="worker")
+        self.library = library
         lease = timedelta(seconds=self.library.settings.call_lease_seconds)
         self.leases = LeaseKeeper(self.library.database, lease=lease)
 
@@ -62,8 +62,14 @@ def worker_process() -> WorkerProcess:
     """The shared things of this process."""
     global _process  # noqa: PLW0603 — one a process is the point
     if _process is None or _process.pid != os.getpid():
-        _process = WorkerProcess()
+        _process = WorkerProcess(open_library(role="worker"))
     return _process
+
+
+def work_over(library: Library | None) -> None:
+    """Run the tasks of this process over `library`; None: over that of the settings, opened when first needed."""
+    global _process  # noqa: PLW0603 — one a process is the point
+    _process = None if library is None else WorkerProcess(library)
 
 
 class TooManyDeliveries(PermanentError):

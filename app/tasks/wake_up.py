@@ -62,10 +62,13 @@ class PostgresNotification:
 
     def _heard(self, seconds: float) -> bool:
         try:
+            is_new = self._connection is None
             connection = self._listening()
             if connection is None:
                 self._stop.wait(seconds)
                 return False
+            if is_new:  # what was committed before it listened has told nobody
+                return True
             readable, _, _ = select.select([connection], [], [], seconds)
             if not readable:
                 return False

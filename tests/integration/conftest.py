@@ -1,10 +1,14 @@
-"""Both databases, for the tests of this folder that ask for `database_url`."""
+"""Both databases, for the tests of this folder that ask for a URL."""
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
+
+from app.migrate import upgrade
+from app.settings import load_settings
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -14,3 +18,21 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         url: str = request.getfixturevalue("postgres_url")
         return url
     return f"sqlite:///{tmp_path / 'library.sqlite3'}"
+
+
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SQLite database at the newest migration, to be copied."""
+    file = tmp_path_factory.mktemp("migrated") / "library.sqlite3"
+    upgrade(load_settings(database_url=f"sqlite:///{file}"))
+    return file
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def migrated_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database of each kind with all tables, for the price of a copy."""
+    if request.param == "postgresql":
+        url: str = request.getfixturevalue("migrated_postgres_url")
+        return url
+    source: Path = request.getfixturevalue("migrated_file")
+    return f"sqlite:///{shutil.copy(source, tmp_path)}"

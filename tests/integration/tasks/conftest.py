@@ -1,0 +1,27 @@
+"""The tasks of this process run over a library of the test, on each database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from app.services.library import Library
+from app.tasks.database_task import work_over
+from tests.integration.libraries import a_library
+from tests.integration.tasks.delivery import Outbox
+
+
+@pytest.fixture
+def library(migrated_url: str, cache_url: str) -> Iterator[Library]:
+    with a_library(
+        database_url=migrated_url, cache_url=cache_url, retry_first_delay_seconds=4, retry_max_delay_seconds=600
+    ) as library:
+        work_over(library)
+        yield library
+        work_over(None)
+
+
+@pytest.fixture
+def outbox(library: Library) -> Outbox:
+    return Outbox(library)

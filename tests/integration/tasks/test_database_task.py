@@ -1,0 +1,328 @@
+"""How a task ends: done with its effect, tried again, or dead, on both databases."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from celery.exceptions import Reject
+from sqlalchemy import select
+
+from app.errors import FetchUnavailable, InvalidInput
+from app.events import dispatch, execution
+from app.migrate import METADATA
+from app.models.base import now
+from app.models.derived import Counter, DerivedKind, DerivedState, Embedding
+from app.models.outbox import CallState, TaskCall
+from app.models.resource import IngestionState, PendingUpload, Resource
+from app.services import consistency
+from app.services.library import Library, Work
+from app.tasks.celery_app import celery_app
+from app.tasks.celery_tasks import regenerate_embedding_task
+from app.tasks.database_task import DatabaseTask
+from app.tasks.task_names import TaskName
+from tests.integration.tasks.delivery import Outbox, call_for, deliver, task_of
+
+pytestmark = pytest.mark.integration
+
+FIRST_DELAY_SECONDS = 4
+DERIVED_TABLES = ("search_documents", "search_subjects", "embeddings", "quality_scores", "resources", "pending_uploads")
+TIMES = {"updated_at", "at", "change", "ingestion_started_at", "ingestion_finished_at"}
+
+
+def away(library: Library, resource_id: UUID, *, work: Work) -> None:
+    raise FetchUnavailable("the page is away")
+
+
+def wrong(library: Library, resource_id: UUID, *, work: Work) -> None:
+    raise InvalidInput("this can never be done")
+
+
+def surprised(library: Library, resource_id: UUID, *, work: Work) -> None:
+    raise ZeroDivisionError("nobody foresaw this")
+
+
+def marks(library: Library, resource_id: UUID, *, work: Work) -> None:
+    with work() as unit:
+        unit.session.add(Counter(name=f"mark:{resource_id}", value=1))
+
+
+def marks_and_fails(library: Library, resource_id: UUID, *, work: Work) -> None:
+    with work() as unit:
+        unit.session.add(Counter(name=f"mark:{resource_id}", value=1))
+        unit.session.flush()
+        raise FetchUnavailable("away in the middle of its effect")
+
+
+def marks_after_it_was_replaced(library: Library, resource_id: UUID, *, work: Work) -> None:
+    """Frozen between start and effect, while another worker started the same call."""
+    outbox = Outbox(library)
+    with library.database.writer() as session:
+        [call_id] = session.scalars(select(TaskCall.id).where(TaskCall.subject == resource_id))
+        call = outbox.call(call_id)
+        execution.start(
+            session, call_id, generation=call.generation, owner="successor", lease=timedelta(15), moment=now()
+        )
+    marks(library, resource_id, work=work)
+
+
+def marked(library: Library, resource_id: UUID) -> bool:
+    with library.database.reader() as session:
+        return session.get(Counter, f"mark:{resource_id}") is not None
+
+
+def test_effect_and_done_mark_are_one_commit(library: Library, outbox: Outbox) -> None:
+    resource_id = outbox.resource()
+    claimed = outbox.claimed(call_for(resource_id))
+
+    deliver(regenerate_embedding_task, claimed)
+
+    call = outbox.call(claimed.id)
+    assert (call.state, call.starts, call.attempts, call.lease_until) == (CallState.DONE, 1, 0, None)
+    [effect] = outbox.effects(claimed.id)
+    assert (effect.generation, effect.kind, effect.subject, effect.version) == (1, "embedding", resource_id, 1)
+    with library.database.reader() as session:
+        assert session.get_one(Embedding, resource_id).built_from == 1
+
+
+def test_an_effect_that_fails_halfway_leaves_nothing(library: Library, outbox: Outbox) -> None:
+    resource_id = outbox.resource()
+    claimed = outbox.claimed(call_for(resource_id))
+
+    deliver(task_of(marks_and_fails), claimed)
+
+    assert not marked(library, resource_id)
+    assert outbox.effects(claimed.id) == []
+    assert outbox.state(claimed.id) == CallState.WAITING
+
+
+def test_the_effect_of_an_owner_that_was_replaced_is_dropped(library: Library, outbox: Outbox) -> None:
+    resource_id = outbox.resource()
+    claimed = outbox.claimed(call_for(resource_id))
+
+    deliver(task_of(marks_after_it_was_replaced), claimed)
+
+    call = outbox.call(claimed.id)
+    assert not marked(library, resource_id)
+    assert (call.state, call.owner) == (CallState.RUNNING, "successor")
+    assert outbox.effects(claimed.id) == []
+
+
+def test_a_stale_generation_is_dropped_without_a_trace(library: Library, outbox: Outbox) -> None:
+    resource_id = outbox.resource()
+    old = outbox.claimed(call_for(resource_id))
+    with library.database.writer() as session:
+        dispatch.wait_again(
+            session, old.id, generation=old.generation, states=(CallState.CLAIMED,), due_at=now() - timedelta(1)
+        )
+    new = outbox.claim()
+
+    deliver(task_of(marks), old)
+
+    assert new.generation == old.generation + 1
+    assert not marked(library, resource_id)
+    call = outbox.call(old.id)
+    assert (call.state, call.starts) == (CallState.CLAIMED, 0)
+    deliver(task_of(marks), new)
+    assert marked(library, resource_id)
+
+
+def test_a_temporary_error_waits_in_the_outbox_with_growing_delays_and_keeps_its_history(
+    library: Library, outbox: Outbox
+) -> None:
+    resource_id = outbox.resource()
+    task = task_of(away)
+    outbox.store(call_for(resource_id))
+    for attempt in (1, 2, 3):
+        claimed = outbox.claim(moment=now() + timedelta(hours=1))
+        before = now()
+
+        deliver(task, claimed)
+
+        call = outbox.call(claimed.id)
+        longest = timedelta(seconds=FIRST_DELAY_SECONDS * 2 ** (attempt - 1))
+        assert (call.state, call.attempts, call.starts, call.owner) == (CallState.WAITING, attempt, 0, None)
+        assert before <= call.due_at <= now() + longest
+        assert call.last_error == {"type": "fetch-unavailable", "detail": "the page is away"}
+        assert [entry["attempt"] for entry in call.history] == list(range(1, attempt + 1))
+    assert outbox.dead_letters() == []
+
+
+@pytest.mark.parametrize(("body", "error"), [(away, "fetch-unavailable"), (surprised, "ZeroDivisionError")])
+def test_when_the_retries_are_used_up_the_call_is_dead_and_says_so_everywhere(
+    library: Library, outbox: Outbox, body: Any, error: str
+) -> None:
+    resource_id = outbox.resource()
+    task = task_of(body, max_retries=2)
+    call_id = outbox.store(call_for(resource_id))
+    for _ in range(2):
+        deliver(task, outbox.claim(moment=now() + timedelta(hours=1)))
+
+    with pytest.raises(Reject):
+        deliver(task, outbox.claim(moment=now() + timedelta(hours=1)))
+
+    assert outbox.state(call_id) == CallState.DEAD
+    [letter] = outbox.dead_letters()
+    assert (letter.call_id, letter.reason, letter.attempts) == (call_id, "retries_exhausted", 3)
+    assert letter.error["type"] == error
+    assert f"in {body.__name__}" in (letter.traceback or "")
+    assert [entry["attempt"] for entry in letter.history] == [1, 2, 3]
+    assert letter.first_at <= letter.last_at
+    assert letter.args == [str(resource_id)]
+    assert_failed(library, resource_id, error=error)
+
+
+def test_a_permanent_error_is_dead_at_once(library: Library, outbox: Outbox) -> None:
+    resource_id = outbox.resource()
+    claimed = outbox.claimed(call_for(resource_id))
+
+    with pytest.raises(Reject) as rejected:
+        deliver(task_of(wrong), claimed)
+
+    assert rejected.value.requeue is False
+    [letter] = outbox.dead_letters()
+    assert (letter.reason, letter.attempts) == ("permanent_error", 1)
+    assert letter.error == {"type": "invalid-input", "detail": "this can never be done"}
+    assert_failed(library, resource_id, error="invalid-input")
+
+
+@pytest.mark.parametrize("args", [["no id"], [], ["01a209a6-7676-70e8-a2a2-0b1bc7dbc6c1", 2], [{"id": 1}]])
+def test_arguments_that_do_not_fit_are_dead_at_once(library: Library, outbox: Outbox, args: list[Any]) -> None:
+    resource_id = outbox.resource()
+    claimed = outbox.claimed(call_for(resource_id, args=args))
+
+    with pytest.raises(Reject):
+        deliver(task_of(marks), claimed)
+
+    [letter] = outbox.dead_letters()
+    assert (letter.reason, letter.error["type"], letter.args) == ("permanent_error", "invalid-input", args)
+    assert not marked(library, resource_id)
+
+
+def test_a_call_that_took_its_worker_down_too_often_is_dead(library: Library, outbox: Outbox) -> None:
+    resource_id = outbox.resource()
+    claimed = outbox.claimed(call_for(resource_id))
+    for number in range(library.settings.max_deliveries):
+        with library.database.writer() as session:
+            assert execution.start(
+                session,
+                claimed.id,
+                generation=claimed.generation,
+                owner=f"died-{number}",
+                lease=timedelta(seconds=15),
+                moment=now(),
+            )
+
+    with pytest.raises(Reject):
+        deliver(task_of(marks), claimed)
+
+    [letter] = outbox.dead_letters()
+    assert (letter.reason, letter.error["type"]) == ("delivery_limit", "delivery-limit")
+    assert not marked(library, resource_id)
+    assert_failed(library, resource_id, error="delivery-limit")
+
+
+def test_an_ingestion_that_fails_for_good_says_so_on_its_resource(library: Library, outbox: Outbox) -> None:
+    resource_id = outbox.resource(content=None, content_version=0, ingestion_status=IngestionState.PENDING)
+    claimed = outbox.claimed(call_for(resource_id, task=TaskName.INGEST_RESOURCE, kind=None))
+
+    with pytest.raises(Reject):
+        deliver(task_of(away, max_retries=0), claimed)
+
+    with library.database.reader() as session:
+        resource = session.get_one(Resource, resource_id)
+    assert resource.ingestion_status == IngestionState.FAILED
+    assert resource.ingestion_error == {"type": "fetch-unavailable", "detail": "the page is away"}
+
+
+@pytest.mark.parametrize("name", TaskName)
+def test_every_task_run_twice_changes_nothing_more(library: Library, outbox: Outbox, name: TaskName) -> None:
+    call = the_call_of(name, outbox)
+    task: DatabaseTask = celery_app.tasks[str(name)]
+    first = outbox.claimed(call)
+    deliver(task, first)
+    assert outbox.state(first.id) == CallState.DONE
+    once, derived_once = everything(library), derived(library)
+
+    deliver(task, first)  # the same message again
+
+    assert everything(library) == once
+    retire_what_waits(library)
+
+    second = outbox.claimed(call)  # the same work as a new call
+    deliver(task, second)
+
+    assert outbox.state(second.id) == CallState.DONE
+    assert len(outbox.effects(second.id)) == len(outbox.effects(first.id)) == 1
+    assert derived(library) == derived_once
+
+
+def the_call_of(name: TaskName, outbox: Outbox) -> Any:
+    if name is TaskName.INGEST_RESOURCE:
+        resource_id = outbox.resource(content=None, content_version=0, ingestion_status=IngestionState.PENDING)
+        with outbox.library.database.writer() as session:
+            session.add(PendingUpload(resource_id=resource_id, data=b"A text that was sent.", file_name="a.txt"))
+        return call_for(resource_id, task=name, kind=None)
+    resource_id = outbox.resource()
+    arguments: dict[TaskName, list[Any]] = {
+        TaskName.INVALIDATE_CACHE: [["search_query:*", f"resource:{resource_id}"]],
+        TaskName.RECONCILE: [],
+        TaskName.CLEANUP: [],
+        TaskName.CANARY: ["default"],
+    }
+    kinds = {
+        TaskName.REGENERATE_EMBEDDING: DerivedKind.EMBEDDING,
+        TaskName.RECOMPUTE_QUALITY: DerivedKind.QUALITY,
+        TaskName.UPDATE_SEARCH_INDEX: DerivedKind.SEARCH_INDEX,
+    }
+    return call_for(resource_id, task=name, kind=kinds.get(name), args=arguments.get(name))
+
+
+def everything(library: Library) -> dict[str, list[str]]:
+    """Every row of every table."""
+    with library.database.reader() as session:
+        return {
+            table.name: sorted(repr(row) for row in session.execute(select(table))) for table in METADATA.sorted_tables
+        }
+
+
+def derived(library: Library) -> dict[str, list[str]]:
+    """What is derived, and what of the resources is not the time of a change."""
+    with library.database.reader() as session:
+        return {
+            name: sorted(
+                repr(row)
+                for row in session.execute(
+                    select(*(column for column in METADATA.tables[name].columns if column.name not in TIMES))
+                )
+            )
+            for name in DERIVED_TABLES
+        }
+
+
+def retire_what_waits(library: Library) -> None:
+    """The calls that a first run has caused are not what these tests are about."""
+    calls = METADATA.tables["task_calls"]
+    with library.database.writer() as session:
+        session.execute(
+            calls.update().where(calls.c.state == CallState.WAITING).values(state=CallState.SUPERSEDED, done_at=now())
+        )
+
+
+def assert_failed(library: Library, resource_id: UUID, *, error: str) -> None:
+    """`/consistency` and `/resources/{id}/status` say that its embedding failed, and why."""
+    with library.database.reader() as session:
+        state = session.get_one(DerivedState, (resource_id, DerivedKind.EMBEDDING))
+        resource = session.get_one(Resource, resource_id)
+        overview = consistency.overview(session)
+        status = consistency.resource_status(session, resource)
+    assert (state.built_from, state.failed_version) == (0, 1)
+    assert state.error is not None
+    assert state.error["type"] == error
+    assert overview["kinds"]["embedding"]["failed"] == 1
+    assert overview["kinds"]["embedding"]["stale"] == 0
+    assert overview["dead_letters"] == 1
+    assert status["derived"]["embedding"]["state"] == "failed"
+    assert status["derived"]["embedding"]["error"] == state.error
