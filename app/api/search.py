@@ -9,9 +9,8 @@ from fastapi import APIRouter, Query
 from app.api.context import TheLibrary
 from app.api.resources import JsonOnly
 from app.index.documents import Filters
-from app.schemas.search import Mode, SearchFilters, SearchHit, SearchParameters, SearchRequest, SearchResults
-from app.services.library import Library
-from app.services.search import SearchPage, SearchService
+from app.schemas.search import SearchFilters, SearchHit, SearchParameters, SearchRequest, SearchResults
+from app.services import cached_search
 
 router = APIRouter(prefix="/search", tags=["search"])
 
@@ -25,14 +24,10 @@ router = APIRouter(prefix="/search", tags=["search"])
 def find(parameters: Annotated[SearchParameters, Query()], library: TheLibrary) -> Any:
     """The best hits first. Any text is a query; one that finds nothing answers `[]`."""
     filters = parameters.model_dump(include=set(SearchFilters.model_fields))
-    return _search(
-        library,
-        text=parameters.query,
-        mode=parameters.mode,
-        filters=Filters(**filters),
-        limit=parameters.limit,
-        cursor=None,
-    ).items
+    page = cached_search.search(
+        library, parameters.query, mode=parameters.mode, filters=Filters(**filters), limit=parameters.limit
+    )
+    return page.items
 
 
 @router.post(
@@ -44,17 +39,11 @@ def find(parameters: Annotated[SearchParameters, Query()], library: TheLibrary) 
 )
 def search(body: SearchRequest, library: TheLibrary) -> Any:
     """Facets count all hits, not only those of this page."""
-    return _search(
+    return cached_search.search(
         library,
-        text=body.text,
+        body.text,
         mode=body.mode,
         filters=Filters(**body.filters.model_dump()),
         limit=body.limit,
         cursor=body.cursor,
     )
-
-
-def _search(library: Library, *, text: str, mode: Mode, filters: Filters, limit: int, cursor: str | None) -> SearchPage:
-    with library.database.reader() as session:
-        service = SearchService(session, index=library.index, embedder=library.embedder, vectors=library.vectors)
-        return service.search(text, mode=mode, filters=filters, limit=limit, cursor=cursor)

@@ -10,8 +10,8 @@ from fastapi import APIRouter, Request, Response
 from markupsafe import Markup
 
 from app.index.documents import Facets
-from app.services import arrivals
-from app.services.search import SearchPage, SearchService
+from app.services import arrivals, cached_search
+from app.services.search import SearchPage
 from app.web.console import Console, TheConsole
 from app.web.page_route import PageRoute
 from app.web.question import Question
@@ -66,12 +66,14 @@ def _found(console: Console, question: Question) -> dict[str, Any]:
 
 
 def _search(console: Console, question: Question) -> SearchPage:
-    library = console.library
-    with library.database.reader() as session:
-        service = SearchService(session, index=library.index, embedder=library.embedder, vectors=library.vectors)
-        return service.search(
-            question.text, mode=question.mode, filters=question.filters, limit=PAGE_SIZE, cursor=question.cursor
-        )
+    return cached_search.search(
+        console.library,
+        question.text,
+        mode=question.mode,
+        filters=question.filters,
+        limit=PAGE_SIZE,
+        cursor=question.cursor,
+    )
 
 
 def _choices(facets: Facets, chosen: Mapping[str, Sequence[str]]) -> dict[str, list[FacetChoice]]:
