@@ -67,7 +67,7 @@ class Outbox:
     def __init__(self, library: Library) -> None:
         self.library = library
 
-    def resource(self, content: str = "Some text about zebras.", **fields: Any) -> UUID:
+    def resource(self, content: str | None = "Some text about zebras.", **fields: Any) -> UUID:
         """A resource that nothing has reacted to."""
         resource = Resource(**{"id": new_id(), "title": "A paper", "content": content, "content_version": 1, **fields})
         with self.library.database.writer() as session:

@@ -1,0 +1,178 @@
+"""Beat: one call a tick, however many beats there are, none lost while there is none, and no broker needed."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+import time_machine
+from celery.schedules import crontab, schedule
+from sqlalchemy import select
+
+from app.database import Database, open_database
+from app.models.base import new_id, now
+from app.models.outbox import CallState, ScheduleTick, TaskCall
+from app.settings import load_settings
+from app.tasks.schedule import beat_schedule, tick_of
+from app.tasks.task_names import TaskName
+from app.transports.base import QUEUES
+from chaos.polling import poll_until
+from chaos.ports import free_port
+from chaos.processes import OwnedProcess
+from chaos.stack import ROOT
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+
+NIGHTLY = "cleanup-expired-cache"
+EVERY_SECOND = "reconcile-derived-data"
+
+
+def moment(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+@pytest.fixture
+def database(migrated_url: str) -> Iterator[Database]:
+    database = open_database(load_settings(database_url=migrated_url))
+    yield database
+    database.engine.dispose()
+
+
+class Beats:
+    """`alexandria beat` as real processes, whose broker does not exist."""
+
+    def __init__(self, url: str, directory: Path, stack: ExitStack) -> None:
+        self._environment = {
+            "PATH": os.environ.get("PATH", os.defpath),
+            "DATABASE_URL": url,
+            "BROKER_URL": f"redis://127.0.0.1:{free_port()}/0",
+            "CACHE_URL": f"redis://127.0.0.1:{free_port()}/0",
+            "DATA_DIR": str(directory),
+            "RECONCILE_INTERVAL_SECONDS": "1",
+            "CANARY_INTERVAL_SECONDS": "3600",
+        }
+        self._directory = directory
+        self._stack = stack
+
+    def start(self, name: str) -> OwnedProcess:
+        process = OwnedProcess(
+            name,
+            [sys.executable, "-m", "app.cli", "beat"],
+            log=self._directory / f"{name}.log",
+            environment=self._environment,
+            directory=ROOT,
+        )
+        process.start()
+        self._stack.callback(process.kill)
+        return process
+
+
+@pytest.fixture
+def beats(migrated_url: str, tmp_path: Path) -> Iterator[Beats]:
+    with ExitStack() as stack:
+        yield Beats(migrated_url, tmp_path, stack)
+
+
+def ticks(database: Database, name: str) -> dict[datetime, UUID]:
+    with database.reader() as session:
+        rows = session.execute(select(ScheduleTick.tick, ScheduleTick.call_id).where(ScheduleTick.name == name)).all()
+    return {row.tick: row.call_id for row in rows}
+
+
+def calls(database: Database, task: TaskName) -> list[TaskCall]:
+    with database.reader() as session:
+        return list(session.scalars(select(TaskCall).where(TaskCall.task == task)))
+
+
+@pytest.mark.parametrize("late_seconds", [0.0, 0.4, 7.3, 14.9])
+def test_the_tick_of_an_interval_is_the_same_however_late_a_beat_comes(late_seconds: float) -> None:
+    planned = moment("2026-03-01T10:00:15")
+
+    with time_machine.travel(planned + timedelta(seconds=late_seconds), tick=False):
+        assert tick_of(schedule(timedelta(seconds=15)), moment("2026-03-01T10:00:00")) == planned
+
+
+@pytest.mark.parametrize("hours_late", [0, 1, 5, 19])
+def test_the_tick_of_a_crontab_is_the_planned_time_however_late_a_beat_comes(hours_late: int) -> None:
+    planned = moment("2026-03-02T04:00:00")
+
+    with time_machine.travel(planned + timedelta(hours=hours_late), tick=False):
+        assert tick_of(crontab(hour="4", minute="0"), moment("2026-03-01T04:00:00")) == planned
+
+
+def test_the_schedule_holds_the_reconciler_the_clean_up_and_a_canary_for_each_queue() -> None:
+    entries: dict[str, dict[str, Any]] = beat_schedule(load_settings())
+
+    assert set(entries) == {EVERY_SECOND, NIGHTLY, *(f"canary-{queue}" for queue in QUEUES)}
+    assert {entries[f"canary-{queue}"]["options"]["queue"] for queue in QUEUES} == set(QUEUES)
+    assert {entry["task"] for entry in entries.values()} <= set(TaskName)
+
+
+def test_two_beats_without_a_broker_store_one_call_for_each_tick(database: Database, beats: Beats) -> None:
+    first, second = beats.start("first"), beats.start("second")
+
+    def four_ticks() -> bool:
+        assert first.running, first.log_tail()
+        assert second.running, second.log_tail()
+        retire(database, TaskName.RECONCILE)  # a tick that still waits would be joined by the next
+        return len(ticks(database, EVERY_SECOND)) >= 4
+
+    poll_until(four_ticks, within_seconds=60, what="four ticks")
+    first.kill()
+    second.kill()
+
+    stored = ticks(database, EVERY_SECOND)
+    assert all(tick.microsecond == 0 for tick in stored)
+    assert len(set(stored.values())) >= 2
+    assert_no_call_without_a_tick(database)
+
+
+def test_a_tick_missed_while_no_beat_ran_is_taken_up_by_the_next(database: Database, beats: Beats) -> None:
+    last = (now() - timedelta(days=3)).replace(hour=4, minute=0, second=0, microsecond=0)
+    with database.writer() as session:
+        session.add(ScheduleTick(name=NIGHTLY, tick=last, call_id=new_id()))
+
+    beat = beats.start("beat")
+    poll_until(lambda: calls(database, TaskName.CLEANUP), within_seconds=60, what="the missed tick is stored")
+    beat.kill()
+
+    missed = last + timedelta(days=1)
+    assert set(ticks(database, NIGHTLY)) == {last, missed}
+    [call] = calls(database, TaskName.CLEANUP)
+    assert ticks(database, NIGHTLY)[missed] == call.id
+    assert (call.state, call.queue, call.due_at <= now()) == (CallState.WAITING, "default", True)
+
+
+def test_a_beat_that_is_killed_and_started_again_does_not_double_a_tick(database: Database, beats: Beats) -> None:
+    for round_ in range(2):
+        beat = beats.start(f"beat-{round_}")
+        before = len(ticks(database, EVERY_SECOND))
+        poll_until(partial(has_ticked, database, before), within_seconds=60, what="it ticks")
+        beat.kill()
+
+    assert len(ticks(database, EVERY_SECOND)) >= 2
+    assert_no_call_without_a_tick(database)
+
+
+def has_ticked(database: Database, before: int) -> bool:
+    return len(ticks(database, EVERY_SECOND)) > before
+
+
+def assert_no_call_without_a_tick(database: Database) -> None:
+    """A tick that still waited was joined by the next; any other call would be a tick stored twice."""
+    assert {call.id for call in calls(database, TaskName.RECONCILE)} == set(ticks(database, EVERY_SECOND).values())
+
+
+def retire(database: Database, task: TaskName) -> None:
+    """As if a worker had done what waits."""
+    with database.writer() as session:
+        for call in session.scalars(select(TaskCall).where(TaskCall.task == task, TaskCall.state == CallState.WAITING)):
+            call.state, call.done_at = CallState.DONE, now()
