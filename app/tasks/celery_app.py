@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from celery import Celery
+from kombu import Queue
 
+from app.logs import keep_celery_from_configuring
 from app.settings import Settings, get_settings
 from app.tasks.schedule import beat_schedule
 from app.transports.registry import broker_for
@@ -12,7 +14,9 @@ from app.transports.registry import broker_for
 def create_celery_app(settings: Settings) -> Celery:
     """Celery as this house runs it: what depends on the broker comes from the transport, the rest is here."""
     app = Celery("neo_alexandria", include=["app.tasks.celery_tasks"], set_as_current=True)
-    app.conf.update(broker_for(settings).celery_config)
+    config = dict(broker_for(settings).celery_config)
+    queues = [Queue.from_dict(name, **options) for name, options in config.pop("task_queues").items()]
+    app.conf.update(config, task_queues=queues)  # as objects: Flower reads their names
     app.conf.update(
         enable_utc=True,
         timezone="UTC",
@@ -28,6 +32,7 @@ def create_celery_app(settings: Settings) -> Celery:
         beat_schedule=beat_schedule(settings),
         beat_max_loop_interval=5,
     )
+    keep_celery_from_configuring(settings, role="celery")
     return app
 
 
