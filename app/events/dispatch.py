@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, and_, func, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.models.outbox import IN_FLIGHT_STATES, CallState, TaskCall
+from app.models.outbox import IN_FLIGHT_STATES, CallState, DeadLetter, TaskCall
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +29,8 @@ class ClaimedCall:
     priority: int
     generation: int
     attempts: int
+    kind: str | None
+    subject: UUID | None
     correlation_id: str
     causation_id: str | None
 
@@ -94,6 +96,27 @@ def give_back(session: Session, calls: Sequence[ClaimedCall], *, due_at: datetim
         wait_again(session, call.id, generation=call.generation, states=(CallState.CLAIMED,), due_at=due_at)
         for call in calls
     )
+
+
+def bury(session: Session, call: ClaimedCall, *, error: dict[str, Any], moment: datetime) -> bool:
+    """`claimed → dead`: the broker will never take this message. False when the call has moved on meanwhile."""
+    held = [TaskCall.id == call.id, TaskCall.generation == call.generation, TaskCall.state == CallState.CLAIMED]
+    entry = {"at": moment.isoformat(), "attempt": call.attempts + 1, **error}
+    values = {"state": CallState.DEAD, "done_at": moment, "last_error": error, "history": [entry]}
+    if not _move(session, held, values):
+        return False
+    letter = DeadLetter(
+        **{name: getattr(call, name) for name in ("generation", "task", "args", "queue", "priority", "subject")},
+        call_id=call.id,
+        reason="broker_rejected",
+        error=error,
+        attempts=call.attempts,
+        history=[entry],
+        first_at=moment,
+        last_at=moment,
+    )
+    session.add(letter)
+    return True
 
 
 def wait_again(

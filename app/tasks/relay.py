@@ -17,16 +17,19 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
+from sqlalchemy.orm import Session
 
 from app.database import Database, get_database
-from app.errors import TransientError, TransportUnavailable
+from app.errors import TransientError, TransportRejected, TransportUnavailable
 from app.events import dispatch, recovery
 from app.events.dispatch import ClaimedCall
 from app.models.base import now
+from app.services import failures
 from app.services.presence import Heart
+from app.services.unit_of_work import UnitOfWork
 from app.settings import Settings
 from app.tasks.wake_up import WakeUp, wake_up_of
-from app.transports.base import Message, Outcome, QueueDepth, Transport
+from app.transports.base import Fate, Message, Outcome, QueueDepth, Transport
 from app.transports.registry import open_transport
 
 log = structlog.get_logger(__name__)
@@ -184,19 +187,29 @@ class Relay:
     def _mark(self, calls: Sequence[ClaimedCall], outcomes: list[Outcome] | None) -> int:
         moment = self._clock()
         if outcomes is None:
-            sent, unsent = [], list(calls)
-        else:
-            sent = [call for call, outcome in zip(calls, outcomes, strict=True) if outcome.accepted]
-            unsent = [call for call, outcome in zip(calls, outcomes, strict=True) if not outcome.accepted]
-            if unsent:
-                reasons = sorted({outcome.reason for outcome in outcomes if not outcome.accepted})
-                self._broker_lost("; ".join(reasons))
+            outcomes = [Outcome(fate=Fate.REFUSED, reason="nothing was sent")] * len(calls)
+        known = list(zip(calls, outcomes, strict=True))
+        sent = [call for call, outcome in known if outcome.accepted]
+        rejected = [(call, outcome.reason) for call, outcome in known if outcome.permanent]
+        unsent = [call for call, outcome in known if not (outcome.accepted or outcome.permanent)]
+        reasons = {outcome.reason for _, outcome in known if not (outcome.accepted or outcome.permanent)}
+        if unsent:
+            self._broker_lost("; ".join(sorted(reasons)))
         with self._database.writer() as session:
             marked = dispatch.mark_sent(session, sent, moment=moment)
             dispatch.give_back(session, unsent, due_at=moment + REFUSED_DELAY)
+            self._bury(session, rejected)
         self.counts.published += marked
         self.counts.returned += len(unsent)
         return marked
+
+    def _bury(self, session: Session, rejected: Sequence[tuple[ClaimedCall, str]]) -> None:
+        """What the broker will never take is not offered to it for ever."""
+        unit = UnitOfWork(session, debounce_scale=self._settings.debounce_scale)
+        for call, reason in rejected:
+            log.error("the broker rejects a call", task=call.task, call_id=str(call.id), why=reason)
+            failures.bury_rejected(unit, call, TransportRejected(reason))
+        unit.close()
 
     def _depths(self) -> dict[str, QueueDepth]:
         """What the broker holds; empty while it cannot tell, so that nothing is called lost for that."""

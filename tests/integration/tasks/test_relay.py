@@ -20,6 +20,7 @@ from app.events.hooks import PlannedCall
 from app.models.base import now
 from app.models.derived import Counter as StoredCounter
 from app.models.outbox import CallState, TaskCall
+from app.services import consistency
 from app.services.library import Library
 from app.settings import load_settings
 from app.tasks.relay import Relay
@@ -30,7 +31,7 @@ from app.transports.registry import open_transport
 from chaos.polling import poll_until
 from chaos.servers.redis import ValkeyServer
 from tests.integration.tasks.brokers import ACCEPTED, RecordingBroker
-from tests.integration.tasks.delivery import Outbox
+from tests.integration.tasks.delivery import Outbox, call_for
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
@@ -143,6 +144,33 @@ def test_what_was_refused_is_sent_again_with_a_new_generation(library: Library) 
     assert relay.tick() == 3
     assert Counter(message.generation for message in broker.held) == {1: 3, 2: 3}
     assert states(library) == {CallState.SENT: 3}
+
+
+def test_what_the_broker_will_never_take_is_dead_and_holds_up_nobody(library: Library, outbox: Outbox) -> None:
+    broker = RecordingBroker()
+    resource_id = outbox.resource()
+    never = outbox.store(call_for(resource_id))
+    others = store(library, canaries(2))
+    broker.judge = lambda message: (
+        Outcome(fate=Fate.REFUSED, reason="not plain JSON", permanent=True)
+        if str(message.call_id) == str(never)
+        else ACCEPTED
+    )
+    relay = relay_of(library, broker)
+
+    assert relay.tick() == 2
+
+    assert {outbox.state(one) for one in others} == {CallState.SENT}
+    assert outbox.state(never) == CallState.DEAD
+    [letter] = outbox.dead_letters()
+    assert (letter.call_id, letter.reason) == (never, "broker_rejected")
+    assert letter.error == {"type": "broker-rejected", "detail": "not plain JSON"}
+    with library.database.reader() as session:
+        assert consistency.overview(session)["kinds"]["embedding"]["failed"] == 1
+    broker.is_away = True  # a broker thought to be lost would be asked first, and nothing claimed
+    store(library, canaries(1, first=9))
+    assert relay.tick() == 0
+    assert relay.counts.returned == 1
 
 
 def test_no_more_than_the_limit_is_in_flight(library: Library) -> None:
