@@ -62,7 +62,6 @@ class Settings(BaseSettings):
     api_host: str = "127.0.0.1"
     api_port: Annotated[int, Field(ge=0, le=65535)] = 8000
     max_body_bytes: PositiveInt = 64 * 1024 * 1024
-    page_limit_max: PositiveInt = 200
     idempotency_key_hours: PositiveInt = 24
     rate_limit_per_minute: Annotated[int, Field(ge=0)] = Field(
         default=600, description="Requests that cause tasks, a client address and API process; 0: no limit"

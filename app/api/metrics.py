@@ -16,7 +16,9 @@ from sqlalchemy.orm import Session
 
 from app.api.context import metrics_of
 from app.errors import TransientError
+from app.events.recovery import REDISPATCHED
 from app.models.base import now
+from app.models.derived import Counter
 from app.models.outbox import OPEN_STATES, CallState, DeadLetter, TaskCall
 from app.services.library import Library
 
@@ -60,7 +62,12 @@ class LibraryCollector(Collector):
         yield from self._cache()
         try:
             with self._library.database.reader() as session:
-                figures = [_open_calls(session), _oldest_due(session), _dead_letters(session)]
+                figures = [
+                    _open_calls(session),
+                    _oldest_due(session),
+                    _dead_letters(session),
+                    _redispatched(session),
+                ]
         except TransientError as error:
             log.warning("outbox not measured", detail=error.detail)
             figures = []
@@ -109,6 +116,13 @@ def _dead_letters(session: Session) -> Metric:
     for task, count in session.execute(counted):
         metric.add_metric([task], count)
     return metric
+
+
+def _redispatched(session: Session) -> Metric:
+    row = session.get(Counter, REDISPATCHED)
+    return CounterMetricFamily(
+        "alexandria_redispatched", "Calls sent again because lost", value=row.value if row else 0
+    )
 
 
 @router.get(

@@ -12,7 +12,7 @@ from app.api.context import TheLibrary
 from app.errors import NotFound
 from app.models.outbox import CallState, DeadLetter, TaskCall
 from app.schemas.shape import Line
-from app.schemas.task import DeadLetterOut, DeadLetterPage, TaskOut
+from app.schemas.task import DeadLetterDetail, DeadLetterOut, DeadLetterPage, TaskOut
 
 router = APIRouter(tags=["tasks"])
 
@@ -64,6 +64,21 @@ def list_dead_letters(  # noqa: PLR0917 — query parameters, given by name
         rows = list(session.scalars(listed.order_by(DeadLetter.id.desc()).limit(limit + 1)))
     items = [_shown(row) for row in rows[:limit]]
     return DeadLetterPage(items=items, next_cursor=str(items[-1].id) if len(rows) > limit else None)
+
+
+@router.get(
+    "/dead-letters/{letter_id}",
+    response_model=DeadLetterDetail,
+    operation_id="read_dead_letter",
+    summary="One dead letter, with its traceback and history",
+)
+def read_dead_letter(letter_id: UUID, library: TheLibrary) -> Any:
+    """What was replayed or discarded can still be read."""
+    with library.database.reader() as session:
+        letter = session.get(DeadLetter, letter_id)
+    if letter is None:
+        raise NotFound(f"no dead letter {letter_id}")
+    return DeadLetterDetail(**_shown(letter).model_dump(), traceback=letter.traceback, closed_at=letter.closed_at)
 
 
 def _shown(letter: DeadLetter) -> DeadLetterOut:

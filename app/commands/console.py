@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import time
 from contextlib import suppress
@@ -55,15 +56,16 @@ class StackConsole:
         if self._json:
             self._write(self._as_json("up", f"ready at {address} after {seconds:.1f} s"))
             return
+        command = "alexandria" if shutil.which("alexandria") else sys.argv[0]
         text = "\n".join(
             [
                 f"address   {address}",
                 f"data      {self._settings.data_dir.resolve()}",
                 f"broker    {self._stack.broker}",
                 "",
-                "alexandria ingest PATH_OR_URL…    put documents in",
-                'alexandria search "some words"    find them',
-                "Ctrl-C                            stop everything",
+                f"{command} ingest PATH_OR_URL…    put documents in",
+                f'{command} search "some words"    find them',
+                f"{'Ctrl-C':<{len(command) + 23}} stop everything",
             ]
         )
         console = Console(file=sys.stdout, highlight=False, soft_wrap=True)

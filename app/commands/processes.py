@@ -6,9 +6,12 @@ import sys
 import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from app.settings import Settings
 
 Port = Annotated[int | None, typer.Option("--port", min=0, max=65535, help="Port of the API; 0: any free one.")]
 
@@ -48,7 +51,7 @@ def up(
             settings, programs, address=address_of(listener), listener=listener.fileno(), with_workers=workers
         ) as stack,
     ):
-        announce(stack.address)
+        announce(stack.address, stack.told)
         console = StackConsole(settings, stack)
         supervisor = Supervisor(
             stack.stages,
@@ -131,9 +134,8 @@ def relay() -> None:
     Example:  alexandria relay
     """
     from app.logs import configure
-    from app.settings import get_settings
 
-    settings = get_settings()
+    settings = _settings_beside_the_stack()
     configure(settings, role="relay")
     from app.tasks.relay import run
 
@@ -190,13 +192,23 @@ def flower(context: typer.Context) -> None:
     _celery("flower", *context.args, role="flower")
 
 
+def _settings_beside_the_stack() -> Settings:
+    """The settings, and where they leave broker and cache open, those of the stack that runs on the data directory."""
+    from app.settings import adopt_environment, get_settings
+    from app.supervision.run_state import read_settings
+
+    settings = get_settings()
+    told = read_settings(settings.data_dir)
+    adopt_environment({name: value for name, value in told.items() if name.lower() not in settings.model_fields_set})
+    return get_settings()
+
+
 def _celery(*arguments: str, role: str) -> None:
     from celery.exceptions import SecurityWarning
 
     from app.logs import configure, keep_celery_from_configuring
-    from app.settings import get_settings
 
-    settings = get_settings()
+    settings = _settings_beside_the_stack()
     configure(settings, role=role)
     keep_celery_from_configuring(settings, role=role)
     warnings.simplefilter("ignore", SecurityWarning)  # Celery warns root of pickled messages; ours are JSON

@@ -49,6 +49,13 @@ class DeadLetterOut(Output):
     history: list[Any]
 
 
+class DeadLetterDetail(DeadLetterOut):
+    """One dead letter with all that is known of it."""
+
+    traceback: str | None
+    closed_at: datetime | None
+
+
 class DeadLetterPage(Output):
     """The newest dead letters first."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -20,8 +20,10 @@ RUN_FILE = "run.json"
 
 
 @contextmanager
-def only_supervisor(data_dir: Path) -> Iterator[Callable[[str], None]]:
-    """Hold the data directory, or raise `StartRefused` naming who holds it; yields what tells others the address.
+def only_supervisor(data_dir: Path) -> Iterator[Callable[[str, Mapping[str, str]], None]]:
+    """Hold the data directory, or raise `StartRefused` naming who holds it.
+
+    Yields what tells others the address, and the settings that this stack has chosen for itself.
 
     The lock is the process's own: closed on exec, so no child inherits it, and gone with the process however it ends.
     """
@@ -29,10 +31,10 @@ def only_supervisor(data_dir: Path) -> Iterator[Callable[[str], None]]:
         if not try_lock(descriptor):
             raise StartRefused(f"already running: {_holder(data_dir / LOCK_FILE)} uses {data_dir}")
 
-        def announce(address: str) -> None:
+        def announce(address: str, told: Mapping[str, str]) -> None:
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, json.dumps({"pid": os.getpid(), "address": address}).encode(), 0)
-            write_address(data_dir, address)
+            write_address(data_dir, address, told=told)
 
         try:
             yield announce
@@ -70,11 +72,13 @@ def _holder(path: Path) -> str:
     return "another process"
 
 
-def write_address(data_dir: Path, address: str) -> None:
-    """Tell the commands that talk to the API where it is."""
+def write_address(data_dir: Path, address: str, *, told: Mapping[str, str] | None = None) -> None:
+    """Tell other commands where the API is, and what this stack has told its processes: passwords among it."""
     data_dir.mkdir(parents=True, exist_ok=True)
     unfinished = data_dir / f"{RUN_FILE}.{os.getpid()}"
-    unfinished.write_text(json.dumps({"pid": os.getpid(), "address": address}))
+    said = {"pid": os.getpid(), "address": address, "settings": dict(told or {})}
+    unfinished.touch(mode=0o600)
+    unfinished.write_text(json.dumps(said))
     unfinished.replace(data_dir / RUN_FILE)
 
 
@@ -90,3 +94,11 @@ def read_address(data_dir: Path) -> str | None:
     with suppress(OSError, ValueError, KeyError, TypeError):
         return str(json.loads((data_dir / RUN_FILE).read_text())["address"])
     return None
+
+
+def read_settings(data_dir: Path) -> dict[str, str]:
+    """The settings that the stack on this data directory has chosen for itself: its private broker and cache."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        said = json.loads((data_dir / RUN_FILE).read_text())["settings"]
+        return {str(name): str(value) for name, value in said.items()}
+    return {}

@@ -73,7 +73,7 @@ def test_killing_the_owner_ends_the_stack(postgres_url: str, redis_url: str, cac
 def test_a_stack_that_cannot_start_says_why(redis_url: str, cache_url: str) -> None:
     unreachable = "postgresql://nobody:nothing@127.0.0.1:9/none"
     stack = Stack(database_url=unreachable, broker_url=redis_url, cache_url=cache_url)
-    with pytest.raises(ProcessFailed, match=r"(?s)^db-upgrade failed \(exit code [1-9]\d*\).*127\.0\.0\.1"):
+    with pytest.raises(ProcessFailed, match=r"(?s)^db failed \(exit code [1-9]\d*\).*127\.0\.0\.1"):
         stack.__enter__()
     assert not stack.directory.exists()
 

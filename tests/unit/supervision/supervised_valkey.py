@@ -19,7 +19,7 @@ def main() -> None:
         only_supervisor(data_dir) as announce,
         embedded_server("broker", data_dir=data_dir, options=BROKER_OPTIONS) as server,
     ):
-        announce("http://127.0.0.1:1")
+        announce("http://127.0.0.1:1", {})
         worker = ChildSpec(
             name="worker",
             command=("/bin/sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.1; done"),

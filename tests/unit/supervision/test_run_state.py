@@ -7,12 +7,20 @@ from pathlib import Path
 import pytest
 
 from app.errors import StartRefused
-from app.supervision.run_state import LOCK_FILE, RUN_FILE, forget_address, only_supervisor, read_address, write_address
+from app.supervision.run_state import (
+    LOCK_FILE,
+    RUN_FILE,
+    forget_address,
+    only_supervisor,
+    read_address,
+    read_settings,
+    write_address,
+)
 
 
 def test_what_was_announced_is_read_and_then_forgotten(tmp_path: Path) -> None:
     with only_supervisor(tmp_path) as announce:
-        announce("http://127.0.0.1:4321")
+        announce("http://127.0.0.1:4321", {"BROKER_URL": "redis://127.0.0.1:1"})
         assert read_address(tmp_path) == "http://127.0.0.1:4321"
 
     assert read_address(tmp_path) is None
@@ -37,7 +45,7 @@ def test_a_stale_lock_file_does_not_refuse(tmp_path: Path) -> None:
     (tmp_path / LOCK_FILE).write_text('{"pid": 1, "address": "http://127.0.0.1:1", "of": "a process long gone"}')
 
     with only_supervisor(tmp_path) as announce:
-        announce("http://127.0.0.1:2")
+        announce("http://127.0.0.1:2", {})
         assert (tmp_path / LOCK_FILE).read_text().endswith('"http://127.0.0.1:2"}')
 
 
@@ -58,3 +66,12 @@ def test_the_address_file_is_replaced_whole(tmp_path: Path) -> None:
     write_address(tmp_path, "http://127.0.0.1:2")
 
     assert [file.name for file in tmp_path.iterdir()] == [RUN_FILE]
+
+
+def test_other_commands_learn_the_private_servers_of_the_stack_and_nobody_else_does(tmp_path: Path) -> None:
+    with only_supervisor(tmp_path) as announce:
+        announce("http://127.0.0.1:2", {"BROKER_URL": "redis://:secret@127.0.0.1:3/0"})
+
+        assert read_settings(tmp_path) == {"BROKER_URL": "redis://:secret@127.0.0.1:3/0"}
+        assert (tmp_path / RUN_FILE).stat().st_mode & 0o077 == 0
+    assert read_settings(tmp_path) == {}

@@ -19,7 +19,7 @@ from app.errors import StartRefused
 from app.supervision.run_state import only_supervisor
 from chaos.polling import poll_until
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
