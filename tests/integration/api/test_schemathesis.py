@@ -33,7 +33,7 @@ from tests.integration.api.serving import served
 OPERATIONS = (
     *("ingest_document", "create_resource", "list_resources", "read_resource", "update_resource", "delete_resource"),
     *("read_resource_status", "read_resource_quality", "read_consistency", "find", "search", "read_task"),
-    *("list_dead_letters", "read_event_history", "stream_events", "read_pool", "read_cache_stats"),
+    *("list_dead_letters", "read_dead_letter", "read_event_history", "stream_events", "read_pool", "read_cache_stats"),
     *("read_broker_status", "read_workers_status", "read_liveness", "read_readiness", "read_metrics"),
 )
 # What these name is the server's to know: no schema can say which value is a good one.
@@ -56,7 +56,7 @@ class Api:
 
     def real_id(self, parameter: str, *, method: str) -> str:
         """An id that exists; one to delete is made for the purpose."""
-        if parameter == "call_id":
+        if parameter in {"call_id", "letter_id"}:  # the letter of that call has its id
             return self.call_id
         return str(create(self.client)["id"]) if method == "DELETE" else self.resource_id
 
@@ -92,7 +92,9 @@ def furnish(client: TestClient, library: Library) -> tuple[str, str]:
         call = session.scalars(select(TaskCall).limit(1)).one()
         letter = {"task": call.task, "args": call.args, "queue": call.queue, "priority": 5, "reason": "invalid"}
         error = {"type": "invalid", "detail": "it could not succeed"}
-        session.add(DeadLetter(call_id=call.id, generation=1, error=error, attempts=1, first_at=now(), **letter))
+        session.add(
+            DeadLetter(id=call.id, call_id=call.id, generation=1, error=error, attempts=1, first_at=now(), **letter)
+        )
         return resource_id, str(call.id)
 
 
