@@ -36,12 +36,12 @@ def read_resource_quality(resource_id: UUID, library: TheLibrary) -> Quality:
     """Null and `stale` until first computed."""
     with library.database.reader() as session:
         resource = resources.find(session, resource_id)
-        score = quality.read(session, resource_id)
+        built = derived_states.built_from(session, resource_id, DerivedKind.QUALITY)
+    score = quality.read(library, resource_id, version=built)
     if score is None:
         return Quality(resource_id=resource_id, state="stale", built_from=0)
     wanted = getattr(resource, derived_states.input_version(DerivedKind.QUALITY).key)
-    shown = {name: getattr(score, name) for name in Quality.model_fields if name != "state"}
-    return Quality(**shown, state="fresh" if score.built_from >= wanted else "stale")
+    return Quality(**score, state="fresh" if built >= wanted else "stale")
 
 
 @router.get(

@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session, undefer
 
+from app.cache.keys import quality_key
 from app.events.event_types import EventType
 from app.knowledge.quality import QualityInput, QualityReport, QualityWeights, score_quality
 from app.models.base import now
@@ -46,9 +47,32 @@ def recompute(library: Library, resource_id: UUID, *, work: Work) -> None:
         _store(unit, resource_id, report, weights=asdict(weights), version=version)
 
 
-def read(session: Session, resource_id: UUID) -> QualityScore | None:
+def find(session: Session, resource_id: UUID) -> QualityScore | None:
     """The score of a resource, if it has one yet."""
     return session.get(QualityScore, resource_id)
+
+
+def read(library: Library, resource_id: UUID, *, version: int) -> dict[str, Any] | None:
+    """The score of a resource as plain values, if it has one yet; a cached one must be built from `version`."""
+
+    def compute() -> dict[str, Any] | None:
+        with library.database.reader() as session:
+            score = find(session, resource_id)
+        return _plain(score) if score is not None else None
+
+    return library.cache.get_or_compute(quality_key(str(resource_id)), compute, version=version)
+
+
+def _plain(score: QualityScore) -> dict[str, Any]:
+    scores = {name: getattr(score, name) for name in (*DIMENSIONS, "overall")}
+    return {
+        "resource_id": str(score.resource_id),
+        **scores,
+        "weights": score.weights,
+        "reasons": score.reasons,
+        "built_from": score.built_from,
+        "updated_at": score.updated_at.isoformat(),
+    }
 
 
 def _input(resource: Resource) -> QualityInput:

@@ -125,7 +125,7 @@ def _state_of(session: Session, resource: Resource) -> dict[str, Any]:
     ingestion_state = status["ingestion"]["state"]
     is_settled = ingestion_state in arrivals.SETTLED
     has_text = resource.content_version > 0
-    score = quality.read(session, resource.id)
+    score = quality.find(session, resource.id)
     return {
         "resource": resource,
         "ingestion": status["ingestion"],

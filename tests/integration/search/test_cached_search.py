@@ -1,0 +1,83 @@
+"""Searches from the cache: the same answer while nothing has changed, and never an old one after a commit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from app.index.documents import Filters
+from app.services import cached_search, quality, resources, search_indexing
+from app.services.library import Library
+from tests.integration.libraries import a_library
+
+
+@pytest.fixture
+def library(tmp_path: Path, cache_url: str) -> Iterator[Library]:
+    with a_library(data_dir=tmp_path, cache_url=cache_url) as library:
+        yield library
+
+
+@pytest.fixture
+def resource_id(library: Library) -> UUID:
+    with library.work() as unit:
+        created = resources.create(library, {"title": "Lamps", "content": "An amber lantern."}, unit=unit)
+    identifier = UUID(str(created["id"]))
+    search_indexing.update(library, identifier, work=library.work)
+    return identifier
+
+
+def titles(library: Library, text: str) -> list[str]:
+    page = cached_search.search(library, text, mode="keyword", filters=Filters(), limit=10)
+    return [item.title for item in page.items]
+
+
+def test_a_repeated_search_is_read_from_the_cache(library: Library, resource_id: UUID) -> None:
+    first = titles(library, "amber")
+    hits = library.cache.stats.snapshot().hits
+
+    second = titles(library, "amber")
+
+    assert first == second == ["Lamps"]
+    assert library.cache.stats.snapshot().hits == hits + 1
+
+
+def test_after_the_index_follows_a_change_no_old_page_is_answered(library: Library, resource_id: UUID) -> None:
+    assert titles(library, "amber") == ["Lamps"]
+    resources.update(library, resource_id, {"content": "A cobalt lantern."})
+    search_indexing.update(library, resource_id, work=library.work)
+
+    assert titles(library, "amber") == []
+    assert titles(library, "cobalt") == ["Lamps"]
+
+
+def test_a_deleted_resource_is_not_answered_from_the_cache(library: Library, resource_id: UUID) -> None:
+    assert titles(library, "amber") == ["Lamps"]
+
+    resources.delete(library, resource_id)
+
+    assert titles(library, "amber") == []
+
+
+def test_a_search_is_an_event_in_this_process_and_no_row(library: Library, resource_id: UUID) -> None:
+    titles(library, "amber")
+
+    newest = library.emitter.get_event_history(1)[0]
+
+    assert (newest.name, newest.data["total"]) == ("search.executed", 1)
+
+
+def test_a_cached_score_is_read_again_once_a_newer_one_is_built(library: Library, resource_id: UUID) -> None:
+    quality.recompute(library, resource_id, work=library.work)
+    before = quality.read(library, resource_id, version=1)
+    resources.update(library, resource_id, {"content": "A cobalt lantern, described at some length. " * 30})
+    quality.recompute(library, resource_id, work=library.work)
+
+    after = quality.read(library, resource_id, version=2)
+
+    assert before is not None
+    assert after is not None
+    assert (before["built_from"], after["built_from"]) == (1, 2)
+    assert before["overall"] != after["overall"]
