@@ -18,9 +18,9 @@ from app.api.resources import IdempotencyKeyHeader
 from app.content.media_types import media_type_of
 from app.errors import InvalidInput, TooLarge, UnsupportedType
 from app.schemas.ingestion import IngestAccepted, IngestRequest
-from app.services import ingestion
+from app.services import ingestion_requests
 from app.services.idempotency import Answer, answer_once, keyed_request
-from app.services.ingestion import IngestReceipt
+from app.services.ingestion_requests import IngestReceipt
 from app.services.library import Library
 from app.services.unit_of_work import UnitOfWork
 
@@ -92,7 +92,7 @@ def ingest_document(
 
 def _by_url(library: Library, sent: IngestRequest) -> Act:
     def act(unit: UnitOfWork) -> Answer:
-        return _accepted(ingestion.request_url(library, sent.url, refresh=sent.refresh, unit=unit))
+        return _accepted(ingestion_requests.request_url(library, sent.url, refresh=sent.refresh, unit=unit))
 
     return act
 
@@ -105,7 +105,9 @@ def _by_file(library: Library, sent: SentFile) -> tuple[bytes, Act]:
     data = sent.file.file.read()
 
     def act(unit: UnitOfWork) -> Answer:
-        receipt = ingestion.request_upload(library, data, media_type=sent.media_type, file_name=sent.name, unit=unit)
+        receipt = ingestion_requests.request_upload(
+            library, data, media_type=sent.media_type, file_name=sent.name, unit=unit
+        )
         return _accepted(receipt)
 
     return data, act

@@ -1,8 +1,7 @@
-"""Ingestion: how a web page or an upload becomes a resource.
+"""Ingestion: how a web page or an upload becomes the content of its resource.
 
-A request stores the resource, the bytes of an upload and `ingestion.requested` in one commit and returns. The task
-fetches and reads the document, and writes it in the transaction of its effect. A document that cannot be read is a
-result, not a failed call: its resource says `failed` and why.
+The task fetches and reads the document, and writes it in the transaction of its effect. A document that cannot be
+read is a result, not a failed call: its resource says `failed` and why (docs/adr/0007).
 """
 
 from __future__ import annotations
@@ -14,38 +13,28 @@ from pathlib import PurePosixPath
 from uuid import UUID
 
 from sqlalchemy import delete, select
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.content.document import ExtractedDocument, ExtractionLimits
 from app.content.extraction import extract
-from app.content.safe_fetch import FetchPolicy, check_url, fetch
-from app.errors import DocumentError, PermanentError, TooLarge
+from app.content.safe_fetch import FetchPolicy, fetch
+from app.errors import DocumentError, PermanentError
 from app.events.event_types import EventType
 from app.events.execution import describe
-from app.models.base import new_id, now
-from app.models.outbox import TaskCall
+from app.models.base import now
 from app.models.resource import IngestionState, PendingUpload, Resource
 from app.services import derived_states
 from app.services.library import Library, Work
 from app.services.unit_of_work import UnitOfWork
 from app.settings import Settings
-from app.tasks.task_names import TaskName
 
 USER_AGENT = "NeoAlexandria/0.1 (+knowledge library)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class IngestReceipt:
-    """What became of a request. `call_id` is the call that reads the document, None if it is long gone."""
+class Upload:
+    """The bytes of a document and what their sender said of them."""
 
-    resource_id: UUID
-    call_id: UUID | None
-    created: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Upload:
     data: bytes
     media_type: str | None
     file_name: str | None
@@ -56,7 +45,7 @@ class _Source:
     """Where a resource's document comes from, and what is known of its last fetch."""
 
     url: str | None
-    upload: _Upload | None
+    upload: Upload | None
     etag: str | None
     last_modified: str | None
 
@@ -68,26 +57,6 @@ class _Reading:
     document: ExtractedDocument | None
     etag: str | None = None
     last_modified: str | None = None
-
-
-def request_url(library: Library, url: str, *, refresh: bool = False, unit: UnitOfWork | None = None) -> IngestReceipt:
-    """Take a page into the library; the same page again is the same resource.
-
-    `refresh` fetches a known page again. Raises `FetchRefused` for an address that the policy forbids.
-    """
-    address = check_url(url, fetch_policy(library.settings))
-    return _request(library, f"url:{address}", source=address, upload=None, refresh=refresh, unit=unit)
-
-
-def request_upload(
-    library: Library, data: bytes, *, media_type: str | None, file_name: str | None, unit: UnitOfWork | None = None
-) -> IngestReceipt:
-    """Take an upload into the library; the same bytes again are the same resource."""
-    if len(data) > library.settings.ingest_max_bytes:
-        raise TooLarge(f"the document has {len(data)} bytes; the limit is {library.settings.ingest_max_bytes}")
-    key = f"sha256:{hashlib.sha256(data).hexdigest()}"
-    upload = _Upload(data=data, media_type=media_type, file_name=file_name)
-    return _request(library, key, source=None, upload=upload, refresh=False, unit=unit)
 
 
 def ingest(library: Library, resource_id: UUID, *, work: Work) -> None:
@@ -142,65 +111,6 @@ def extraction_limits(settings: Settings) -> ExtractionLimits:
     )
 
 
-def _request(
-    library: Library, key: str, *, source: str | None, upload: _Upload | None, refresh: bool, unit: UnitOfWork | None
-) -> IngestReceipt:
-    if unit is not None:
-        return _request_within(unit, key, source=source, upload=upload, refresh=refresh)
-    try:
-        with library.work() as own:
-            return _request_within(own, key, source=source, upload=upload, refresh=refresh)
-    except IntegrityError:  # the same document was requested at the same moment: now it is there
-        with library.work() as own:
-            return _request_within(own, key, source=source, upload=upload, refresh=refresh)
-
-
-def _request_within(
-    unit: UnitOfWork, key: str, *, source: str | None, upload: _Upload | None, refresh: bool
-) -> IngestReceipt:
-    session = unit.session
-    live = select(Resource).where(Resource.ingest_key == key, Resource.deleted_at.is_(None)).with_for_update()
-    resource = session.scalars(live).one_or_none()
-    created = resource is None
-    if resource is None:
-        resource = _new_resource(key, source=source, upload=upload)
-        session.add(resource)
-        session.flush()
-    elif not refresh and resource.ingestion_status != IngestionState.FAILED:
-        return IngestReceipt(resource_id=resource.id, call_id=_last_call(session, resource.id), created=False)
-    if upload is not None:
-        session.merge(
-            PendingUpload(
-                resource_id=resource.id, data=upload.data, media_type=upload.media_type, file_name=upload.file_name
-            )
-        )
-    resource.ingestion_status, resource.ingestion_error = IngestionState.PENDING, None
-    unit.emit(EventType.INGESTION_REQUESTED, {"resource_id": str(resource.id), "source": source or key})
-    call = next(stored for stored in unit.store_events() if stored.task == TaskName.INGEST_RESOURCE)
-    return IngestReceipt(resource_id=resource.id, call_id=call.id, created=created)
-
-
-def _new_resource(key: str, *, source: str | None, upload: _Upload | None) -> Resource:
-    name = upload.file_name if upload else source
-    return Resource(
-        id=new_id(),
-        title=PurePosixPath(name or "").name or name or "Untitled",
-        source=source,
-        ingest_key=key,
-        ingestion_status=IngestionState.PENDING,
-    )
-
-
-def _last_call(session: Session, resource_id: UUID) -> UUID | None:
-    newest = (
-        select(TaskCall.id)
-        .where(TaskCall.subject == resource_id, TaskCall.task == TaskName.INGEST_RESOURCE)
-        .order_by(TaskCall.created_at.desc())
-        .limit(1)
-    )
-    return session.scalar(newest)
-
-
 def _source(session: Session, resource_id: UUID) -> _Source | None:
     resource = session.get(Resource, resource_id)
     if resource is None or resource.deleted_at is not None or resource.ingestion_status != IngestionState.PENDING:
@@ -208,7 +118,7 @@ def _source(session: Session, resource_id: UUID) -> _Source | None:
     pending = session.get(PendingUpload, resource_id)
     return _Source(
         url=resource.source,
-        upload=_Upload(data=pending.data, media_type=pending.media_type, file_name=pending.file_name)
+        upload=Upload(data=pending.data, media_type=pending.media_type, file_name=pending.file_name)
         if pending
         else None,
         etag=resource.fetched_etag if resource.content_version else None,

@@ -10,8 +10,8 @@ from starlette.responses import RedirectResponse
 
 from app.content.media_types import media_type_of
 from app.errors import InvalidInput, PermanentError, TooLarge
-from app.services import arrivals, ingestion
-from app.services.ingestion import IngestReceipt
+from app.services import arrivals, ingestion_requests
+from app.services.ingestion_requests import IngestReceipt
 from app.services.library import Library
 from app.web.console import CausesTasks, TheConsole
 from app.web.page_route import PageRoute
@@ -64,7 +64,7 @@ def _request_page(library: Library, address: str) -> IngestReceipt:
         raise InvalidInput("type the address of a web page")
     if len(address) > URL_LENGTH_MAX:
         raise InvalidInput(f"the address is longer than {URL_LENGTH_MAX} characters")
-    return ingestion.request_url(library, address)
+    return ingestion_requests.request_url(library, address)
 
 
 def _request_file(library: Library, file: UploadFile) -> IngestReceipt:
@@ -73,4 +73,4 @@ def _request_file(library: Library, file: UploadFile) -> IngestReceipt:
     limit = library.settings.ingest_max_bytes
     if (file.size or 0) > limit:
         raise TooLarge(f"{name} has {file.size:,} bytes; the limit is {limit:,}")
-    return ingestion.request_upload(library, file.file.read(), media_type=file.content_type, file_name=name)
+    return ingestion_requests.request_upload(library, file.file.read(), media_type=file.content_type, file_name=name)

@@ -14,7 +14,7 @@ from starlette.responses import RedirectResponse
 from app.errors import InvalidInput, PreconditionFailed
 from app.models.derived import DerivedKind, QualityScore
 from app.models.resource import Resource
-from app.services import arrivals, consistency, ingestion, quality, resources, texts
+from app.services import arrivals, consistency, ingestion_requests, quality, resources, texts
 from app.services.derived_states import input_version
 from app.services.quality import DIMENSIONS
 from app.web.console import CausesTasks, TheConsole
@@ -95,7 +95,7 @@ def refresh(resource_id: UUID, console: TheConsole) -> Response:
         resource = resources.find(session, resource_id)
     if not _is_fetched(resource):
         raise InvalidInput("this document did not come from the web")
-    ingestion.request_url(console.library, resource.source or "", refresh=True)
+    ingestion_requests.request_url(console.library, resource.source or "", refresh=True)
     return RedirectResponse(f"/library/{resource_id}", 303)
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.orm import undefer
 from app.errors import FetchRefused, TooLarge
 from app.models.outbox import CallState, EventRecord, TaskCall
 from app.models.resource import IngestionState, PendingUpload, Resource
-from app.services import consistency, ingestion
+from app.services import consistency, ingestion, ingestion_requests
 from app.services.library import Library
 from app.tasks.task_names import TaskName
 from chaos.servers.postgres import PostgresServer
@@ -88,8 +88,8 @@ def test_a_bad_page_fails_with_its_reason_and_its_neighbour_completes(
 ) -> None:
     path = "/" + kind.replace(" ", "-")
     web.answers[path], error = BAD_PAGES[kind]
-    failed = ingestion.request_url(library, web.url(path)).resource_id
-    good = ingestion.request_url(library, web.url(f"/good.html?beside={path}")).resource_id
+    failed = ingestion_requests.request_url(library, web.url(path)).resource_id
+    good = ingestion_requests.request_url(library, web.url(f"/good.html?beside={path}")).resource_id
 
     ingestion.ingest(library, failed, work=library.work)
     ingestion.ingest(library, good, work=library.work)
@@ -103,7 +103,7 @@ def test_a_forbidden_address_is_refused_at_the_door_and_leaves_nothing(library: 
     before = count(library)
 
     with pytest.raises(FetchRefused) as refused:
-        ingestion.request_url(library, url)
+        ingestion_requests.request_url(library, url)
 
     assert refused.value.status == 422
     assert refused.value.detail
@@ -114,7 +114,7 @@ def test_an_upload_over_the_limit_is_refused_at_the_door_and_leaves_nothing(libr
     before = count(library)
 
     with pytest.raises(TooLarge):
-        ingestion.request_upload(library, b"x" * (MAX_BYTES + 1), media_type="text/plain", file_name="a.txt")
+        ingestion_requests.request_upload(library, b"x" * (MAX_BYTES + 1), media_type="text/plain", file_name="a.txt")
 
     assert count(library) == before
 
@@ -155,7 +155,7 @@ def test_a_failed_upload_that_is_sent_again_is_tried_again(library: Library) -> 
     ingestion.ingest(library, first, work=library.work)
     assert_failed(library, first, error="document-broken")
 
-    receipt = ingestion.request_upload(library, torn.data, media_type=None, file_name=torn.name)
+    receipt = ingestion_requests.request_upload(library, torn.data, media_type=None, file_name=torn.name)
 
     assert (receipt.resource_id, receipt.created) == (first, False)
     resource = read(library, first)
@@ -170,12 +170,12 @@ def test_a_failed_upload_that_is_sent_again_is_tried_again(library: Library) -> 
 
 def test_a_failed_page_that_has_come_back_completes_when_asked_for_again(library: Library, web: WebServer) -> None:
     url = web.url("/comes-back.html")
-    first = ingestion.request_url(library, url).resource_id
+    first = ingestion_requests.request_url(library, url).resource_id
     ingestion.ingest(library, first, work=library.work)
     assert_failed(library, first, error="fetch-failed")
     web.answers["/comes-back.html"] = answering(HTML, Content_Type="text/html")
 
-    again = ingestion.request_url(library, url)
+    again = ingestion_requests.request_url(library, url)
     ingestion.ingest(library, again.resource_id, work=library.work)
 
     web.answers.pop("/comes-back.html")
@@ -184,7 +184,7 @@ def test_a_failed_page_that_has_come_back_completes_when_asked_for_again(library
 
 
 def send(library: Library, upload: Upload) -> UUID:
-    return ingestion.request_upload(
+    return ingestion_requests.request_upload(
         library, upload.data, media_type=upload.media_type, file_name=upload.name
     ).resource_id
 

@@ -9,7 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 from lxml import html
 
-from app.services import ingestion, resources
+from app.services import ingestion, ingestion_requests, resources
 from app.services.library import Library
 from tests.integration.web.conftest import Put
 
@@ -213,7 +213,7 @@ def test_only_what_came_from_the_web_can_be_fetched_again(client: TestClient, li
     made = put(title="Notes", content="short", source="https://example.org/")
     assert "Fetch again" not in client.get(f"/library/{made}").text
     assert client.post(f"/library/{made}/refresh").status_code == 422
-    fetched = ingestion.request_url(library, "https://example.org/page").resource_id
+    fetched = ingestion_requests.request_url(library, "https://example.org/page").resource_id
     assert "Fetch again" in client.get(f"/library/{fetched}").text
     assert client.post(f"/library/{fetched}/refresh").headers["location"] == f"/library/{fetched}"
 
@@ -239,7 +239,7 @@ def test_files_come_in_without_javascript(client: TestClient) -> None:
 
 
 def test_a_line_is_asked_for_until_its_document_is_settled(client: TestClient, library: Library) -> None:
-    receipt = ingestion.request_upload(library, b"text", media_type="text/plain", file_name="a.txt")
+    receipt = ingestion_requests.request_upload(library, b"text", media_type="text/plain", file_name="a.txt")
     waiting = client.get("/console/added", params={"id": [str(receipt.resource_id), str(NOBODY)]}).text
     assert parsed(waiting).xpath("//input[@name='id']/@value") == [str(receipt.resource_id)]
     with library.work() as unit:
