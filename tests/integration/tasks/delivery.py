@@ -27,7 +27,7 @@ Body = Callable[..., None]
 def task_of(body: Body, **options: Any) -> DatabaseTask:
     """A task whose work is `body`, in a Celery of its own."""
     app = Celery("probe", set_as_current=False)
-    task: DatabaseTask = app.task(name="probe", base=DatabaseTask, bind=False, **options)(body)
+    task: DatabaseTask = app.task(name="probe", base=DatabaseTask, bind=False, shared=False, **options)(body)
     return task
 
 
