@@ -159,6 +159,7 @@ def worker(
     chosen = [queue.strip() for queue in queues.split(",")] if queues else list(QUEUES)
     if unknown := [queue for queue in chosen if queue not in QUEUES]:
         raise InvalidInput(f"--queues: no queue is called {', '.join(unknown)}; there are {', '.join(QUEUES)}")
+    usual = settings.ml_worker_concurrency if chosen == ["ml_tasks"] else settings.worker_concurrency
     _celery(
         "worker",
         *(
@@ -167,7 +168,7 @@ def worker(
             "--pool",
             "prefork",
             "--concurrency",
-            str(concurrency or settings.worker_concurrency),
+            str(concurrency or usual),
         ),
         *("--without-gossip", "--without-mingle", "-E", "-n", f"{name}@%h", "--loglevel", settings.log_level),
         role=name,

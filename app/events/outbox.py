@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import case, func, insert, select, text, update
+from sqlalchemy import case, delete, func, insert, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -74,6 +74,19 @@ def enqueue_tick(session: Session, call: PlannedCall, *, schedule: str, tick: da
         update(ScheduleTick).where(ScheduleTick.name == schedule, ScheduleTick.tick == tick).values(call_id=stored)
     )
     return stored
+
+
+def withdraw(session: Session, calls: Iterable[StoredCall], *, caused_by: Iterable[str]) -> None:
+    """Take back calls that still wait for these events and no later one: what they stand for is done already."""
+    session.execute(
+        delete(TaskCall)
+        .where(
+            TaskCall.id.in_([call.id for call in calls]),
+            TaskCall.state == CallState.WAITING,
+            TaskCall.causation_id.in_(list(caused_by)),
+        )
+        .execution_options(synchronize_session=False)
+    )
 
 
 def wake_relay(session: Session) -> None:

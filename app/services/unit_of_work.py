@@ -6,7 +6,7 @@ After the commit, and only then, the handlers of the events run and cached value
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -14,11 +14,13 @@ from sqlalchemy.orm import Session
 
 from app.cache.keys import keys_of_resource
 from app.database import Database
+from app.errors import TransientError
 from app.events import execution, outbox
 from app.events.event_system import Event, EventEmitter, EventPriority
 from app.events.execution import StartedCall
 from app.events.hooks import PlannedCall
 from app.models.base import now
+from app.tasks.task_names import TaskName
 
 
 class Invalidated(Protocol):
@@ -41,6 +43,7 @@ class UnitOfWork:
         self.call = call
         self.events: list[Event] = []
         self.changed_resources: set[UUID] = set()
+        self.invalidations: list[outbox.StoredCall] = []
         self._debounce_scale = debounce_scale
         self._unstored: list[Event] = []
         self._call_count = 0
@@ -74,6 +77,7 @@ class UnitOfWork:
         events, self._unstored = self._unstored, []
         stored = outbox.store(self.session, events, debounce_scale=self._debounce_scale)
         self._call_count += len(stored)
+        self.invalidations += [call for call in stored if call.task == TaskName.INVALIDATE_CACHE]
         return stored
 
     def built(self, version: int) -> None:
@@ -108,16 +112,26 @@ def unit_of_work(
         work = UnitOfWork(session, debounce_scale=debounce_scale, call=call)
         yield work
         work.close()
-    drop_cached(cache, work.changed_resources)
+    dropped = drop_cached(cache, work.changed_resources)
+    if dropped and call is not None:
+        _withdraw_invalidations(database, work)
     for event in work.events:
         emitter.dispatch(event)
 
 
-def drop_cached(cache: Invalidated, resource_ids: set[UUID]) -> None:
-    """Best effort, at once; the invalidation call of the hook table stands behind it."""
+def drop_cached(cache: Invalidated, resource_ids: set[UUID]) -> bool:
+    """Drop at once what may be old; whether that is certain. The invalidation call of the hook table backs it."""
     keys = dict.fromkeys(key for resource_id in resource_ids for key in keys_of_resource(str(resource_id)))
-    for key in keys:
-        if "*" in key:
-            cache.delete_pattern(key)
-        else:
-            cache.delete(key)
+    dropped = [cache.delete_pattern(key) if "*" in key else cache.delete(key) for key in keys]
+    return bool(dropped) and all(dropped)
+
+
+def _withdraw_invalidations(database: Database, work: UnitOfWork) -> None:
+    """The cache is known to hold nothing old, so the calls that would see to it are not needed.
+
+    Only in workers: a request is not kept waiting for a second commit. A process that dies before this leaves the
+    call, which drops the same keys once more.
+    """
+    if work.invalidations:
+        with suppress(TransientError), database.writer() as session:
+            outbox.withdraw(session, work.invalidations, caused_by=[str(event.id) for event in work.events])

@@ -35,8 +35,7 @@ from app.transports.registry import open_transport
 log = structlog.get_logger(__name__)
 
 RECOVERY_INTERVAL = timedelta(seconds=2)
-# Commits come in bursts: one round answers all that came within this time.
-SHORTEST_PAUSE_SECONDS = 0.005
+BURST_PAUSE_SECONDS = 0.03
 BACKLOG_POLL_SECONDS = 0.05
 OUTAGE_POLL_SECONDS = 0.5
 REFUSED_DELAY = timedelta(seconds=1)
@@ -69,6 +68,7 @@ class Relay:
         self._clock = clock
         self._broker_is_down = False
         self._declared = False
+        self._sent_lately = False
         self._recovered_at: datetime | None = None
 
     def run(self, wake_up: WakeUp, stop: threading.Event) -> None:
@@ -80,8 +80,10 @@ class Relay:
                 log.warning("the relay waits", error=error.detail)
                 stop.wait(OUTAGE_POLL_SECONDS)
                 continue
-            stop.wait(min(pause, SHORTEST_PAUSE_SECONDS))
-            wake_up.wait(pause - SHORTEST_PAUSE_SECONDS)
+            # The first call after a rest goes at once; the next wait for company, so that a burst is few batches.
+            rest = min(pause, BURST_PAUSE_SECONDS) if self._sent_lately else 0.0
+            stop.wait(rest)
+            wake_up.wait(pause - rest)
 
     def tick(self) -> int:
         """Send what is due; returns how many calls the broker has accepted."""
@@ -117,7 +119,7 @@ class Relay:
         return lost
 
     def _round(self) -> float:
-        self.tick()
+        self._sent_lately = self.tick() > 0
         moment = self._clock()
         if self._recovered_at is None or moment - self._recovered_at >= RECOVERY_INTERVAL:
             if self._needs_recovery():
