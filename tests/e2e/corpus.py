@@ -62,7 +62,7 @@ def _words_of_page(page: Path) -> tuple[str, ...]:
     main = next(found[0] for path in _MAIN_PARTS if (found := tree.xpath(path)))
     for hidden in main.xpath(".//script | .//style | .//a[@class='headerlink'] | .//div[@class='navheader']"):
         hidden.drop_tree()
-    return tuple(main.text_content().split())
+    return tuple(" ".join(main.itertext()).split())  # a space where an element ends, as a reader sees one
 
 
 def _phrases(words: tuple[str, ...]) -> list[str]:
