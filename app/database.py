@@ -23,14 +23,21 @@ from app.write_gate import WriteGate
 
 Role = Literal["api", "worker"]
 
-# PostgreSQL: connection, resources, operator intervention, and "run it again" (deadlock, serialisation, lock wait).
-_TRANSIENT_SQLSTATES = ("08", "53", "57", "40", "55P03")
+# libpq's: a peer that has gone without a word is noticed within 25 seconds (the last is in milliseconds).
+KEEPALIVES = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 15_000}
+
+# PostgreSQL: connection, resources, operator intervention, input and output, "run it again" (deadlock, serialisation,
+# lock wait), and a server that is read-only after a failover.
+_TRANSIENT_SQLSTATES = ("08", "53", "57", "58", "40", "55P03", "25006")
 _TRANSIENT_SQLITE = {
     sqlite3.SQLITE_BUSY,
     sqlite3.SQLITE_LOCKED,
     sqlite3.SQLITE_FULL,
     sqlite3.SQLITE_IOERR,
     sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PROTOCOL,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_NOMEM,
 }
 _WRITE = "alexandria_write"
 
@@ -149,10 +156,7 @@ def _postgres_arguments(settings: Settings, role: Role) -> dict[str, Any]:
         "connect_timeout": settings.db_connect_timeout_seconds,
         "application_name": f"alexandria-{role}",
         "options": f"-c statement_timeout={settings.db_statement_timeout_seconds * 1000} -c timezone=UTC",
-        "keepalives_idle": 10,
-        "keepalives_interval": 5,
-        "keepalives_count": 3,
-        "tcp_user_timeout": 15_000,
+        **KEEPALIVES,
     }
 
 

@@ -6,7 +6,7 @@
     │   ├── CacheUnavailable      the cache missed its deadline
     │   ├── FetchUnavailable      a web server timed out, refused, or answered 5xx / 429
     │   ├── DatabaseUnavailable   no connection, a deadlock, or a lock wait that ran out
-    │   ├── WriteGateBusy         another process held the SQLite write lock too long
+    │   │   └── WriteGateBusy     another process held the SQLite write lock too long
     │   ├── RateLimited           429: this client asks too much at once
     │   └── ApiUnavailable        the command line cannot reach the API, or it answered 503
     └── PermanentError            never retried; HTTP 4xx; straight to the dead letters
@@ -79,7 +79,7 @@ class DatabaseUnavailable(TransientError):
     title = "The database cannot be reached"
 
 
-class WriteGateBusy(TransientError):
+class WriteGateBusy(DatabaseUnavailable):
     slug = "database-busy"
     title = "The database is busy"
 

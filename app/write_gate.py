@@ -15,6 +15,8 @@ from pathlib import Path
 
 from app.errors import WriteGateBusy
 
+FORK_WAITS_SECONDS = 10.0
+
 
 class WriteGate:
     """A lock between threads and processes that is waited for in turn, and never for ever."""
@@ -25,7 +27,11 @@ class WriteGate:
         self._turn = threading.Lock()
         self._holder: int | None = None
         self._open_files: set[int] = set()
-        os.register_at_fork(after_in_child=self._forget)
+        self._forking = False
+        self._writing = threading.Lock()  # held while the gate is, and while this process forks
+        os.register_at_fork(
+            before=self._finish_writing, after_in_parent=self._go_on_writing, after_in_child=self._forget
+        )
 
     def acquire(self) -> int:
         """Wait for the gate and return its open file; `release` wants it back.
@@ -43,6 +49,7 @@ class WriteGate:
         except BaseException:
             self._turn.release()
             raise
+        self._writing.acquire()
         self._holder = threading.get_ident()
         self._open_files.add(file)
         return file
@@ -53,16 +60,29 @@ class WriteGate:
         fcntl.flock(file, fcntl.LOCK_UN)  # not by closing alone: a child forked meanwhile has the file open too
         self._open_files.discard(file)
         os.close(file)
+        self._writing.release()
         self._turn.release()
+
+    def _finish_writing(self) -> None:
+        """Before a fork: SQLite's own table of locks is copied, and a child born inside a write could never write."""
+        self._forking = self._holder != threading.get_ident() and self._writing.acquire(timeout=FORK_WAITS_SECONDS)
+
+    def _go_on_writing(self) -> None:
+        if self._forking:
+            self._writing.release()
 
     def _forget(self) -> None:
         """In a forked child: the parent's write is not ours."""
         for file in self._open_files:
             os.close(file)
         self._open_files, self._holder, self._turn = set(), None, threading.Lock()
+        self._writing, self._forking = threading.Lock(), False
 
     def _lock_file(self, deadline: float) -> int:
-        file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:  # no file descriptors, no space: another time
+            raise WriteGateBusy(f"the write lock cannot be opened: {error.strerror}") from error
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

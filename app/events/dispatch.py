@@ -5,10 +5,10 @@ Every function takes the caller's session and commits nothing; `moment` is the c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, and_, func, select, tuple_, update
@@ -31,6 +31,7 @@ class ClaimedCall:
     attempts: int
     kind: str | None
     subject: UUID | None
+    coalesce_key: str | None
     correlation_id: str
     causation_id: str | None
 
@@ -94,15 +95,32 @@ def give_back(session: Session, calls: Sequence[ClaimedCall], *, due_at: datetim
     """`claimed → waiting`: the broker did not take them, or nobody knows. A copy that got through is stale."""
     return sum(
         wait_again(session, call.id, generation=call.generation, states=(CallState.CLAIMED,), due_at=due_at)
-        for call in calls
+        for call in in_order_of_keys(calls)
     )
+
+
+class Keyed(Protocol):
+    """Anything with the key of a call."""
+
+    @property
+    def coalesce_key(self) -> str | None:
+        """See `TaskCall`."""
+
+
+KeyedCall = TypeVar("KeyedCall", bound=Keyed)
+
+
+def in_order_of_keys(calls: Iterable[KeyedCall]) -> list[KeyedCall]:
+    """The one order in which every transaction touches waiting calls: two of them never wait for each other."""
+    return sorted(calls, key=lambda call: call.coalesce_key or "")
 
 
 def bury(session: Session, call: ClaimedCall, *, error: dict[str, Any], moment: datetime) -> bool:
     """`claimed → dead`: the broker will never take this message. False when the call has moved on meanwhile."""
     held = [TaskCall.id == call.id, TaskCall.generation == call.generation, TaskCall.state == CallState.CLAIMED]
-    entry = {"at": moment.isoformat(), "attempt": call.attempts + 1, **error}
-    values = {"state": CallState.DEAD, "done_at": moment, "last_error": error, "history": [entry]}
+    past = session.scalar(select(TaskCall.history).where(TaskCall.id == call.id)) or []
+    history = [*past, {"at": moment.isoformat(), "attempt": call.attempts + 1, **error}]
+    values = {"state": CallState.DEAD, "done_at": moment, "last_error": error, "history": history}
     if not _move(session, held, values):
         return False
     letter = DeadLetter(
@@ -111,8 +129,8 @@ def bury(session: Session, call: ClaimedCall, *, error: dict[str, Any], moment: 
         reason="broker_rejected",
         error=error,
         attempts=call.attempts,
-        history=[entry],
-        first_at=moment,
+        history=history,
+        first_at=datetime.fromisoformat(history[0]["at"]),
         last_at=moment,
     )
     session.add(letter)

@@ -8,32 +8,21 @@ calls that were sent later, or the queue is not served and the broker says that 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, exists, func, select, update
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import ColumnElement, and_, false, func, or_, select, update
+from sqlalchemy.orm import Session
 
-from app.events.dispatch import wait_again
+from app.events.dispatch import in_order_of_keys, wait_again
 from app.models.derived import Counter
 from app.models.outbox import CallState, TaskCall
 from app.transports.base import QueueDepth
 
-RATE_WINDOW = timedelta(seconds=60)
-# A sent call is overdue when the queue, at the rate it is served, would have come to it three times over.
-OVERDUE_FACTOR = 3
-SLICE = 500
+STARTED_LATELY = timedelta(seconds=60)
+# Two relays may mark what they sent in another order than they sent it, within their publish deadline.
+MARKING_SLACK = timedelta(seconds=10)
+SLICE = 100  # a request may wait for one of these rows until the commit
 REDISPATCHED = "redispatched_total"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QueueFlow:
-    """How one queue is served: calls in it, starts within the last minute, calls that run now."""
-
-    sent: int
-    started_lately: int
-    running: int
-    oldest_sent_at: datetime | None
 
 
 def return_abandoned_claims(session: Session, *, claimed_before: datetime, moment: datetime) -> int:
@@ -51,76 +40,48 @@ def return_expired_leases(session: Session, *, moment: datetime) -> int:
 def return_lost_messages(
     session: Session, *, depth_of: Callable[[str], QueueDepth | None], lost_after: timedelta, moment: datetime
 ) -> int:
-    """Sent calls that their broker no longer holds; `depth_of` says None when the broker cannot tell."""
+    """Sent calls that their broker no longer holds; `depth_of` says None when the broker cannot tell.
+
+    Age alone proves nothing: a backlog may be older than any bound. What is old enough is lost when the broker says
+    that it holds nothing of its queue, or when the queue has come to calls that stood behind it.
+    """
+    old = (TaskCall.state == CallState.SENT, TaskCall.sent_at < moment - lost_after)
     returned = 0
-    for queue, flow in flows(session, moment=moment).items():
-        sent = (TaskCall.state == CallState.SENT, TaskCall.queue == queue)
-        if flow.started_lately:
-            lost: tuple[ColumnElement[bool], ...] = (
-                *sent,
-                TaskCall.sent_at < moment - overdue_after(flow, lost_after=lost_after),
-                _overtaken(moment),
-            )
-        elif not flow.running and _is_empty(depth_of(queue)):
-            lost = (*sent, TaskCall.sent_at < moment - lost_after)
-        else:
-            continue
+    for queue in session.scalars(select(TaskCall.queue).where(*old).distinct()).all():
+        evidence = () if _is_empty(depth_of(queue)) else (_overtaken(session, queue, moment=moment),)
+        lost = (*old, TaskCall.queue == queue, *evidence)
         returned += _let_wait_again(session, lost, state=CallState.SENT, moment=moment)
     return returned
 
 
-def overdue_after(flow: QueueFlow, *, lost_after: timedelta) -> timedelta:
-    """The age at which a sent call of a queue that is served becomes suspect."""
-    per_call = RATE_WINDOW / flow.started_lately
-    return max(lost_after, per_call * flow.sent * OVERDUE_FACTOR)
-
-
-def _overtaken(moment: datetime) -> ColumnElement[bool]:
+def _overtaken(session: Session, queue: str, *, moment: datetime) -> ColumnElement[bool]:
     """A call sent later, and no more urgent, has been started: inside a priority a queue is first in, first out."""
-    later = aliased(TaskCall)
-    return exists().where(
-        later.queue == TaskCall.queue,
-        later.started_at > moment - RATE_WINDOW,
-        later.sent_at > TaskCall.sent_at,
-        later.priority <= TaskCall.priority,
+    started = select(TaskCall.priority, func.max(TaskCall.sent_at)).where(
+        TaskCall.queue == queue, TaskCall.started_at > moment - STARTED_LATELY, TaskCall.sent_at.is_not(None)
+    )
+    return or_(
+        false(),
+        *(
+            and_(TaskCall.priority >= priority, TaskCall.sent_at < newest - MARKING_SLACK)
+            for priority, newest in session.execute(started.group_by(TaskCall.priority))
+            if newest is not None
+        ),
     )
 
 
 def _is_empty(depth: QueueDepth | None) -> bool:
-    return depth is not None and depth.ready == 0 and not depth.unacked
-
-
-def flows(session: Session, *, moment: datetime) -> dict[str, QueueFlow]:
-    """The flow of every queue that has sent calls."""
-    sent = (
-        select(TaskCall.queue, func.count(), func.min(TaskCall.sent_at))
-        .where(TaskCall.state == CallState.SENT)
-        .group_by(TaskCall.queue)
-    )
-    started = (
-        select(TaskCall.queue, func.count()).where(TaskCall.started_at > moment - RATE_WINDOW).group_by(TaskCall.queue)
-    )
-    running = select(TaskCall.queue, func.count()).where(TaskCall.state == CallState.RUNNING).group_by(TaskCall.queue)
-    starts = dict(session.execute(started).all())
-    runs = dict(session.execute(running).all())
-    return {
-        queue: QueueFlow(
-            sent=count,
-            started_lately=starts.get(queue, 0),
-            running=runs.get(queue, 0),
-            oldest_sent_at=oldest,
-        )
-        for queue, count, oldest in session.execute(sent)
-    }
+    """Not told is not empty: a worker may hold what is delivered and not acknowledged."""
+    return depth is not None and depth.ready == 0 and depth.unacked == 0
 
 
 def _let_wait_again(
     session: Session, lost: tuple[ColumnElement[bool], ...], *, state: CallState, moment: datetime
 ) -> int:
-    rows = select(TaskCall.id, TaskCall.generation).where(*lost).limit(SLICE).with_for_update(skip_locked=True)
+    columns = (TaskCall.id, TaskCall.generation, TaskCall.coalesce_key)
+    rows = select(*columns).where(*lost).limit(SLICE).with_for_update(skip_locked=True)
     return sum(
         wait_again(session, row.id, generation=row.generation, states=(state,), due_at=moment)
-        for row in session.execute(rows).all()
+        for row in in_order_of_keys(session.execute(rows).all())
     )
 
 

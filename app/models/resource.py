@@ -87,6 +87,7 @@ class Resource(Base):
         ),
         Index("ix_resources_created_at_id", "created_at", "id"),
         Index("ix_resources_updated_at_id", "updated_at", "id"),
+        Index("ix_resources_duplicate_of", "duplicate_of"),  # for ON DELETE SET NULL
         Index("ix_resources_deleted_at", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL")),
     )
 

@@ -20,7 +20,7 @@ from app.services.library import Library, Work
 from app.tasks.task_names import TaskName
 
 HOUSEKEEPING = (TaskName.CANARY, TaskName.RECONCILE, TaskName.CLEANUP)
-RECONCILE_SLICE = 500
+RECONCILE_SLICE = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,12 +84,12 @@ def reconcile(*, work: Work) -> dict[str, int]:
     Returns how many calls were made for each kind. What failed for good is left to people.
     """
     with work() as unit:
-        mended = {}
-        for kind in DerivedKind:
-            stale = unit.session.execute(_forgotten(kind).limit(RECONCILE_SLICE)).all()
-            unit.enqueue(*(rebuild_call(kind, str(row.id), version=row.version) for row in stale))
-            mended[str(kind)] = len(stale)
-        return mended
+        stale = {kind: unit.session.execute(_forgotten(kind).limit(RECONCILE_SLICE)).all() for kind in DerivedKind}
+        # All at once, so that they are stored in the one order of keys.
+        unit.enqueue(
+            *(rebuild_call(kind, str(row.id), version=row.version) for kind, rows in stale.items() for row in rows)
+        )
+        return {str(kind): len(rows) for kind, rows in stale.items()}
 
 
 def rebuild(library: Library, kind: DerivedKind) -> int:

@@ -33,11 +33,13 @@ class Heart:
         broker: str,
         queues: Sequence[str] = (),
         details: Callable[[], dict[str, Any]] = dict,
+        works: Callable[[], bool] = lambda: True,
     ) -> None:
         self.name = f"{role}@{socket.gethostname()}:{os.getpid()}:{new_id().hex[-8:]}"
         self._database = database
         self._fixed = {"role": role, "broker": broker, "queues": list(queues)}
         self._details = details
+        self._works = works
         self._started_at = now()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._beat_until_stopped, name="heart", daemon=True)
@@ -66,6 +68,9 @@ class Heart:
             log.exception("heartbeat not written")
 
     def _beat(self) -> None:
+        if not self._works():
+            log.warning("no heartbeat: this process stands still", name=self.name)
+            return
         row = ProcessHeartbeat(
             name=self.name,
             pid=os.getpid(),

@@ -12,6 +12,7 @@ from app.errors import CacheUnavailable
 from app.models.base import now
 from app.models.outbox import (
     OPEN_STATES,
+    CallState,
     DeadLetter,
     EffectRecord,
     EventRecord,
@@ -24,7 +25,7 @@ from app.models.resource import Resource
 from app.services.library import Library, Work
 from app.tasks.task_names import TaskName
 
-SLICE = 1000
+SLICE = 200
 CANARY_RETENTION = timedelta(minutes=10)
 TOMBSTONE_RETENTION = timedelta(days=1)
 
@@ -62,7 +63,8 @@ def clean_up(library: Library, *, work: Work) -> None:
 
 def forget_canaries(library: Library) -> None:
     """Done canaries and their effects are of no use after minutes; there are thousands a day."""
-    old = (TaskCall.task == TaskName.CANARY) & (TaskCall.done_at < now() - CANARY_RETENTION)
+    done = (TaskCall.task == TaskName.CANARY) & (TaskCall.state == CallState.DONE)
+    old = done & (TaskCall.done_at < now() - CANARY_RETENTION)
     _remove(library, TaskCall.id, old)
     stale = (EffectRecord.task == TaskName.CANARY) & (EffectRecord.at < now() - CANARY_RETENTION)
     _remove(library, EffectRecord.id, stale)
@@ -79,9 +81,11 @@ def _remove(library: Library, key: InstrumentedAttribute[Any], condition: Column
     table = key.parent.entity
     removed = 0
     while True:
-        with library.database.writer() as session:
+        with library.database.reader() as session:  # searching takes long, and keeps nobody waiting
             slice_of = list(session.scalars(select(key).where(condition).limit(SLICE)))
-            if not slice_of:
-                return removed
-            session.execute(delete(table).where(key.in_(slice_of)), execution_options={"synchronize_session": False})
-            removed += len(slice_of)
+        if not slice_of:
+            return removed
+        with library.database.writer() as session:
+            unchanged = delete(table).where(key.in_(slice_of), condition)
+            session.execute(unchanged, execution_options={"synchronize_session": False})
+        removed += len(slice_of)

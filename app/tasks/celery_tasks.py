@@ -47,7 +47,8 @@ def update_search_index_task(library: Library, resource_id: UUID, *, work: Work)
     search_indexing.update(library, resource_id, work=work)
 
 
-@_task(TaskName.INVALIDATE_CACHE, max_retries=12, first_delay_seconds=0.5)
+# Its retries outlast every time to live: what it should have dropped is gone by then.
+@_task(TaskName.INVALIDATE_CACHE, max_retries=20, first_delay_seconds=0.5, is_void_in_the_end=True)
 def invalidate_cache_task(library: Library, cache_keys: list[str], *, work: Work) -> None:
     """Drop cached values for certain: tried again while the cache is away."""
     upkeep.invalidate(library, cache_keys, work=work)

@@ -28,7 +28,7 @@ from celery.exceptions import Reject
 from pydantic import TypeAdapter, ValidationError
 
 from app.composition import open_library
-from app.errors import DatabaseUnavailable, InvalidInput, PermanentError, WriteGateBusy
+from app.errors import DatabaseUnavailable, InvalidInput, PermanentError
 from app.events import execution
 from app.events.correlation import correlated
 from app.events.execution import StaleOwner, StartedCall
@@ -102,6 +102,7 @@ class DatabaseTask(Task[..., None]):
     typing = False
     max_retries = 3
     first_delay_seconds: float | None = None  # None: RETRY_FIRST_DELAY_SECONDS
+    is_void_in_the_end = False  # after the last attempt there is nothing left to do: the call ends as done
 
     @cached_property
     def arguments(self) -> TypeAdapter[Any]:
@@ -179,6 +180,10 @@ class DatabaseTask(Task[..., None]):
 
     def _fail(self, library: Library, call: StartedCall, error: Exception, *, began: float) -> None:
         """Temporary, or unknown: tried again until the attempts are used up."""
+        if call.attempt > self.max_retries and self.is_void_in_the_end:
+            _patiently(lambda: _end(library, call))
+            self._log_end(call, began=began, success=False, error=error)
+            return
         if call.attempt > self.max_retries:
             self._bury(library, call, error, reason="retries_exhausted", began=began)
             return
@@ -224,6 +229,11 @@ class DatabaseTask(Task[..., None]):
         log.info("task finished", **_fields(call), duration_ms=duration, success=success, **description, **more)
 
 
+def _end(library: Library, call: StartedCall) -> None:
+    with library.work(call=call):
+        pass
+
+
 def _fields(call: StartedCall) -> dict[str, Any]:
     return {
         "task": call.task,
@@ -237,9 +247,7 @@ def _fields(call: StartedCall) -> dict[str, Any]:
 
 def _patiently(function: Callable[[], T]) -> T:
     """Wait in place while the database is away or busy: a task is never given up for that."""
-    waits = stamina.retry_context(
-        on=(DatabaseUnavailable, WriteGateBusy), attempts=None, timeout=None, wait_initial=0.05, wait_max=5.0
-    )
+    waits = stamina.retry_context(on=DatabaseUnavailable, attempts=None, timeout=None, wait_initial=0.05, wait_max=5.0)
     for attempt in waits:
         with attempt:
             return function()

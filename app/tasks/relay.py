@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -38,6 +39,7 @@ RECOVERY_INTERVAL = timedelta(seconds=2)
 BURST_PAUSE_SECONDS = 0.03
 BACKLOG_POLL_SECONDS = 0.05
 OUTAGE_POLL_SECONDS = 0.5
+STANDS_STILL_SECONDS = 30.0
 REFUSED_DELAY = timedelta(seconds=1)
 
 
@@ -69,11 +71,13 @@ class Relay:
         self._broker_is_down = False
         self._declared = False
         self._sent_lately = False
+        self.went_round_at = time.monotonic()
         self._recovered_at: datetime | None = None
 
     def run(self, wake_up: WakeUp, stop: threading.Event) -> None:
         """Round after round; an outage of database or broker is waited out here."""
         while not stop.is_set():
+            self.went_round_at = time.monotonic()
             try:
                 pause = self._round()
             except TransientError as error:
@@ -99,20 +103,21 @@ class Relay:
     def recover(self) -> int:
         """Return to waiting what was lost; returns how many calls will be sent a second time."""
         moment = self._clock()
-        asleep = self._recovered_at is not None and moment - self._recovered_at > 3 * RECOVERY_INTERVAL
-        self._recovered_at = moment
+        asleep = self._recovered_at is None or abs(moment - self._recovered_at) > 3 * RECOVERY_INTERVAL
         abandoned_before = moment - timedelta(seconds=3 * self._settings.relay_publish_deadline_seconds)
         lost_after = timedelta(seconds=self._settings.relay_lost_after_seconds)
         depths = self._depths()
         with self._database.writer() as session:
             if asleep:
-                # This process or the database stood still, so leases ran out unrenewed: everyone gets a new one.
+                # This process, the database or its writes stood still, so leases ran out unrenewed, or the clock was
+                # set: everyone gets a new one.
                 recovery.extend_leases(session, until=moment + timedelta(seconds=self._settings.call_lease_seconds))
             recovery.return_abandoned_claims(session, claimed_before=abandoned_before, moment=moment)
             lost = recovery.return_expired_leases(session, moment=moment)
             lost += recovery.return_lost_messages(session, depth_of=depths.get, lost_after=lost_after, moment=moment)
             if lost:
                 recovery.count_redispatched(session, lost)
+        self._recovered_at = moment
         self.counts.redispatched += lost
         if lost:
             log.warning("lost calls are sent again", count=lost)
@@ -121,7 +126,7 @@ class Relay:
     def _round(self) -> float:
         self._sent_lately = self.tick() > 0
         moment = self._clock()
-        if self._recovered_at is None or moment - self._recovered_at >= RECOVERY_INTERVAL:
+        if self._recovered_at is None or abs(moment - self._recovered_at) >= RECOVERY_INTERVAL:
             if self._needs_recovery():
                 self.recover()
             else:
@@ -238,7 +243,8 @@ def run(settings: Settings) -> None:
     """`alexandria relay`: until SIGTERM or SIGINT."""
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        # In a thread: the signal may come while this one holds the lock inside `stop`.
+        signal.signal(number, lambda *_: threading.Thread(target=stop.set).start())
     database = get_database("worker")
     transport = open_transport(settings.broker)
     relay = Relay(database=database, transport=transport, settings=settings)
@@ -247,6 +253,7 @@ def run(settings: Settings) -> None:
         role="relay",
         broker=transport.fingerprint,
         details=lambda: {"published": relay.counts.published, "redispatched": relay.counts.redispatched},
+        works=lambda: time.monotonic() - relay.went_round_at < STANDS_STILL_SECONDS,
     )
     wake_up = wake_up_of(database.engine, stop)
     heart.start()

@@ -12,10 +12,12 @@ from typing import Any, Protocol
 import structlog
 from sqlalchemy import Engine
 
+from app.database import KEEPALIVES
 from app.events.outbox import WAKE_UP_CHANNEL
 
 SQLITE_POLL_SECONDS = 0.01
 RECONNECT_SECONDS = 1.0
+CONNECT_TIMEOUT_SECONDS = 5
 
 log = structlog.get_logger(__name__)
 
@@ -84,8 +86,9 @@ class PostgresNotification:
 
     def _listening(self) -> Any:
         if self._connection is None and time.monotonic() >= self._retry_at:
+            addressed = self._engine.dialect.create_connect_args(self._engine.url)[1]
             connection: Any = self._engine.dialect.connect(
-                **self._engine.dialect.create_connect_args(self._engine.url)[1]
+                **addressed, **KEEPALIVES, connect_timeout=CONNECT_TIMEOUT_SECONDS
             )
             connection.set_session(autocommit=True)
             connection.cursor().execute(f"LISTEN {WAKE_UP_CHANNEL}")

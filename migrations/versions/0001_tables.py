@@ -203,6 +203,7 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_resources_content_sha256"), "resources", ["content_sha256"], unique=False)
     op.create_index("ix_resources_created_at_id", "resources", ["created_at", "id"], unique=False)
+    op.create_index("ix_resources_duplicate_of", "resources", ["duplicate_of"], unique=False)
     op.create_index(
         "ix_resources_deleted_at",
         "resources",
@@ -479,6 +480,7 @@ def downgrade() -> None:
     )
     op.drop_index("ix_resources_updated_at_id", table_name="resources")
     op.drop_index("ix_resources_deleted_at", table_name="resources", postgresql_where=sa.text("deleted_at IS NOT NULL"))
+    op.drop_index("ix_resources_duplicate_of", table_name="resources")
     op.drop_index("ix_resources_created_at_id", table_name="resources")
     op.drop_index(op.f("ix_resources_content_sha256"), table_name="resources")
     op.drop_table("resources")

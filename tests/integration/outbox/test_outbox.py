@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -244,6 +245,8 @@ def test_a_queue_that_nobody_serves_is_not_sent_again_while_the_broker_holds_it(
     with database.writer() as session:
         assert recover(session, begun + timedelta(minutes=5), ready=5) == 0
         assert recover(session, begun + timedelta(minutes=5), ready=None) == 0
+        assert recover(session, begun + timedelta(minutes=5), ready=0, unacked=None) == 0, "not told is not empty"
+        assert recover(session, begun + timedelta(minutes=5), ready=0, unacked=3) == 0, "a worker holds them"
         assert recover(session, begun + timedelta(minutes=5), ready=0) == 5
 
 
@@ -254,10 +257,10 @@ def test_a_call_is_sent_again_once_later_ones_have_overtaken_it(database: Databa
     with begin() as unit:
         unit.enqueue(planned("later"))
     [later] = claim_all(database, queue="default", moment=now())
-    moment = begun + timedelta(seconds=200)  # three times the minute that the one start of a minute gives it
+    moment = begun + timedelta(seconds=61)
 
     with database.writer() as session:
-        dispatch.mark_sent(session, [later], moment=begun + timedelta(seconds=190))
+        dispatch.mark_sent(session, [later], moment=begun + timedelta(seconds=55))
         execution.start(session, later.id, generation=1, owner="w", lease=LEASE, moment=moment)
         assert recover(session, moment, ready=3) == 1
 
@@ -265,8 +268,23 @@ def test_a_call_is_sent_again_once_later_ones_have_overtaken_it(database: Databa
     assert states == {lost.id: CallState.WAITING, later.id: CallState.RUNNING}
 
 
-def recover(session: Session, moment: datetime, *, ready: int | None) -> int:
+def recover(session: Session, moment: datetime, *, ready: int | None, unacked: int | None = 0) -> int:
     def depth_of(queue: str) -> QueueDepth | None:
-        return None if ready is None else QueueDepth(ready=ready)
+        return None if ready is None else QueueDepth(ready=ready, unacked=unacked)
 
     return recovery.return_lost_messages(session, depth_of=depth_of, lost_after=timedelta(seconds=60), moment=moment)
+
+
+def test_many_lost_calls_come_back_together_while_canaries_flow(database: Database, begin: Begin) -> None:
+    """On an idle system only canaries are served: they tell that what stood before them is gone, however much it is."""
+    begun = now()
+    many_sent(database, begin, 50, at=begun)
+    moment = begun + timedelta(seconds=75)
+    with begin() as unit:
+        unit.enqueue(replace(planned("canary"), priority=0))
+    [canary] = claim_all(database, queue="default", moment=now())
+
+    with database.writer() as session:
+        dispatch.mark_sent(session, [canary], moment=begun + timedelta(seconds=70))
+        execution.start(session, canary.id, generation=1, owner="w", lease=LEASE, moment=moment)
+        assert recover(session, moment, ready=0, unacked=None) == 50
