@@ -258,10 +258,13 @@ def test_claims_of_a_relay_that_died_and_starts_of_a_worker_that_died_are_sent_a
         started.state, started.generation, started.owner = CallState.RUNNING, 1, "died"
         started.lease_until = now() + timedelta(seconds=2)
 
-    assert relay.recover() == 0
-    ahead = timedelta(seconds=5)
+    redispatched = []
+    for _ in range(5):  # a relay that starts cannot know whether leases could be renewed: it grants a full one first
+        redispatched.append(relay.recover())
+        ahead += timedelta(seconds=5)
 
-    assert relay.recover() == 1  # a claim was never sent, so it is not sent a second time
+    assert redispatched[:3] == [0, 0, 0]
+    assert sum(redispatched) == 1  # a claim was never sent, so it is not sent a second time
     assert {outbox.call(one).state for one in (claimed_id, running_id)} == {CallState.WAITING}
     assert relay.tick() == 2
     assert {message.generation for message in broker.held} == {2}
