@@ -18,6 +18,7 @@ from app.api.resources import IdempotencyKeyHeader
 from app.content.media_types import media_type_of
 from app.errors import InvalidInput, TooLarge, UnsupportedType
 from app.schemas.ingestion import IngestAccepted, IngestRequest
+from app.schemas.sent_file import stored_media_type, stored_name
 from app.services import ingestion_requests
 from app.services.idempotency import Answer, answer_once, keyed_request
 from app.services.ingestion_requests import IngestReceipt
@@ -28,7 +29,6 @@ router = APIRouter(tags=["ingestion"])
 
 Act = Callable[[UnitOfWork], Answer]
 
-FILE_NAME_LENGTH_MAX = 255
 _FILE_SCHEMA = {
     "type": "object",
     "properties": {"file": {"type": "string", "format": "binary", "description": "HTML, PDF, Markdown or plain text"}},
@@ -136,8 +136,7 @@ def _file_of(form: FormData) -> SentFile:
     if len(files) != 1 or not isinstance(files[0], UploadFile):
         raise InvalidInput("the form needs one part named file, with a file name")
     file = files[0]
-    name = (file.filename or "").replace("\\", "/").rsplit("/", 1)[-1].replace("\x00", "").strip()
-    return SentFile(file=file, media_type=file.content_type, name=name[-FILE_NAME_LENGTH_MAX:] or None)
+    return SentFile(file=file, media_type=stored_media_type(file.content_type), name=stored_name(file.filename))
 
 
 def _located(error: ValidationError) -> list[dict[str, Any]]:

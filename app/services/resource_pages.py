@@ -6,7 +6,7 @@ import base64
 import binascii
 import json
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal
 from uuid import UUID
 
@@ -113,9 +113,15 @@ def _decode(cursor: str, *, sort: str) -> _Position:
         sorted_by, text, resource_id = json.loads(packed)
         if sorted_by != sort or not isinstance(text, str) or not is_storable(text):
             raise ValueError(sorted_by)
-        value = text if sort.endswith("title") else datetime.fromisoformat(text)
-        if isinstance(value, datetime) and value.tzinfo is None:
-            raise ValueError(text)
+        value = text if sort.endswith("title") else _moment(text)
         return _Position(value=value, id=UUID(resource_id))
-    except (ValueError, TypeError, AttributeError, binascii.Error, RecursionError) as error:
+    except (ValueError, TypeError, AttributeError, binascii.Error, RecursionError, OverflowError) as error:
         raise InvalidInput("this cursor does not continue a list of this order") from error
+
+
+def _moment(text: str) -> datetime:
+    """In UTC, where the first and last day of the calendar may have no room for it (`OverflowError`)."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(text)
+    return moment.astimezone(UTC)

@@ -10,6 +10,7 @@ from starlette.responses import RedirectResponse
 
 from app.content.media_types import media_type_of
 from app.errors import InvalidInput, PermanentError, TooLarge
+from app.schemas.sent_file import stored_media_type, stored_name
 from app.services import arrivals, ingestion_requests
 from app.services.ingestion_requests import IngestReceipt
 from app.services.library import Library
@@ -20,7 +21,6 @@ from app.web.rendering import render, wants_fragment
 router = APIRouter(route_class=PageRoute, include_in_schema=False, prefix="/console")
 
 ASKED_AT_ONCE_MAX = 50
-FILE_NAME_LENGTH_MAX = 255
 URL_LENGTH_MAX = 2048
 
 
@@ -68,9 +68,9 @@ def _request_page(library: Library, address: str) -> IngestReceipt:
 
 
 def _request_file(library: Library, file: UploadFile) -> IngestReceipt:
-    name = (file.filename or "").replace("\\", "/").rsplit("/", 1)[-1].replace("\x00", "")[-FILE_NAME_LENGTH_MAX:]
-    media_type_of(declared_type=file.content_type, file_name=name)
+    name, media_type = stored_name(file.filename), stored_media_type(file.content_type)
+    media_type_of(declared_type=media_type, file_name=name)
     limit = library.settings.ingest_max_bytes
     if (file.size or 0) > limit:
-        raise TooLarge(f"{name} has {file.size:,} bytes; the limit is {limit:,}")
-    return ingestion_requests.request_upload(library, file.file.read(), media_type=file.content_type, file_name=name)
+        raise TooLarge(f"{name or 'the file'} has {file.size:,} bytes; the limit is {limit:,}")
+    return ingestion_requests.request_upload(library, file.file.read(), media_type=media_type, file_name=name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, get_args
@@ -18,6 +19,7 @@ DEFAULT_MODE: Mode = "hybrid"
 YEAR = "publication_year"
 _MODES: tuple[Mode, ...] = get_args(Mode)
 _VALUES_MAX = 20
+_YEAR_FORM = re.compile(r"0{0,3}[1-9][0-9]{0,3}")  # 1 to 9999; `int` reads no number of 5000 digits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +37,7 @@ class Question:
         """Read the query of an address; what is not understood is left out."""
         mode = next((one for one in _MODES if one == parameters.get("mode")), DEFAULT_MODE)
         chosen = {facet: [_clean(value) for value in parameters.getlist(facet)][:_VALUES_MAX] for facet in FACETS}
-        chosen[YEAR] = [year for year in chosen[YEAR] if year.isascii() and year.isdigit() and 0 < int(year) <= 9999]
+        chosen[YEAR] = [year for year in chosen[YEAR] if _YEAR_FORM.fullmatch(year)]
         return cls(
             text=_clean(parameters.get("q", ""))[:QUERY_LENGTH_MAX],
             mode=mode,

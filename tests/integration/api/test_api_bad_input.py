@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -260,10 +261,35 @@ def test_a_query_of_any_syntax_finds_something_or_nothing(client: TestClient, te
     assert by_get.json() == by_post.json()["items"]
 
 
-def test_the_cursor_of_another_order_is_refused(client: TestClient, library: Library) -> None:
-    del library
-    cursor = "WyJ0aXRsZSIsICJ4IiwgIngiXQ"  # ["title", "x", "x"]
-    assert_problem(client.get("/resources", params={"cursor": cursor, "sort": "title"}), 422, "invalid-input")
+def cursor_of(sort: str, value: str) -> str:
+    packed = json.dumps([sort, value, str(uuid4())]).encode()
+    return base64.urlsafe_b64encode(packed).decode().rstrip("=")
+
+
+def test_a_cursor_continues_only_a_list_of_its_own_order(client: TestClient) -> None:
+    cursor = cursor_of("title", "A title")
+    assert client.get("/resources", params={"cursor": cursor, "sort": "title"}).status_code == 200
+    assert_problem(client.get("/resources", params={"cursor": cursor, "sort": "-title"}), 422, "invalid-input")
+    assert_problem(client.get("/resources", params={"cursor": cursor}), 422, "invalid-input")
+
+
+@pytest.mark.parametrize(
+    "moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00", "2026-01-01T00:00:00", "yesterday"]
+)
+def test_a_cursor_at_no_moment_of_the_calendar_is_refused(client: TestClient, moment: str) -> None:
+    cursor = cursor_of("-created_at", moment)
+    assert_problem(client.get("/resources", params={"cursor": cursor}), 422, "invalid-input")
+
+
+def multipart(*, filename: bytes, media_type: bytes) -> bytes:
+    disposition = b'Content-Disposition: form-data; name="file"; filename="' + filename + b'"'
+    return b"--x\r\n" + disposition + b"\r\nContent-Type: " + media_type + b"\r\n\r\nsome text\r\n--x--\r\n"
+
+
+def test_a_media_type_that_cannot_be_stored_is_refused(client: TestClient) -> None:
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    body = multipart(filename=b"a.txt", media_type=b"text/plain; a=\x00")
+    assert_problem(client.post("/ingest", content=body, headers=headers), 422, "invalid-input")
 
 
 class TestAfterAChange:
@@ -272,6 +298,15 @@ class TestAfterAChange:
     @pytest.fixture
     def nothing_written(self) -> None:
         """Not here."""
+
+    @pytest.mark.parametrize("path", ["/ingest", "/console/add-files"])
+    def test_half_a_surrogate_pair_in_a_file_name_is_replaced(self, client: TestClient, path: str) -> None:
+        headers = {"Content-Type": "multipart/form-data; boundary=x; charset=unicode_escape"}
+        body = multipart(filename=rb"\ud800\x00.txt", media_type=b"text/plain")
+        answer = client.post(path, content=body, headers=headers, follow_redirects=False)
+        assert answer.status_code in {202, 303}, answer.text
+        resource_id = answer.headers["location"].split("/")[2]
+        assert client.get(f"/resources/{resource_id}").json()["title"] == "?.txt"
 
     def test_a_refused_change_leaves_the_resource_as_it_was(self, client: TestClient) -> None:
         created = create(client, content="kept")

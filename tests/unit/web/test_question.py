@@ -35,6 +35,12 @@ def test_a_question_is_read_from_its_own_address(
     assert read(question.url(cursor=question.cursor)) == question
 
 
+def test_a_year_that_is_none_is_left_out() -> None:
+    given_years = ["0", "1", "0859", "9999", "10000", "-1", "9" * 5000, "1859 "]
+    question = Question.of(QueryParams([("q", "a"), *(("publication_year", year) for year in given_years)]))
+    assert question.chosen == {"publication_year": ["1", "0859", "9999"]}
+
+
 @given(query=st.text(max_size=200))
 def test_any_address_holds_a_question(query: str) -> None:
     question = Question.of(QueryParams(query.encode("utf-8", "replace").decode()))
