@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from time import monotonic
@@ -15,6 +16,9 @@ _NOT_TEXT = re.compile("[\x00-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\x9f\u00a0]")
 _INVISIBLE = re.compile("[\u00ad\ufeff]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _BLANK_LINES = re.compile("\n{4,}")
+_SUBJECT_END = re.compile("[,;\uff0c\u3001\uff1b]")  # also as Chinese and Japanese write them
+_MAX_SUBJECT_CHARS = 200
+_MAX_SUBJECTS = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,3 +88,9 @@ def one_line(text: str | None, *, max_chars: int = 1000) -> str | None:
         return None
     line = " ".join(normalise_text(text[: 4 * max_chars]).split())
     return line[:max_chars].rstrip() or None
+
+
+def split_subjects(values: Iterable[str]) -> tuple[str, ...]:
+    """Keywords once each, parted at commas and semicolons: 50 at most, of 200 characters: an index takes no more."""
+    parts = (one_line(part, max_chars=_MAX_SUBJECT_CHARS) for value in values for part in _SUBJECT_END.split(value))
+    return tuple(dict.fromkeys(part for part in parts if part))[:_MAX_SUBJECTS]

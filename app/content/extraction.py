@@ -17,7 +17,8 @@ __all__ = ["extract", "media_type_of"]
 
 _PDF_WITHIN_BYTES = 1024  # where readers accept the header (PDF 1.7, implementation note 13)
 _HTML_START = re.compile(
-    rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]{0,500}\?>\s*)?(?:<!--.{0,4000}?-->\s*)*<(?:!doctype\s+html|html|head|body)[\s>/]",
+    rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]{0,500}\?>\s*)?(?:<!--(?:(?!-->).){0,4000}-->\s*)*"
+    rb"<(?:!doctype\s+html|html|head|body)[\s>/]",
     re.IGNORECASE | re.DOTALL,
 )
 _SIGNATURES = (

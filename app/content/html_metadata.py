@@ -12,7 +12,7 @@ from email.utils import parsedate_to_datetime
 
 from lxml.html import HtmlElement
 
-from app.content.document import one_line
+from app.content.document import one_line, split_subjects
 
 _TITLE = ("citation_title", "dc.title", "dcterms.title", "og:title", "twitter:title")
 _AUTHORS = ("citation_author", "dc.creator", "dcterms.creator", "author", "article:author")
@@ -57,7 +57,7 @@ def read_metadata(tree: HtmlElement, *, main: HtmlElement) -> PageMetadata:
         authors=tuple(name for name in authors if "://" not in name),
         publisher=_first(meta, _PUBLISHER) or next(iter(_names(linked.get("publisher"))), None),
         description=_first(meta, _DESCRIPTION) or _text(linked.get("description")),
-        subjects=_split(_values(meta, _SUBJECTS)),
+        subjects=split_subjects(_values(meta, _SUBJECTS)),
         date_created=_date(meta, _CREATED, linked.get("datePublished") or linked.get("dateCreated")),
         date_modified=_date(meta, _MODIFIED, linked.get("dateModified")),
         language=_language(tree, meta),
@@ -149,11 +149,6 @@ def _names(value: object) -> tuple[str, ...]:
     people = value if isinstance(value, list) else [value]
     names = (_text(person.get("name") if isinstance(person, dict) else person) for person in people[:_MAX_VALUES])
     return tuple(dict.fromkeys(name for name in names if name))
-
-
-def _split(values: tuple[str, ...]) -> tuple[str, ...]:
-    parts = (part.strip() for value in values for part in re.split("[,;]", value))
-    return tuple(dict.fromkeys(part for part in parts if part))[:_MAX_VALUES]
 
 
 def _date(meta: dict[str, list[str]], names: tuple[str, ...], linked: object) -> date | None:

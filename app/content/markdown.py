@@ -9,7 +9,7 @@ from itertools import pairwise
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from app.content.document import Deadline, ExtractedDocument, normalise_text, one_line
+from app.content.document import Deadline, ExtractedDocument, normalise_text, one_line, split_subjects
 from app.content.html import parse_html
 from app.content.html_metadata import parse_date
 from app.content.language import language_of
@@ -44,7 +44,7 @@ def extract_markdown(data: bytes, *, charset: str | None, deadline: Deadline) ->
         authors=_all(fields, "author", "authors"),
         publisher=_one(fields, "publisher"),
         description=_one(fields, "description", "summary", "abstract"),
-        subjects=_all(fields, "tags", "keywords", "categories"),
+        subjects=split_subjects(_all(fields, "tags", "keywords", "categories")),
         date_created=parse_date(_one(fields, "date", "created") or ""),
         date_modified=parse_date(_one(fields, "updated", "modified", "lastmod") or ""),
         language=language_of(text, declared=_one(fields, "lang", "language")),

@@ -12,7 +12,7 @@ from io import BytesIO
 from pypdf import Configuration, DocumentInformation, PageObject, PdfReader, apply_configuration
 from pypdf.errors import DependencyError, FileNotDecryptedError, LimitReachedError
 
-from app.content.document import Deadline, ExtractedDocument, ExtractionLimits, normalise_text, one_line
+from app.content.document import Deadline, ExtractedDocument, ExtractionLimits, normalise_text, one_line, split_subjects
 from app.content.language import language_of
 from app.content.media_types import PDF
 from app.content.plain_text import first_line_title
@@ -42,7 +42,7 @@ _OT1_LIGATURES = {"\x0b": "ff", "\x0c": "fi", "\x0d": "fl", "\x0e": "ffi", "\x0f
 _UNICODE_LIGATURES = {"\ufb00": "ff", "\ufb01": "fi", "\ufb02": "fl", "\ufb03": "ffi", "\ufb04": "ffl", "\ufb05": "st"}
 _LIGATURES = str.maketrans(_T1_LIGATURES | _UNICODE_LIGATURES)
 _OT1_LIGATURE = re.compile("(?<=[A-Za-z])[\x0b-\x0f]|[\x0b-\x0f](?=[a-z])")
-_BROKEN_WORD = re.compile(r"(\w+)[-\u2010]\n([a-z]\w*)")
+_BROKEN_WORD = re.compile(r"\b(\w+)[-\u2010]\n([a-z]\w*)")
 _USELESS_TITLE = re.compile(r"untitled.*|.*\.(docx?|dvi|tex|indd|pptx?|rtf|pdf|ps|qxd|xlsx?)|\W*|\d+", re.IGNORECASE)
 _SEPARATOR = re.compile(r"\s*[;,]\s*|\s+and\s+|\s+&\s+")
 
@@ -64,7 +64,7 @@ def extract_pdf(data: bytes, *, limits: ExtractionLimits, deadline: Deadline) ->
             title=_title(information) or first_line_title(text),
             authors=_split(information.author if information else None),
             description=one_line(information.subject if information else None),
-            subjects=_split(information.keywords if information else None),
+            subjects=split_subjects([information.keywords or ""] if information else []),
             date_created=_day(information.creation_date if information else None),
             date_modified=_day(information.modification_date if information else None),
             language=language_of(text, declared=_declared_language(reader)),

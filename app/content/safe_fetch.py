@@ -58,8 +58,15 @@ def fetch(url: str, *, policy: FetchPolicy, etag: str | None = None, last_modifi
         answer = _visit(target, policy=policy, headers=headers, ends_at=ends_at)
         if isinstance(answer, FetchedPage):
             return answer
-        target = target_of(urljoin(str(target), answer), policy)
+        target = target_of(_absolute(answer, base=target), policy)
     raise FetchRefused(f"more than {policy.max_redirects} redirects")
+
+
+def _absolute(location: str, *, base: Target) -> str:
+    try:
+        return urljoin(str(base), location)
+    except ValueError as error:
+        raise FetchRefused("the redirect leads to no URL") from error
 
 
 def _visit(target: Target, *, policy: FetchPolicy, headers: dict[str, str], ends_at: float) -> FetchedPage | str:

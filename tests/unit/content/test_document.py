@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.content.document import Deadline, normalise_text, one_line
+from app.content.document import Deadline, normalise_text, one_line, split_subjects
 from app.errors import DocumentTooLarge
 
 any_text = st.text(st.characters(exclude_categories=()))
@@ -54,3 +54,16 @@ def test_a_deadline_in_the_past_stops_the_work() -> None:
     Deadline(60).check()
     with pytest.raises(DocumentTooLarge, match="longer than"):
         Deadline(-1).check()
+
+
+def test_subjects_are_parted_as_people_part_them() -> None:
+    assert split_subjects(["owls, mice; owls", "\u591c\uff0c\u9ce5\u3001\u6708\uff1b\u661f", " ,"]) == (
+        *("owls", "mice"),
+        *("\u591c", "\u9ce5", "\u6708", "\u661f"),
+    )
+
+
+def test_a_subject_is_never_longer_than_an_index_takes() -> None:
+    [subject] = split_subjects(["x" * 5000])
+
+    assert subject == "x" * 200

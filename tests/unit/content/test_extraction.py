@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import gzip
+from dataclasses import replace
+from time import monotonic
 
 import pytest
 from hypothesis import example, given, settings
@@ -174,3 +176,16 @@ def test_a_pdf_with_changed_bytes_gives_text_or_a_permanent_error(data: st.DataO
         assert outcome.detail
     else:
         assert_valid(outcome)
+
+
+def test_many_comments_at_the_start_are_looked_over_in_linear_time() -> None:
+    began = monotonic()
+
+    document = read(b"<!---->" * 100_000 + b"An owl sees at night.", limits=replace(LIMITS, max_text_chars=1_000_000))
+
+    assert monotonic() - began < 1
+    assert document.media_type == "text/plain"
+
+
+def test_comments_before_the_page_do_not_hide_that_it_is_html() -> None:
+    assert read(b"<!-- one -->\n<!-- two > -- -->" + HTML).media_type == "text/html"

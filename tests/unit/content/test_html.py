@@ -155,3 +155,9 @@ def test_a_page_nested_too_deeply_is_cut_and_does_no_harm() -> None:
 def test_a_page_with_too_many_elements_is_refused() -> None:
     with pytest.raises(DocumentTooLarge):
         read("<main>" + "<b>x</b>" * 1_000_001)
+
+
+def test_keywords_of_a_page_are_parted_and_cut() -> None:
+    document = read(f"<meta name=keywords content='\u591c\u3001\u9ce5,{'x' * 900}'><main><p>{PARAGRAPH}</p></main>")
+
+    assert document.subjects == ("\u591c", "\u9ce5", "x" * 200)

@@ -55,3 +55,9 @@ def test_hostile_nesting_ends(source: str) -> None:
 @given(st.text(st.sampled_from("#*_`[]()<>-|~!:\\ \n\tab1&;\"'"), max_size=200))
 def test_any_source_becomes_valid_text(source: str) -> None:
     assert "\x00" not in read(source).text
+
+
+def test_tags_of_the_front_matter_are_parted_and_cut() -> None:
+    document = read(f"---\ntags: owls; \u591c\u3001{'x' * 900}\n---\nAn owl sees at night.")
+
+    assert document.subjects == ("owls", "\u591c", "x" * 200)

@@ -115,3 +115,12 @@ def test_a_page_that_takes_too_long_is_left_in_the_middle() -> None:
     with pytest.raises(DocumentTooLarge, match="longer than"):
         read(endless, seconds=0.5)
     assert monotonic() - began < 15
+
+
+def test_one_very_long_word_costs_linear_time() -> None:
+    word = "a" * 100_000
+    began = monotonic()
+
+    assert readable(word) == word
+
+    assert monotonic() - began < 1

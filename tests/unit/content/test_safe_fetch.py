@@ -253,3 +253,10 @@ def test_a_proxy_from_the_environment_is_not_used(server: WebServer, monkeypatch
     server.answers["/"] = lambda request: request.reply(200, PAGE)
 
     assert fetch(server.url("/"), policy=policy_for(server)).body == PAGE
+
+
+def test_a_redirect_to_what_is_no_url_is_refused(server: WebServer) -> None:
+    server.answers["/"] = lambda handler: handler.reply(302, b"", Location="http://[")
+
+    with pytest.raises(FetchRefused, match="the redirect leads to no URL"):
+        fetch(server.url("/"), policy=policy_for(server))
