@@ -27,6 +27,7 @@ class Resource(Base):
 
     `version` moves with every change (the ETag), `content_version` with the text, `metadata_version`
     with the metadata. `content_version` is 0 until the resource has content: nothing is derived before.
+    `fetch_url` is the address that was asked for; `source` may be edited. `fetched_sha256` is of the last text read.
     """
 
     __tablename__ = "resources"
@@ -64,12 +65,14 @@ class Resource(Base):
     duplicate_of: Mapped[UUID | None] = mapped_column(ForeignKey("resources.id", ondelete="SET NULL"))
 
     ingest_key: Mapped[str | None] = mapped_column(Text)
+    fetch_url: Mapped[str | None] = mapped_column(Text)
     ingestion_status: Mapped[IngestionState] = mapped_column(String(16), default=IngestionState.COMPLETED)
     ingestion_error: Mapped[dict[str, Any] | None]
     ingestion_started_at: Mapped[datetime | None]
     ingestion_finished_at: Mapped[datetime | None]
     fetched_etag: Mapped[str | None] = mapped_column(Text)
     fetched_last_modified: Mapped[str | None] = mapped_column(Text)
+    fetched_sha256: Mapped[str | None] = mapped_column(String(64))
     page_count: Mapped[int | None]
 
     created_at: Mapped[datetime] = mapped_column(default=now)

@@ -61,7 +61,8 @@ def resource_status(session: Session, resource: Resource) -> dict[str, Any]:
         state.kind: state
         for state in session.scalars(select(DerivedState).where(DerivedState.resource_id == resource.id))
     }
-    reading = any(call.task == TaskName.INGEST_RESOURCE and call.state == CallState.RUNNING for call in calls)
+    reads = [call for call in calls if call.task == TaskName.INGEST_RESOURCE]
+    reading = any(call.state == CallState.RUNNING for call in reads)
     ingestion = IngestionState.RUNNING if reading else resource.ingestion_status
     derived = {
         str(kind): _kind_status(resource, kind, states.get(kind), [call for call in calls if call.kind == kind])
@@ -70,7 +71,7 @@ def resource_status(session: Session, resource: Resource) -> dict[str, Any]:
     return {
         "ingestion": {
             "state": str(ingestion),
-            "error": resource.ingestion_error,
+            "error": resource.ingestion_error or next((c.last_error for c in reads if c.last_error), None),
             "started_at": resource.ingestion_started_at,
             "finished_at": resource.ingestion_finished_at,
         },
@@ -152,8 +153,11 @@ def _kind_status(
     running = any(call.state == CallState.RUNNING for call in calls)
     waiting = [call for call in calls if call.state == CallState.WAITING]
     error = state.error if state and state.error else next((call.last_error for call in calls if call.last_error), None)
+    has_text = resource.content_version > 0
+    if not has_text and resource.ingestion_status == IngestionState.FAILED:  # there is nothing to build it from
+        failed, error = True, resource.ingestion_error
     return {
-        "state": _state_name(is_fresh=built >= wanted, running=running, failed=failed and not calls),
+        "state": _state_name(is_fresh=has_text and built >= wanted, running=running, failed=failed and not calls),
         "built_from": built,
         "attempts": max([state.attempts if state else 0, *(call.attempts for call in calls)]),
         "error": error,

@@ -40,7 +40,7 @@ def _say_so(unit: UnitOfWork, call: StartedCall | ClaimedCall, description: dict
     if call.subject is None:
         return
     if call.task == TaskName.INGEST_RESOURCE:
-        ingestion.fail(unit, call.subject, description)
+        ingestion.fail(unit, call.subject, description, call_id=call.id)
     elif call.kind is not None:
         kind = DerivedKind(call.kind)
         resource = derived_states.lock_resource(unit.session, call.subject)

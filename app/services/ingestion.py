@@ -6,13 +6,12 @@ read is a result, not a failed call: its resource says `failed` and why (docs/ad
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePosixPath
 from uuid import UUID
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, exists, select
 from sqlalchemy.orm import Session
 
 from app.content.document import ExtractedDocument, ExtractionLimits
@@ -22,11 +21,14 @@ from app.errors import DocumentError, PermanentError
 from app.events.event_types import EventType
 from app.events.execution import describe
 from app.models.base import now
+from app.models.outbox import OPEN_STATES, TaskCall
 from app.models.resource import IngestionState, PendingUpload, Resource
 from app.services import derived_states
 from app.services.library import Library, Work
+from app.services.taking_over import take_over
 from app.services.unit_of_work import UnitOfWork
 from app.settings import Settings
+from app.tasks.task_names import TaskName
 
 USER_AGENT = "NeoAlexandria/0.1 (+knowledge library)"
 
@@ -71,21 +73,35 @@ def ingest(library: Library, resource_id: UUID, *, work: Work) -> None:
         reading = _read(source, library.settings)
     except PermanentError as error:
         with work() as unit:
-            fail(unit, resource_id, describe(error))
+            fail(unit, resource_id, describe(error), call_id=_call_of(unit), started=started)
         return
     with work() as unit:
         _write(unit, resource_id, reading, started=started)
 
 
-def fail(unit: UnitOfWork, resource_id: UUID, error: dict[str, str]) -> None:
-    """The document cannot be had: say so on its resource. What the resource held before stays."""
+def fail(
+    unit: UnitOfWork,
+    resource_id: UUID,
+    error: dict[str, str],
+    *,
+    call_id: UUID | None,
+    started: datetime | None = None,
+) -> None:
+    """The document cannot be had by this call: say so on its resource. What the resource held before stays.
+
+    Without `started`, it is when the call was started last. While another call is to read it, it is pending still.
+    """
     resource = derived_states.lock_resource(unit.session, resource_id)
     if resource is None:
         return
-    resource.ingestion_status = IngestionState.FAILED
-    resource.ingestion_error = dict(error)
-    resource.ingestion_finished_at = now()
-    unit.session.execute(delete(PendingUpload).where(PendingUpload.resource_id == resource_id))
+    if started is None and call_id is not None:
+        started = unit.session.scalar(select(TaskCall.started_at).where(TaskCall.id == call_id))
+    if _is_overtaken(resource, started):
+        return
+    resource.ingestion_started_at, resource.ingestion_finished_at = started, now()
+    if not _is_to_be_read_again(unit.session, resource_id, call_id=call_id):
+        resource.ingestion_status, resource.ingestion_error = IngestionState.FAILED, dict(error)
+        unit.session.execute(delete(PendingUpload).where(PendingUpload.resource_id == resource_id))
     unit.emit(EventType.INGESTION_FAILED, {"resource_id": str(resource_id), "success": False, "error": error})
 
 
@@ -112,12 +128,15 @@ def extraction_limits(settings: Settings) -> ExtractionLimits:
 
 
 def _source(session: Session, resource_id: UUID) -> _Source | None:
+    """What to read; each call for a web page is a request to fetch it, whatever came of earlier ones."""
     resource = session.get(Resource, resource_id)
-    if resource is None or resource.deleted_at is not None or resource.ingestion_status != IngestionState.PENDING:
+    if resource is None or resource.deleted_at is not None:
         return None
     pending = session.get(PendingUpload, resource_id)
+    if pending is None and resource.fetch_url is None and resource.ingestion_status != IngestionState.PENDING:
+        return None  # an upload that is read already
     return _Source(
-        url=resource.source,
+        url=resource.fetch_url,
         upload=Upload(data=pending.data, media_type=pending.media_type, file_name=pending.file_name)
         if pending
         else None,
@@ -139,89 +158,45 @@ def _read(source: _Source, settings: Settings) -> _Reading:
     if page.not_modified:
         return _Reading(document=None, etag=source.etag, last_modified=source.last_modified)
     name = PurePosixPath(page.url.split("?")[0]).name
-    document = extract(page.body, declared_type=page.media_type, file_name=name, source_url=page.url, limits=limits)
+    document = extract(page.body, declared_type=page.content_type, file_name=name, source_url=page.url, limits=limits)
     return _Reading(document=document, etag=page.etag, last_modified=page.last_modified)
 
 
 def _write(unit: UnitOfWork, resource_id: UUID, reading: _Reading, *, started: datetime) -> None:
     resource = derived_states.lock_resource(unit.session, resource_id)
-    if resource is None:
+    if resource is None or _is_overtaken(resource, started):
         return
     finished = now()
-    resource.ingestion_status, resource.ingestion_error = IngestionState.COMPLETED, None
+    again = resource.fetch_url is not None and _is_to_be_read_again(unit.session, resource_id, call_id=_call_of(unit))
+    resource.ingestion_status = IngestionState.PENDING if again else IngestionState.COMPLETED
+    resource.ingestion_error = None
     resource.ingestion_started_at, resource.ingestion_finished_at = started, finished
     resource.fetched_etag, resource.fetched_last_modified = reading.etag, reading.last_modified
     unit.session.execute(delete(PendingUpload).where(PendingUpload.resource_id == resource_id))
     if reading.document is not None:
-        _take_over(unit, resource, reading.document, moment=finished)
+        take_over(unit, resource, reading.document, moment=finished)
     unit.built(resource.version)
     seconds = (finished - started).total_seconds()
     data = {"resource_id": str(resource_id), "duration_seconds": seconds, "success": True}
     unit.emit(EventType.INGESTION_COMPLETED, data)
 
 
-def _take_over(unit: UnitOfWork, resource: Resource, document: ExtractedDocument, *, moment: datetime) -> None:
-    """Write text and metadata. On a refresh the metadata that is there stays: somebody may have corrected it."""
-    sha256 = hashlib.sha256(document.text.encode()).hexdigest()
-    first, same = resource.content_version == 0, resource.content_sha256 == sha256
-    changed = _fill_metadata(resource, document, first=first)
-    if not same or first:
-        resource.content, resource.content_sha256 = document.text, sha256
-        resource.content_version += 1
-        resource.duplicate_of = oldest_with(unit.session, sha256, other_than=resource.id)
-        changed.append("content")
-    if not changed:
-        return
-    resource.version += 1
-    resource.updated_at = moment
-    if changed != ["content"]:
-        resource.metadata_version += 1
-    data = {
-        "resource_id": str(resource.id),
-        "version": resource.version,
-        "content_version": resource.content_version,
-        "metadata_version": resource.metadata_version,
-        "changed_fields": changed,
-    }
-    if first:
-        unit.emit(EventType.RESOURCE_CREATED, data)
-        return
-    unit.emit(EventType.RESOURCE_UPDATED, data)
-    if "content" in changed:
-        unit.emit(EventType.RESOURCE_CONTENT_CHANGED, data)
-    if changed != ["content"]:
-        unit.emit(EventType.RESOURCE_METADATA_CHANGED, data)
+def _is_overtaken(resource: Resource, started: datetime | None) -> bool:
+    """Whether what a later reading found is written already: an older page must not replace a newer one."""
+    last = resource.ingestion_started_at
+    return started is not None and last is not None and started < last
 
 
-def _fill_metadata(resource: Resource, document: ExtractedDocument, *, first: bool) -> list[str]:
-    found = {
-        "title": document.title,
-        "description": document.description,
-        "publisher": document.publisher,
-        "creator": "; ".join(document.authors) or None,
-        "authors": list(document.authors),
-        "subject": list(document.subjects),
-        "date_created": document.date_created,
-        "date_modified": document.date_modified,
-        "publication_year": document.date_created.year if document.date_created else None,
-        "language": document.language,
-        "format": document.media_type,
-        "page_count": document.page_count,
-    }
-    changed = []
-    for name, value in found.items():
-        if value and value != getattr(resource, name) and (first or not getattr(resource, name)):
-            setattr(resource, name, value)
-            changed.append(name)
-    return changed
-
-
-def oldest_with(session: Session, content_sha256: str, *, other_than: UUID) -> UUID | None:
-    """The oldest live resource with the same text: what a duplicate is a duplicate of."""
-    same = (
-        select(Resource.id)
-        .where(Resource.content_sha256 == content_sha256, Resource.id != other_than, Resource.deleted_at.is_(None))
-        .order_by(Resource.created_at)
-        .limit(1)
+def _is_to_be_read_again(session: Session, resource_id: UUID, *, call_id: UUID | None) -> bool:
+    """Whether a call other than this one is open. Without a call, this reading was asked for by hand: the last one."""
+    other = exists().where(
+        TaskCall.subject == resource_id,
+        TaskCall.task == TaskName.INGEST_RESOURCE,
+        TaskCall.state.in_(OPEN_STATES),
+        TaskCall.id != call_id,
     )
-    return session.scalar(same)
+    return call_id is not None and bool(session.scalar(select(other)))
+
+
+def _call_of(unit: UnitOfWork) -> UUID | None:
+    return unit.call.id if unit.call else None

@@ -26,6 +26,8 @@ from app.services.library import Library
 from app.services.unit_of_work import UnitOfWork
 from app.tasks.task_names import TaskName
 
+_MAX_KEY_BYTES = 2000
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IngestReceipt:
@@ -42,7 +44,7 @@ def request_url(library: Library, url: str, *, refresh: bool = False, unit: Unit
     `refresh` fetches a known page again. Raises `FetchRefused` for an address that the policy forbids.
     """
     address = check_url(url, fetch_policy(library.settings))
-    return _request(library, f"url:{address}", source=address, upload=None, refresh=refresh, unit=unit)
+    return _request(library, _key_of(address), source=address, upload=None, refresh=refresh, unit=unit)
 
 
 def request_upload(
@@ -54,6 +56,12 @@ def request_upload(
     key = f"sha256:{hashlib.sha256(data).hexdigest()}"
     upload = Upload(data=data, media_type=media_type, file_name=file_name)
     return _request(library, key, source=None, upload=upload, refresh=False, unit=unit)
+
+
+def _key_of(address: str) -> str:
+    """By which the same page is known again. An index of PostgreSQL takes 2704 bytes, so a long address is hashed."""
+    data = address.encode()
+    return f"url:{address}" if len(data) <= _MAX_KEY_BYTES else f"url-sha256:{hashlib.sha256(data).hexdigest()}"
 
 
 def _request(
@@ -101,6 +109,7 @@ def _new_resource(key: str, *, source: str | None, upload: Upload | None) -> Res
         title=PurePosixPath(name or "").name or name or "Untitled",
         source=source,
         ingest_key=key,
+        fetch_url=source,
         ingestion_status=IngestionState.PENDING,
     )
 

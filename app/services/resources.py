@@ -16,8 +16,7 @@ from app.errors import InvalidInput, NotFound, PreconditionFailed, TooLarge, Ver
 from app.events.event_types import EventType
 from app.models.base import new_id, now
 from app.models.resource import IngestionState, Resource
-from app.services import embeddings
-from app.services.ingestion import oldest_with
+from app.services import duplicates, embeddings
 from app.services.library import Library
 from app.services.unit_of_work import UnitOfWork
 
@@ -48,9 +47,8 @@ def create(library: Library, fields: Mapping[str, Any], *, unit: UnitOfWork) -> 
         created_at=moment,
         updated_at=moment,
     )
-    _fingerprint(unit.session, resource)
     unit.session.add(resource)
-    unit.session.flush()
+    _fingerprint(unit.session, resource)
     unit.emit(EventType.RESOURCE_CREATED, _event_data(resource))
     return describe(resource)
 
@@ -58,9 +56,10 @@ def create(library: Library, fields: Mapping[str, Any], *, unit: UnitOfWork) -> 
 def get(library: Library, resource_id: UUID) -> dict[str, Any]:
     """The resource as `describe` shows it; `NotFound`.
 
-    The database says which version is current; the cache only saves reading it.
+    The database says which version is current; the cache only saves reading it. Whose duplicate it is changes with
+    other resources, without a new version.
     """
-    current = select(Resource.version, Resource.ingestion_status).where(
+    current = select(Resource.version, Resource.ingestion_status, Resource.duplicate_of).where(
         Resource.id == resource_id, Resource.deleted_at.is_(None)
     )
     with library.database.reader() as session:
@@ -70,7 +69,8 @@ def get(library: Library, resource_id: UUID) -> dict[str, Any]:
     if row.ingestion_status != IngestionState.COMPLETED:  # its progress moves without a new version
         return _read(library, resource_id)
     key = resource_key(str(resource_id))
-    return library.cache.get_or_compute(key, lambda: _read(library, resource_id), version=row.version)
+    known = library.cache.get_or_compute(key, lambda: _read(library, resource_id), version=row.version)
+    return {**known, "duplicate_of": row.duplicate_of}
 
 
 def find(session: Session, resource_id: UUID) -> Resource:
@@ -112,6 +112,7 @@ def delete(library: Library, resource_id: UUID, *, accepted_versions: frozenset[
         resource.version += 1
         resource.deleted_at = resource.updated_at = now()
         embeddings.forget(unit.session, resource_id)
+        duplicates.regroup(unit.session, resource.content_sha256)
         unit.emit(EventType.RESOURCE_DELETED, _event_data(resource))
 
 
@@ -146,10 +147,12 @@ def _apply(unit: UnitOfWork, resource: Resource, changes: Mapping[str, Any]) -> 
 def _fingerprint(session: Session, resource: Resource) -> None:
     """SHA-256 of the normalised text, and whose duplicate it is; no text is nobody's."""
     text = normalise_text(resource.content or "")
-    resource.content_sha256 = hashlib.sha256(text.encode()).hexdigest() if text else None
-    resource.duplicate_of = (
-        oldest_with(session, resource.content_sha256, other_than=resource.id) if resource.content_sha256 else None
+    before, resource.content_sha256 = (
+        resource.content_sha256,
+        hashlib.sha256(text.encode()).hexdigest() if text else None,
     )
+    resource.duplicate_of = resource.duplicate_of if text else None
+    duplicates.regroup(session, before, resource.content_sha256)
 
 
 def _event_data(resource: Resource) -> dict[str, Any]:

@@ -24,7 +24,6 @@ from app.web.rendering import render, wants_fragment
 router = APIRouter(route_class=PageRoute, include_in_schema=False, prefix="/library/{resource_id}")
 
 SHOWN_CHARS = 6_000
-FETCHED_KEY = "url:"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +59,7 @@ def show_document(request: Request, resource_id: UUID, console: TheConsole) -> R
         request,
         "document.html",
         text=text,
-        can_refresh=_is_fetched(resource),
+        can_refresh=resource.fetch_url is not None,
         query=request.query_params.get("q", ""),
         **values,
     )
@@ -93,9 +92,9 @@ def refresh(resource_id: UUID, console: TheConsole) -> Response:
     """Fetch the page from the web again."""
     with console.library.database.reader() as session:
         resource = resources.find(session, resource_id)
-    if not _is_fetched(resource):
+    if resource.fetch_url is None:
         raise InvalidInput("this document did not come from the web")
-    ingestion_requests.request_url(console.library, resource.source or "", refresh=True)
+    ingestion_requests.request_url(console.library, resource.fetch_url, refresh=True)
     return RedirectResponse(f"/library/{resource_id}", 303)
 
 
@@ -146,7 +145,3 @@ def _dimensions(score: QualityScore) -> list[DimensionScore]:
         )
         for name in DIMENSIONS
     ]
-
-
-def _is_fetched(resource: Resource) -> bool:
-    return bool(resource.source and (resource.ingest_key or "").startswith(FETCHED_KEY))

@@ -182,6 +182,7 @@ def upgrade() -> None:
         sa.Column("read_status", sa.String(length=16), nullable=False),
         sa.Column("duplicate_of", sa.Uuid(), nullable=True),
         sa.Column("ingest_key", sa.Text(), nullable=True),
+        sa.Column("fetch_url", sa.Text(), nullable=True),
         sa.Column("ingestion_status", sa.String(length=16), nullable=False),
         sa.Column(
             "ingestion_error",
@@ -192,6 +193,7 @@ def upgrade() -> None:
         sa.Column("ingestion_finished_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("fetched_etag", sa.Text(), nullable=True),
         sa.Column("fetched_last_modified", sa.Text(), nullable=True),
+        sa.Column("fetched_sha256", sa.String(length=64), nullable=True),
         sa.Column("page_count", sa.Integer(), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
