@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from fastapi import APIRouter, Response
 
 from app.api.context import ApiContext, Context
 from app.api.sampler import Sample
-from app.api.vital_signs import SILENT_AFTER_SECONDS, BrokerSign, CacheSign, DatabaseSign, Presence
+from app.api.vital_signs import (
+    SILENT_AFTER_SECONDS,
+    BrokerSign,
+    CacheSign,
+    DatabaseSign,
+    Presence,
+    canary_patience_seconds,
+)
 from app.models.base import now
 from app.schemas.operations import Alive, Part, Parts, Readiness, WorkersPart
 from app.transports.base import QUEUES
@@ -50,7 +59,11 @@ def readiness_of(context: ApiContext) -> Readiness:
         broker=broker_part(broker),
         cache=_cache_part(signs.cache.latest()),
         relay=_relay_part(sign, fingerprint),
-        workers=_workers_part(sign, fingerprint),
+        workers=_workers_part(
+            sign,
+            fingerprint,
+            patience_seconds=canary_patience_seconds(context.library.settings.canary_interval_seconds),
+        ),
     )
     found = {name: getattr(parts, name).ok for name in Parts.model_fields}
     return Readiness(ready=all(found[name] for name in ESSENTIAL), degraded=not all(found.values()), parts=parts)
@@ -101,18 +114,34 @@ def _relay_part(sign: DatabaseSign | None, broker: str | None) -> Part:
     return Part(ok=False, detail=_nobody(sign, "relay"))
 
 
-def _workers_part(sign: DatabaseSign | None, broker: str | None) -> WorkersPart:
+def _workers_part(sign: DatabaseSign | None, broker: str | None, *, patience_seconds: float) -> WorkersPart:
     workers = _serving(sign, role="worker", broker=broker)
     served = {queue for worker in workers for queue in worker.queues}
     idle = [queue for queue in QUEUES if queue not in served]
-    ages = {
-        queue: max(0.0, (now() - sign.canaries[queue]).total_seconds()) if sign and queue in sign.canaries else None
-        for queue in QUEUES
-    }
+    canaries = sign.canaries if sign else {}
+    ages = {queue: _seconds_since(moment) if (moment := canaries.get(queue)) else None for queue in QUEUES}
     if not workers:
         return WorkersPart(ok=False, detail=_nobody(sign, "worker"), canary_age_seconds=ages)
-    detail = f"nobody serves {', '.join(idle)}" if idle else f"{len(workers)} alive"
-    return WorkersPart(ok=not idle, detail=detail, canary_age_seconds=ages)
+    waits = {queue: _waits_seconds(queue, canaries[queue], workers) for queue in QUEUES if queue in canaries}
+    late = [
+        f"nothing came back through {queue} for {waited:.0f} s"
+        for queue, waited in waits.items()
+        if queue in served and waited > patience_seconds
+    ]
+    complaints = [f"nobody serves {', '.join(idle)}"] if idle else []
+    complaints += late
+    detail = "; ".join(complaints) or f"{len(workers)} alive"
+    return WorkersPart(ok=not complaints, detail=detail, canary_age_seconds=ages)
+
+
+def _waits_seconds(queue: str, canary: datetime | None, workers: Sequence[Presence]) -> float:
+    """For how long its workers could have brought a canary back, and did not."""
+    serving_since = min((worker.started_at for worker in workers if queue in worker.queues), default=now())
+    return _seconds_since(max(canary, serving_since) if canary else serving_since)
+
+
+def _seconds_since(moment: datetime) -> float:
+    return max(0.0, (now() - moment).total_seconds())
 
 
 def _serving(sign: DatabaseSign | None, *, role: str, broker: str | None) -> list[Presence]:

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from app.cache.redis_cache import RedisCache
 from app.database import Database
 from app.models.base import now
-from app.models.outbox import CallState, ProcessHeartbeat, TaskCall
+from app.models.outbox import OPEN_STATES, CallState, ProcessHeartbeat, TaskCall
 from app.services.presence import MISSED_AFTER_SECONDS
 from app.tasks.task_names import TaskName
 from app.transports.base import QueueDepth, Transport
@@ -25,6 +25,8 @@ SILENT_AFTER_SECONDS = 4.0
 CANARY_EVERY_SECONDS = 5.0
 ALEMBIC_TABLE = "alembic_version"
 CANARY_MEMORY = timedelta(minutes=5)
+CANARIES_MISSED = 4
+CANARY_PATIENCE_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +37,7 @@ class Presence:
     role: str
     broker: str
     queues: tuple[str, ...]
+    started_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,11 +55,13 @@ class Revisions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatabaseSign:
-    """What the tables say of the house. `canaries`: when each queue last brought one back."""
+    """What the tables say of the house. `canaries`: when each queue last brought one back; null: it has one to bring,
+    and brought none lately. A queue that is not named was sent none: no beat runs.
+    """
 
     revisions: Revisions
     present: tuple[Presence, ...]
-    canaries: Mapping[str, datetime]
+    canaries: Mapping[str, datetime | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,13 +80,20 @@ class CacheSign:
     answers: bool
 
 
+def canary_patience_seconds(interval_seconds: float) -> float:
+    """How long a queue may bring no canary back before it counts as not served, when one is sent each interval."""
+    return max(CANARIES_MISSED * interval_seconds, CANARY_PATIENCE_SECONDS)
+
+
 class DatabaseExamination:
     """Asks the database; canaries, which cost more, less often."""
 
-    def __init__(self, database: Database, *, head: Callable[[], str]) -> None:
+    def __init__(self, database: Database, *, head: Callable[[], str], canary_interval_seconds: float) -> None:
         self._database = database
         self._head = head
-        self._canaries: Mapping[str, datetime] = {}
+        patience = timedelta(seconds=canary_patience_seconds(canary_interval_seconds))
+        self._canary_memory = max(CANARY_MEMORY, patience)
+        self._canaries: Mapping[str, datetime | None] = {}
         self._canaries_at = -CANARY_EVERY_SECONDS
 
     def __call__(self) -> DatabaseSign:
@@ -91,7 +103,8 @@ class DatabaseExamination:
             if not revisions.match:  # then the tables below may not be there
                 return DatabaseSign(revisions=revisions, present=(), canaries={})
             if monotonic() - self._canaries_at >= CANARY_EVERY_SECONDS:
-                self._canaries, self._canaries_at = _canaries(session), monotonic()
+                self._canaries = _canaries(session, since=now() - self._canary_memory)
+                self._canaries_at = monotonic()
             return DatabaseSign(revisions=revisions, present=_present(session), canaries=self._canaries)
 
 
@@ -132,19 +145,20 @@ def _current_revision(connection: Connection) -> str | None:
 def _present(session: Session) -> tuple[Presence, ...]:
     seen = ProcessHeartbeat.seen_at >= now() - timedelta(seconds=MISSED_AFTER_SECONDS)
     return tuple(
-        Presence(name=row.name, role=row.role, broker=row.broker, queues=tuple(row.queues))
+        Presence(name=row.name, role=row.role, broker=row.broker, queues=tuple(row.queues), started_at=row.started_at)
         for row in session.scalars(select(ProcessHeartbeat).where(seen))
     )
 
 
-def _canaries(session: Session) -> dict[str, datetime]:
+def _canaries(session: Session, *, since: datetime) -> dict[str, datetime | None]:
+    sent = select(TaskCall.queue).where(TaskCall.state.in_(OPEN_STATES), TaskCall.task == TaskName.CANARY).distinct()
     done = (
         select(TaskCall.queue, func.max(TaskCall.done_at))
         .where(
-            TaskCall.done_at >= now() - CANARY_MEMORY,
+            TaskCall.done_at >= since,
             TaskCall.task == TaskName.CANARY,
             TaskCall.state == CallState.DONE,
         )
         .group_by(TaskCall.queue)
     )
-    return {queue: moment for queue, moment in session.execute(done) if moment is not None}
+    return {**dict.fromkeys(session.scalars(sent)), **dict(session.execute(done).all())}
