@@ -16,11 +16,13 @@ from app.api.context import ApiContext, VitalSigns
 from app.api.documentation import document
 from app.api.health import readiness_of
 from app.api.lifespan import lifespan
+from app.api.methods import HeadLikeGet
 from app.api.metrics import HttpMetrics
 from app.api.middleware import BodyLimit, Observation, UnexpectedErrors
 from app.api.problems import answer_with_problems
 from app.api.rate_limit import RateLimiter
 from app.api.sampler import Sampler
+from app.api.site import OwnSite, hosts_of
 from app.api.vital_signs import SAMPLE_SECONDS, BrokerExamination, CacheExamination, DatabaseExamination
 from app.composition import open_library
 from app.logs import configure
@@ -61,6 +63,8 @@ def create_app(library: Library | None = None) -> FastAPI:
     answer_with_problems(app)
     # The last added is the first to see a request.
     app.add_middleware(BodyLimit, max_bytes=library.settings.max_body_bytes)
+    app.add_middleware(HeadLikeGet)
+    app.add_middleware(OwnSite, hosts=hosts_of(library.settings))
     app.add_middleware(UnexpectedErrors)
     app.add_middleware(Observation, metrics=context.metrics)
     app.add_middleware(
@@ -84,7 +88,9 @@ def _console(context: ApiContext) -> Console:
 def _context(library: Library) -> ApiContext:
     settings = library.settings
     transport = open_transport(settings.broker)
-    database = DatabaseExamination(library.database, head=head_revision)
+    database = DatabaseExamination(
+        library.database, head=head_revision, canary_interval_seconds=settings.canary_interval_seconds
+    )
     return ApiContext(
         library=library,
         signs=VitalSigns(

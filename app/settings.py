@@ -61,6 +61,9 @@ class Settings(BaseSettings):
     # HTTP
     api_host: str = "127.0.0.1"
     api_port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    api_allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="Names beside localhost that an API on a loopback address may be called by"
+    )
     max_body_bytes: PositiveInt = 64 * 1024 * 1024
     idempotency_key_hours: PositiveInt = 24
     rate_limit_per_minute: Annotated[int, Field(ge=0)] = Field(
@@ -153,7 +156,7 @@ class Settings(BaseSettings):
             _scheme_of(value.get_secret_value(), DATABASE_SCHEMES)
         return value
 
-    @field_validator("ingest_allowed_private_hosts", "ingest_allowed_ports", mode="before")
+    @field_validator("api_allowed_hosts", "ingest_allowed_private_hosts", "ingest_allowed_ports", mode="before")
     @classmethod
     def _comma_separated(cls, value: object) -> object:
         if isinstance(value, str):

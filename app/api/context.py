@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VitalSigns:
-    """What is sampled in the background. `broker_name` is its transport, for people."""
+    """What is sampled in the background."""
 
     database: Sampler[DatabaseSign]
     broker: Sampler[BrokerSign]

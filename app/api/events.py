@@ -15,6 +15,7 @@ from starlette.concurrency import run_in_threadpool
 
 from app.api.context import ApiContext, Context, TheLibrary
 from app.api.documentation import problems
+from app.api.known_parameters import KnownParametersOnly
 from app.errors import RateLimited, TransientError
 from app.models.base import now
 from app.models.outbox import EventRecord
@@ -36,6 +37,7 @@ SETTLED_AFTER = timedelta(seconds=1)
     response_model=list[EventOut],
     operation_id="read_event_history",
     summary="The newest events, oldest of them first",
+    dependencies=[KnownParametersOnly],
 )
 def read_event_history(
     library: TheLibrary,

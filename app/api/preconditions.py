@@ -7,7 +7,9 @@ from typing import Annotated
 
 from fastapi import Header
 
-_TAG = re.compile(r'(?P<weak>W/)?(?:"(?P<quoted>[^"]*)"|(?P<bare>\d+))')
+_TAG = re.compile(r'(?P<weak>W/)?"(?P<opaque>[\x21\x23-\x7e\x80-\xff]*)"')
+_ANY = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
+_LIST = re.compile(rf"[ \t,]*{_ANY}(?:[ \t]*,[ \t,]*{_ANY})*[ \t,]*")
 
 IfMatch = Annotated[
     str | None,
@@ -22,11 +24,13 @@ def etag(version: int) -> str:
 
 
 def versions_of(if_match: str | None) -> frozenset[int] | None:
-    """The versions an `If-Match` accepts; None: any. A weak tag accepts none (strong comparison)."""
+    """The versions an `If-Match` accepts; None: any. A weak tag accepts none (strong comparison), and so does a header
+    that is no list of entity tags: who sent it meant a condition.
+    """
     if if_match is None or if_match.strip() == "*":
         return None
-    tags = (match for match in _TAG.finditer(if_match) if not match["weak"])
-    return frozenset(int(text) for tag in tags if _is_version(text := tag["quoted"] or tag["bare"] or ""))
+    tags = _tags_of(if_match)
+    return frozenset(int(tag["opaque"]) for tag in tags if not tag["weak"] and _is_version(tag["opaque"]))
 
 
 def is_known(version: int, if_none_match: str | None) -> bool:
@@ -35,7 +39,12 @@ def is_known(version: int, if_none_match: str | None) -> bool:
         return False
     if if_none_match.strip() == "*":
         return True
-    return any((tag["quoted"] or tag["bare"]) == str(version) for tag in _TAG.finditer(if_none_match))
+    return any(tag["opaque"] == str(version) for tag in _tags_of(if_none_match))
+
+
+def _tags_of(header: str) -> list[re.Match[str]]:
+    """The entity tags of a header; none of one that is not a list of them from end to end."""
+    return list(_TAG.finditer(header)) if _LIST.fullmatch(header) else []
 
 
 def _is_version(text: str) -> bool:

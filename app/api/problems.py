@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import Scope
 
+from app.api.methods import allowed_methods
 from app.api.rate_limit import TooManyRequests
 from app.errors import AlexandriaError, InvalidInput, NotFound, TooLarge, TransientError
 from app.schemas.problem import TYPE_PREFIX, FieldProblem
@@ -72,7 +73,10 @@ def answer_with_problems(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def of_starlette(request: Request, error: HTTPException) -> Response:
-        return _from_http(request.scope, error)
+        headers = dict(error.headers or {})
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers["Allow"] = allowed_methods(app, request.scope)
+        return _from_http(request.scope, error, headers=headers)
 
 
 def from_error(scope: Scope, error: AlexandriaError, *, headers: Mapping[str, str] | None = None) -> Response:
@@ -124,7 +128,7 @@ def _field_problem(entry: Mapping[str, Any]) -> FieldProblem:
     return FieldProblem(loc=[_shortened(part) for part in entry["loc"]], msg=str(_shortened(entry["msg"])))
 
 
-def _from_http(scope: Scope, error: HTTPException) -> Response:
+def _from_http(scope: Scope, error: HTTPException, *, headers: Mapping[str, str]) -> Response:
     status = HTTPStatus(error.status_code)
     details = {
         HTTPStatus.NOT_FOUND: f"there is nothing at {scope.get('path', '')}",
@@ -136,5 +140,5 @@ def _from_http(scope: Scope, error: HTTPException) -> Response:
         status=int(status),
         title=status.phrase,
         detail=details.get(status, str(error.detail)),
-        headers=error.headers,
+        headers=headers,
     )

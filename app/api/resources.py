@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
 from app.api.context import TheLibrary
 from app.api.documentation import problems
+from app.api.known_parameters import KnownParametersOnly
 from app.api.preconditions import IfMatch, IfNoneMatch, etag, is_known, versions_of
 from app.api.rate_limit import CausesTasks
 from app.errors import UnsupportedType
@@ -69,7 +70,13 @@ def create_resource(
     return ResourceOut.model_validate(answer.body)
 
 
-@router.get("", operation_id="list_resources", summary="List documents, page by page", responses=problems(422))
+@router.get(
+    "",
+    operation_id="list_resources",
+    summary="List documents, page by page",
+    responses=problems(422),
+    dependencies=[KnownParametersOnly],
+)
 def list_resources(  # noqa: PLR0917 — query parameters, given by name
     library: TheLibrary,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query
 from sqlalchemy import select
 
 from app.api.context import TheLibrary
+from app.api.known_parameters import KnownParametersOnly
 from app.errors import NotFound
 from app.models.outbox import CallState, DeadLetter, TaskCall
 from app.schemas.shape import Line
@@ -44,6 +45,7 @@ def read_task(call_id: UUID, library: TheLibrary) -> Any:
     response_model=DeadLetterPage,
     operation_id="list_dead_letters",
     summary="Work that cannot succeed, with its reason",
+    dependencies=[KnownParametersOnly],
 )
 def list_dead_letters(  # noqa: PLR0917 — query parameters, given by name
     library: TheLibrary,

@@ -1,4 +1,4 @@
-"""Page route: errors leave as pages, and nothing is done for a page of another site."""
+"""Page route: errors leave as pages."""
 
 from __future__ import annotations
 
@@ -12,23 +12,13 @@ from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-from app.errors import AlexandriaError, InvalidInput, NotFound, PermanentError
+from app.errors import AlexandriaError, InvalidInput, NotFound
 from app.web.rendering import render, wants_fragment
 from app.web.wording import sentence
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
-OWN_SITES = {"same-origin", "none"}
-SAFE_METHODS = {"GET", "HEAD"}
 
 log = structlog.get_logger(__name__)
-
-
-class CrossSiteRequest(PermanentError):
-    """Another site made the browser of a reader send this."""
-
-    slug = "cross-site-request"
-    status = 403
-    title = "Not from this page"
 
 
 class PageRoute(APIRoute):
@@ -40,7 +30,6 @@ class PageRoute(APIRoute):
 
         async def handle_with_pages(request: Request) -> Response:
             try:
-                _refuse_other_sites(request)
                 return await handle(request)
             except AlexandriaError as error:
                 return await run_in_threadpool(_error_page, request, error)
@@ -50,13 +39,6 @@ class PageRoute(APIRoute):
                 return await run_in_threadpool(_error_page, request, InvalidInput(str(error.detail)))
 
         return handle_with_pages
-
-
-def _refuse_other_sites(request: Request) -> None:
-    """Browsers say where a request comes from (Fetch Metadata); programs say nothing, and have the API."""
-    site = request.headers.get("sec-fetch-site", "none")
-    if request.method not in SAFE_METHODS and site not in OWN_SITES:
-        raise CrossSiteRequest("this form was sent by another web site; nothing was done")
 
 
 def _as_ours(error: RequestValidationError) -> AlexandriaError:

@@ -116,5 +116,5 @@ def library(
 
 @pytest.fixture(scope="module")
 def client(library: Library) -> Iterator[TestClient]:
-    with TestClient(create_app(library)) as client:
+    with TestClient(create_app(library), base_url="http://localhost") as client:
         yield client

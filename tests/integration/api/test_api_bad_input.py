@@ -56,11 +56,58 @@ def test_a_malformed_id_is_invalid(client: TestClient, method: str, rest: str, m
     assert problem["errors"][0]["loc"] == ["path", "resource_id"]
 
 
-def test_an_unknown_route_and_a_wrong_method_are_problems_too(client: TestClient) -> None:
+def test_an_unknown_route_is_a_problem_too(client: TestClient) -> None:
     assert_problem(client.get("/nowhere"), 404, "not-found")
-    refused = client.patch("/resources")
-    assert_problem(refused, 405, "method-not-allowed")
-    assert "POST" in refused.headers["allow"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PATCH", "/resources", "GET, HEAD, POST"),
+        ("POST", "/resources/0198c0de-0000-7000-8000-000000000000", "GET, HEAD, PUT, DELETE"),
+        ("GET", "/ingest", "POST"),
+        ("HEAD", "/ingest", "POST"),
+        ("POST", "/readyz", "GET, HEAD"),
+        ("POST", "/", "GET, HEAD"),
+        ("HEAD", "/events/stream", "GET"),
+    ],
+)
+def test_a_wrong_method_is_told_all_that_are_possible(client: TestClient, method: str, path: str, allowed: str) -> None:
+    refused = client.request(method, path)
+    assert (refused.status_code, refused.headers["allow"]) == (405, allowed)
+    assert refused.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("path", ["/", "/livez", "/readyz", "/resources", "/openapi.json", "/metrics", "/nowhere"])
+def test_head_answers_as_get_does_without_the_body(client: TestClient, path: str) -> None:
+    head, got = client.head(path), client.get(path)
+    assert (head.status_code, head.content) == (got.status_code, b"")
+    assert head.headers["content-type"] == got.headers["content-type"]
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/resources"),
+        ("POST", "/ingest"),
+        ("POST", "/search"),
+        ("DELETE", "/resources/0198c0de-0000-7000-8000-000000000000"),
+    ],
+)
+def test_a_page_of_another_site_changes_nothing(client: TestClient, site: str, method: str, path: str) -> None:
+    answer = client.request(method, path, json={"title": "a", "text": "a"}, headers={"Sec-Fetch-Site": site})
+    assert_problem(answer, 403, "cross-site-request")
+
+
+@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "10.0.0.1:8000", "", "[::2]"])
+def test_the_name_of_another_site_is_refused(client: TestClient, host: str) -> None:
+    assert_problem(client.get("/resources", headers={"Host": host}), 421, "unknown-host")
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8000", "127.0.0.1:9", "[::1]:8000"])
+def test_every_name_of_this_machine_is_served(client: TestClient, host: str) -> None:
+    assert client.get("/livez", headers={"Host": host}).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/resources", "/search", "/ingest"])
@@ -259,6 +306,13 @@ def test_a_query_of_any_syntax_finds_something_or_nothing(client: TestClient, te
     by_post = client.post("/search", json={"text": text, "mode": mode})
     assert (by_get.status_code, by_post.status_code) == (200, 200), by_get.text
     assert by_get.json() == by_post.json()["items"]
+
+
+@pytest.mark.parametrize("path", ["/resources", "/dead-letters", "/events/history", "/search?query=a"])
+def test_an_unknown_query_parameter_is_refused_by_its_name(client: TestClient, path: str) -> None:
+    problem = assert_problem(client.get(path, params={"query": "a", "limti": "3"}), 422, "invalid-input")
+    assert ["query", "limti"] in [error["loc"] for error in problem["errors"]]
+    assert client.get(path, params={"query": "a"} if "search" in path else {"limit": "3"}).status_code == 200
 
 
 def cursor_of(sort: str, value: str) -> str:

@@ -39,7 +39,7 @@ def events_in(response: httpx2.Response) -> Iterator[dict[str, Any]]:
 
 
 def test_history_is_the_newest_events_in_their_order(library: Library) -> None:
-    client = TestClient(create_app(library))
+    client = TestClient(create_app(library), base_url="http://localhost")
     created = create(client)
     client.put(f"/resources/{created['id']}", json={"title": "New"})
     history = client.get("/events/history").json()
@@ -54,7 +54,7 @@ def test_history_is_the_newest_events_in_their_order(library: Library) -> None:
 
 
 def test_a_stream_tells_what_happens_from_now_on(library: Library, address: str) -> None:
-    client = TestClient(create_app(library))
+    client = TestClient(create_app(library), base_url="http://localhost")
     create(client)
     with httpx2.stream("GET", f"{address}/events/stream", timeout=20) as response:
         assert response.headers["content-type"].startswith("text/event-stream")
@@ -66,7 +66,7 @@ def test_a_stream_tells_what_happens_from_now_on(library: Library, address: str)
 
 
 def test_a_stream_goes_on_after_the_last_event_that_was_seen(library: Library, address: str) -> None:
-    client = TestClient(create_app(library))
+    client = TestClient(create_app(library), base_url="http://localhost")
     ids = [create(client)["id"] for _ in range(3)]
     first = client.get("/events/history").json()[0]["id"]
     headers = {"Last-Event-ID": first}

@@ -54,7 +54,7 @@ def a_call(**fields: Any) -> TaskCall:
 
 
 def test_the_api_serves_without_broker_cache_or_workers_and_says_so(make_library: MakeLibrary) -> None:
-    with TestClient(create_app(make_library())) as client:
+    with TestClient(create_app(make_library()), base_url="http://localhost") as client:
         answer = client.get("/readyz")
         assert answer.status_code == 200
         assert (answer.json()["ready"], answer.json()["degraded"]) == (True, True)
@@ -69,7 +69,7 @@ def test_a_database_without_tables_is_not_ready_but_alive(make_library: MakeLibr
     library = make_library()
     with library.database.writer() as session:
         session.connection().exec_driver_sql("DROP TABLE alembic_version")
-    with TestClient(create_app(library)) as client:
+    with TestClient(create_app(library), base_url="http://localhost") as client:
         answer = client.get("/readyz")
         assert answer.status_code == 503
         assert answer.json()["parts"]["database"]["ok"]
@@ -88,7 +88,7 @@ def test_relay_and_workers_count_while_they_are_seen_on_this_broker(
         session.add(heartbeat(library, "relay", [], broker=here, seen_at=old))
         session.add(heartbeat(library, "worker", list(QUEUES), broker="redis:elsewhere:1/0"))
         session.add(heartbeat(library, "worker", ["default", "ingest"], broker=here))
-    with TestClient(create_app(library)) as client:
+    with TestClient(create_app(library), base_url="http://localhost") as client:
         poll_until(lambda: both_answer(client), within_seconds=10, what="broker and cache answer")
         parts = parts_of(client)
         assert parts["relay"] == {"ok": False, "detail": "no relay is alive"}
@@ -106,16 +106,56 @@ def test_a_canary_tells_how_long_ago_a_queue_was_served(make_library: MakeLibrar
     with library.database.writer() as session:
         session.add(a_call(state=CallState.DONE, done_at=now() - timedelta(seconds=20)))
         session.add(a_call(state=CallState.WAITING, queue="ml_tasks"))
-    with TestClient(create_app(library)) as client:
+    with TestClient(create_app(library), base_url="http://localhost") as client:
         ages = parts_of(client)["workers"]["canary_age_seconds"]
     assert set(ages) == set(QUEUES)
     assert ages["default"] == pytest.approx(20, abs=5)
     assert ages["ml_tasks"] is None
 
 
+@pytest.mark.parametrize(
+    ("canary", "ok"),
+    [
+        (None, True),  # no beat runs
+        ((CallState.DONE, 20), True),
+        ((CallState.DONE, 85), False),
+        ((CallState.SENT, None), False),  # never came back
+    ],
+)
+def test_a_queue_that_brings_no_canary_back_is_a_complaint(
+    make_library: MakeLibrary, broker: RedisServer, canary: tuple[CallState, float | None] | None, ok: bool
+) -> None:
+    library = make_library(broker_url=broker.database_url(0), canary_interval_seconds=15.0)
+    transport = open_transport(broker.database_url(0))
+    with library.database.writer() as session:
+        started = now() - timedelta(seconds=90)
+        session.add(heartbeat(library, "worker", list(QUEUES), broker=transport.fingerprint, started_at=started))
+        if canary is not None:
+            state, age_seconds = canary
+            done_at = None if age_seconds is None else now() - timedelta(seconds=age_seconds)
+            session.add(a_call(state=state, done_at=done_at))
+    with TestClient(create_app(library), base_url="http://localhost") as client:
+        poll_until(lambda: parts_of(client)["broker"]["ok"], within_seconds=10, what="the broker answers")
+        answer = client.get("/readyz")
+        workers = answer.json()["parts"]["workers"]
+        assert (answer.status_code, answer.json()["ready"], workers["ok"]) == (200, True, ok)
+        expected = "1 alive" if ok else r"nothing came back through default for (8[5-9]|9\d) s"
+        assert re.fullmatch(expected, workers["detail"])
+    transport.close()
+
+
+def test_a_worker_that_has_just_started_is_given_time_for_its_first_canary(make_library: MakeLibrary) -> None:
+    library = make_library(canary_interval_seconds=1.0)
+    with library.database.writer() as session:
+        session.add(heartbeat(library, "worker", list(QUEUES), broker="redis:here:1/0"))
+        session.add(a_call(state=CallState.DONE, done_at=now() - timedelta(minutes=4)))
+    with TestClient(create_app(library), base_url="http://localhost") as client:
+        assert parts_of(client)["workers"]["ok"]
+
+
 def test_a_silent_broker_and_cache_hold_up_no_request(make_library: MakeLibrary, broker: RedisServer) -> None:
     library = make_library(broker_url=broker.database_url(0), cache_url=broker.database_url(2))
-    with TestClient(create_app(library)) as client:
+    with TestClient(create_app(library), base_url="http://localhost") as client:
         created = create(client, content="text")
         path = f"/resources/{created['id']}"
         poll_until(lambda: both_answer(client), within_seconds=10, what="broker and cache answer")
@@ -146,7 +186,7 @@ def test_the_broker_is_shown_with_the_age_of_the_oldest_call(make_library: MakeL
     library = make_library(broker_url=broker.database_url(0))
     with library.database.writer() as session:
         session.add(a_call(state=CallState.SENT, queue="ingest", sent_at=now() - timedelta(seconds=30)))
-    with TestClient(create_app(library)) as client:
+    with TestClient(create_app(library), base_url="http://localhost") as client:
         poll_until(lambda: client.get("/broker/status").json()["ok"], within_seconds=10, what="broker answers")
         status = client.get("/broker/status").json()
     assert status["transport"] == "redis"
@@ -162,7 +202,7 @@ def test_workers_are_shown_with_what_they_do(make_library: MakeLibrary) -> None:
     name = worker.name
     with library.database.writer() as session:
         session.add_all([worker, running, a_call(state=CallState.WAITING)])
-    status = TestClient(create_app(library)).get("/workers/status").json()
+    status = TestClient(create_app(library), base_url="http://localhost").get("/workers/status").json()
     assert [call["name"] for call in status["active"][name]] == ["a_task"]
     assert status["stats"][name]["concurrency"] == 2
     assert len(status["scheduled"]["outbox"]) == 1
@@ -174,7 +214,7 @@ def test_dead_letters_are_listed_newest_first_page_by_page(make_library: MakeLib
         for number in range(5):
             session.add(a_dead_letter(number, closed_at=now() if number == 2 else None))
             session.flush()
-    client = TestClient(create_app(library))
+    client = TestClient(create_app(library), base_url="http://localhost")
     first = client.get("/dead-letters", params={"limit": 3}).json()
     rest = client.get("/dead-letters", params={"limit": 3, "cursor": first["next_cursor"]}).json()
     assert [item["args"] for item in first["items"] + rest["items"]] == [[4], [3], [1], [0]]
@@ -189,7 +229,7 @@ def a_dead_letter(number: int, **fields: Any) -> Base:
 
 
 def test_metrics_count_requests_by_route_and_calls_by_state(make_library: MakeLibrary) -> None:
-    client = TestClient(create_app(make_library()))
+    client = TestClient(create_app(make_library()), base_url="http://localhost")
     created = create(client)
     client.get(f"/resources/{created['id']}")
     text = client.get("/metrics").text
@@ -202,7 +242,7 @@ def test_metrics_count_requests_by_route_and_calls_by_state(make_library: MakeLi
 
 
 def test_a_client_over_its_limit_is_told_when_to_come_back(make_library: MakeLibrary) -> None:
-    client = TestClient(create_app(make_library(rate_limit_per_minute=3)))
+    client = TestClient(create_app(make_library(rate_limit_per_minute=3)), base_url="http://localhost")
     answers = [client.post("/resources", json={"title": "x"}) for _ in range(3)]
     assert [answer.headers["ratelimit-remaining"] for answer in answers] == ["2", "1", "0"]
     refused = client.post("/resources", json={"title": "x"})
@@ -216,7 +256,7 @@ def test_a_client_over_its_limit_is_told_when_to_come_back(make_library: MakeLib
 def test_a_good_request_id_is_kept_and_stored_with_the_events(
     make_library: MakeLibrary, given: str, kept: bool
 ) -> None:
-    client = TestClient(create_app(make_library()))
+    client = TestClient(create_app(make_library()), base_url="http://localhost")
     answer = client.post("/resources", json={"title": "x"}, headers={"X-Request-ID": given})
     assert (answer.headers["x-request-id"] == given) is kept
     event = client.get("/events/history").json()[-1]
@@ -227,13 +267,13 @@ def test_a_bug_is_a_problem_without_our_insides(make_library: MakeLibrary) -> No
     library = make_library()
     with library.database.writer() as session:
         session.connection().exec_driver_sql("DROP TABLE dead_letters")
-    answer = TestClient(create_app(library)).get("/dead-letters")
+    answer = TestClient(create_app(library), base_url="http://localhost").get("/dead-letters")
     problem = assert_problem(answer, 500, "internal")
     assert "dead_letters" not in problem["detail"]
 
 
 def test_every_answer_carries_the_security_headers(make_library: MakeLibrary) -> None:
-    client = TestClient(create_app(make_library()))
+    client = TestClient(create_app(make_library()), base_url="http://localhost")
     for path in ("/livez", "/nowhere", "/openapi.json"):
         headers = client.get(path).headers
         assert headers["x-content-type-options"] == "nosniff"

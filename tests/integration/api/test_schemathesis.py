@@ -75,7 +75,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     )
     migrate.upgrade(library.settings)
     app = create_app(library)
-    client = TestClient(app)
+    client = TestClient(app, base_url="http://localhost")
     with served(app) as address:
         resource_id, call_id = furnish(client, library)
         schema = schemathesis.openapi.from_dict(app.openapi())

@@ -55,7 +55,7 @@ def library(tmp_path: Path) -> Iterator[Library]:
 
 @pytest.fixture
 def client(library: Library) -> Iterator[TestClient]:
-    with TestClient(create_app(library), follow_redirects=False) as client:
+    with TestClient(create_app(library), base_url="http://localhost", follow_redirects=False) as client:
         yield client
 
 

@@ -13,7 +13,15 @@ from app.api.preconditions import etag, is_known, versions_of
         (None, None),
         ("*", None),
         ('"3"', {3}),
-        ("3", {3}),
+        ("3", set()),
+        ('"3" ,, W/"9","5",', {3, 5}),
+        ("abc3", set()),
+        ('w/"3"', set()),
+        ('"a" 3', set()),
+        ('"3" "5"', set()),
+        ('"3", 5', set()),
+        ('"3", *', set()),
+        ('"3', set()),
         ('"3", "5"', {3, 5}),
         ('W/"3"', set()),
         ('W/"3", "4"', {4}),
@@ -28,7 +36,7 @@ def test_if_match_names_the_versions_it_accepts(header: str | None, versions: se
 
 @pytest.mark.parametrize(
     ("header", "known"),
-    [(None, False), ("*", True), ('"3"', True), ('W/"3"', True), ('"2", W/"3"', True), ('"33"', False), ("", False)],
+    [(None, False), ("*", True), ('"3"', True), ('W/"3"', True), ('"2", W/"3"', True), ('"33"', False), ("", False), ("3", False), ('x"3"', False)],
 )
 def test_if_none_match_compares_weakly(header: str | None, known: bool) -> None:
     assert is_known(3, header) is known

@@ -1,0 +1,22 @@
+"""Known parameters: a name in a query string that means nothing here is refused, as one in a body is."""
+
+from __future__ import annotations
+
+from fastapi import Depends, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+
+
+async def _refuse_unknown(request: Request) -> None:
+    route: APIRoute = request.scope["route"]
+    known = {parameter.alias for parameter in route.dependant.query_params}
+    unknown = sorted(set(request.query_params) - known)
+    if unknown:
+        reason = "Extra inputs are not permitted"
+        raise RequestValidationError(
+            [{"type": "extra_forbidden", "loc": ("query", name), "msg": reason} for name in unknown]
+        )
+
+
+KnownParametersOnly = Depends(_refuse_unknown)
+"""Dependency of operations that take each query parameter by itself."""
