@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,7 +12,8 @@ from typing import Any, Self
 import httpx2
 import stamina
 
-from app.errors import ApiRefused, ApiUnavailable
+from app.errors import ApiRefused, ApiUnavailable, TooLarge
+from app.settings import get_settings
 
 _PAGE = 200
 _TIMEOUT = httpx2.Timeout(60.0, connect=5.0)
@@ -22,12 +24,16 @@ _ANSWER = int | str | float | bool | None
 class ApiClient:
     """A context manager over one pool of connections; may be used from several threads.
 
+    Raises `ApiRefused` for what is no address.
+
     Every method raises `ApiUnavailable` when the API cannot be reached or is busy for longer than
     `patience_seconds` (0: at the first try), and `ApiRefused` with the reason it gave for anything else but success.
     """
 
     def __init__(self, address: str, *, patience_seconds: float = 60.0) -> None:
         self.address = address.rstrip("/")
+        if not re.match(r"https?://[^/?#]", self.address, re.IGNORECASE):
+            raise ApiRefused(f"{address!r} is not the address of an API: it begins with http:// or https://")
         self._patience_seconds = patience_seconds
         stamina.instrumentation.set_on_retry_hooks(())  # a command line shows the outcome, not each attempt
         self._client = httpx2.Client(base_url=self.address, timeout=_TIMEOUT)
@@ -46,8 +52,8 @@ class ApiClient:
         return self._answer("POST", path, json=dict(body), headers=_once())
 
     def upload(self, file: Path, *, media_type: str | None) -> Any:
-        """The JSON of `POST /ingest` with this file. Raises `OSError` when it cannot be read."""
-        part = (file.name, file.read_bytes(), media_type or "application/octet-stream")
+        """The JSON of `POST /ingest` with this file. Raises `OSError` or `TooLarge`."""
+        part = (file.name, _bytes_of(file), media_type or "application/octet-stream")
         return self._answer("POST", "/ingest", files={"file": part}, headers=_once())
 
     def resources(self, **parameters: _ANSWER) -> Iterator[dict[str, Any]]:
@@ -90,6 +96,16 @@ class ApiClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._client.close()
+
+
+def _bytes_of(file: Path) -> bytes:
+    """Raises `TooLarge` without reading more than the API of these settings would take."""
+    limit = get_settings().max_body_bytes
+    with file.open("rb") as stream:
+        data = stream.read(limit + 1)
+    if len(data) > limit:
+        raise TooLarge(f"the file is larger than {limit} bytes")
+    return data
 
 
 class _Busy(ApiUnavailable):

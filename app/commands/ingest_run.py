@@ -153,8 +153,12 @@ def _items(argument: str) -> Iterator[Item]:
         yield Item(label=argument)
     elif path.is_dir():
         yield from (Item(label=str(file), file=file) for file in sorted(path.rglob("*")) if _is_supported(file))
-    elif path.exists():
+    elif path.is_file():
         yield Item(label=argument, file=path)
+    elif path.exists():
+        other = Item(label=argument, file=path)
+        other.fail("not a file or directory: a device or pipe has no end that could be waited for")
+        yield other
     else:
         missing = Item(label=argument, file=path)
         missing.fail("no such file or directory")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from app.commands.ingest_run import State, items_of
@@ -37,3 +38,13 @@ def test_what_is_not_there_has_failed_before_it_began() -> None:
     (item,) = items_of(["/nowhere/at/all"])
 
     assert (item.state, item.reason) == (State.FAILED, "no such file or directory")
+
+
+def test_a_pipe_has_failed_before_anyone_waits_for_its_end(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.txt")
+
+    (item,) = items_of([str(tmp_path / "pipe.txt")])
+
+    assert item.state is State.FAILED
+    assert item.reason is not None
+    assert "pipe" in item.reason
