@@ -17,7 +17,7 @@ from app.events.execution import StartedCall
 from app.models.base import now
 from app.models.outbox import CallState, TaskCall
 from app.models.resource import IngestionState, Resource
-from app.services import consistency, ingestion, ingestion_requests, resources
+from app.services import consistency, ingestion, ingestion_requests, resources, search_indexing
 from app.services.library import Library
 from app.services.unit_of_work import UnitOfWork
 from tests.integration.ingestion.bad_input import answering
@@ -265,3 +265,16 @@ def test_nothing_is_fresh_before_there_is_a_text(library: Library, web: WebServe
     assert {kind["state"] for kind in before.values()} == {"stale"}
     assert {kind["state"] for kind in after["derived"].values()} == {"failed"}
     assert all(kind["error"] == after["ingestion"]["error"] for kind in after["derived"].values())
+
+
+def test_a_page_with_one_endless_keyword_is_indexed(library: Library, web: WebServer) -> None:
+    path = f"/{uuid4()}"
+    # Of no pattern, so that no database can store it smaller than it is.
+    keyword = "".join(chr(0x4E00 + byte) for _ in range(60) for byte in uuid4().bytes)
+    page = f"<html><head><meta name=keywords content='{keyword}'></head><body><main><p>A mill.</p></main></body></html>"
+    web.answers[path] = answering(page.encode(), Content_Type="text/html; charset=utf-8")
+    resource_id = fetch(library, web, path)
+
+    search_indexing.update(library, resource_id, work=library.work)
+
+    assert read(library, resource_id).subject == [keyword[:200]]
