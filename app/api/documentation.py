@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from app.api.examples import ANSWERS, FORM
 from app.api.problems import MEDIA_TYPE
 from app.schemas.problem import TYPE_PREFIX, Problem
 
@@ -81,9 +82,21 @@ def _add_problems(path: str, operation: dict[str, Any]) -> None:
     for parameter in operation.get("parameters", []):
         parameter["schema"] = _without_null(parameter["schema"])
     responses = operation["responses"]
+    _add_examples(operation)
     for status in sorted(possible):
         responses[status] = _problem_response(status)
     operation["responses"] = dict(sorted(responses.items()))
+
+
+def _add_examples(operation: dict[str, Any]) -> None:
+    """To its answer, and to a form; the schemas of JSON bodies have theirs."""
+    for status, response in operation["responses"].items():
+        if status.startswith("2"):
+            for content in response.get("content", {}).values():
+                content["example"] = ANSWERS[operation["operationId"]]
+    form = operation.get("requestBody", {}).get("content", {}).get("multipart/form-data")
+    if form is not None:
+        form["example"] = FORM
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:

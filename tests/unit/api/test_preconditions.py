@@ -36,7 +36,17 @@ def test_if_match_names_the_versions_it_accepts(header: str | None, versions: se
 
 @pytest.mark.parametrize(
     ("header", "known"),
-    [(None, False), ("*", True), ('"3"', True), ('W/"3"', True), ('"2", W/"3"', True), ('"33"', False), ("", False), ("3", False), ('x"3"', False)],
+    [
+        (None, False),
+        ("*", True),
+        ('"3"', True),
+        ('W/"3"', True),
+        ('"2", W/"3"', True),
+        ('"33"', False),
+        ("", False),
+        ("3", False),
+        ('x"3"', False),
+    ],
 )
 def test_if_none_match_compares_weakly(header: str | None, known: bool) -> None:
     assert is_known(3, header) is known

@@ -1,0 +1,124 @@
+"""Examples: what each operation answers, for its documentation (a test holds them to their schemas)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_ID = "0198c0de-0000-7000-8000-000000000001"
+_CALL = "0198c0de-0000-7000-8000-000000000002"
+_AT = "2026-01-02T03:04:05Z"
+_PART = {"ok": True, "detail": "answers"}
+_NOTHING = (
+    "description publisher contributor date_modified type format identifier source coverage rights doi arxiv_id "
+    "classification_code duplicate_of page_count ingestion_error"
+)
+_SUMMARY: dict[str, Any] = {
+    **dict.fromkeys(_NOTHING.split()),
+    "id": _ID,
+    "version": 1,
+    "content_version": 1,
+    "metadata_version": 1,
+    "title": "On the Origin of Species",
+    "creator": "Charles Darwin",
+    "subject": ["biology"],
+    "date_created": "1859-11-24",
+    "language": "en",
+    "relation": [],
+    "authors": [],
+    "publication_year": 1859,
+    "read_status": "unread",
+    "ingestion_status": "completed",
+    "created_at": _AT,
+    "updated_at": _AT,
+}
+_RESOURCE = {**_SUMMARY, "content": "When on board H.M.S. Beagle, as naturalist, I was much struck with certain facts."}
+_HIT = {
+    **{name: _SUMMARY[name] for name in ("id", "title", "creator", "language", "format", "created_at")},
+    "score": 0.87,
+    "snippet": "much struck with certain <mark>facts</mark>",
+}
+_RUN = {"task": "update_search_index", "args": [_ID], "queue": "default", "priority": 9, "resource_id": _ID}
+_LETTER: dict[str, Any] = {
+    **_RUN,
+    "id": _ID,
+    "call_id": _CALL,
+    "reason": "permanent",
+    "attempts": 1,
+    "first_at": _AT,
+    "last_at": _AT,
+    "error": {"type": "invalid", "detail": "it can never succeed"},
+    "history": [],
+}
+_EVENT = {
+    "id": _ID,
+    "name": "resource.created",
+    "data": {"resource_id": _ID},
+    "priority": 5,
+    "timestamp": _AT,
+    "correlation_id": _CALL,
+    "causation_id": None,
+}
+_KIND = {"fresh": 6, "stale": 0, "failed": 0, "oldest_stale_seconds": None}
+_DERIVED = {"state": "fresh", "built_from": 1, "attempts": 0, "error": None, "next_due_at": None}
+_QUALITY = dict.fromkeys(("accuracy", "completeness", "consistency", "timeliness", "relevance", "overall"), 0.8)
+_POOL = "size checked_in checked_out overflow total connects_total checkouts_total invalidations_total"
+
+ANSWERS: dict[str, Any] = {
+    "ingest_document": {
+        "resource_id": _ID,
+        "call_id": _CALL,
+        "status_url": f"/resources/{_ID}/status",
+        "created": True,
+    },
+    "create_resource": _RESOURCE,
+    "list_resources": {"items": [_SUMMARY], "total": 1, "next_cursor": None},
+    "read_resource": _RESOURCE,
+    "update_resource": {**_RESOURCE, "title": "The Origin of Species", "version": 2},
+    "read_resource_status": {"ingestion": {"state": "completed", "error": None}, "derived": {"quality": _DERIVED}},
+    "read_resource_quality": {"resource_id": _ID, "state": "fresh", "built_from": 1, **_QUALITY},
+    "read_consistency": {"converged": True, "open_calls": 0, "dead_letters": 0, "kinds": {"quality": _KIND}},
+    "find": [_HIT],
+    "search": {
+        "mode": "hybrid",
+        "total": 1,
+        "items": [_HIT],
+        "facets": {"language": {"en": 1}},
+        "did_you_mean": None,
+        "next_cursor": None,
+    },
+    "read_task": {
+        **_RUN,
+        "id": _CALL,
+        "state": "done",
+        "superseded": False,
+        "attempts": 1,
+        "error": None,
+        "correlation_id": _ID,
+        **dict.fromkeys(("created_at", "due_at", "sent_at", "started_at", "done_at"), _AT),
+    },
+    "list_dead_letters": {"items": [_LETTER], "next_cursor": None},
+    "read_dead_letter": {**_LETTER, "traceback": None, "closed_at": None},
+    "read_event_history": [_EVENT],
+    "stream_events": f"event: resource.created\nid: {_ID}\n\n",
+    "read_pool": dict.fromkeys(_POOL.split(), 20),
+    "read_cache_stats": {"hit_rate": 0.75, "hits": 3, "misses": 1, "invalidations": 0},
+    "read_broker_status": {
+        "transport": "redis",
+        "ok": True,
+        "detail": "answers",
+        "sampled_at": _AT,
+        "queues": {"default": {"ready": 0, "unacked": 0, "dead": 0, "oldest_seconds": None}},
+    },
+    "read_workers_status": {"active": {"worker@here": []}, "scheduled": {"outbox": []}, "stats": {"worker@here": {}}},
+    "read_liveness": {"alive": True},
+    "read_readiness": {
+        "ready": True,
+        "degraded": False,
+        "parts": {
+            **dict.fromkeys(("database", "migrations", "broker", "cache", "relay"), _PART),
+            "workers": {"ok": True, "detail": "2 alive", "canary_age_seconds": {"default": 3.5}},
+        },
+    },
+    "read_metrics": 'alexandria_http_requests_total{method="GET",route="/livez",status="200"} 1.0\n',
+}
+FORM = {"file": "(the bytes of a file)"}
