@@ -84,7 +84,7 @@ def fail(
     resource_id: UUID,
     error: dict[str, str],
     *,
-    call_id: UUID | None,
+    call_id: UUID | None = None,
     started: datetime | None = None,
 ) -> None:
     """The document cannot be had by this call: say so on its resource. What the resource held before stays.
