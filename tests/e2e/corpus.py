@@ -45,7 +45,9 @@ def seeded_phrases(count: int = 100) -> tuple[Phrase, ...]:
     """One phrase from the middle of each of `count` pages."""
     pages = list(html_pages())
     random.Random(SEED + 1).shuffle(pages)
-    seen = Counter(phrase for page in html_pages() for phrase in set(_phrases(_words_of_page(page))))
+    seen = Counter(
+        phrase for page in html_pages() for phrase in {_bare(text) for text in _phrases(_words_of_page(page))}
+    )
     found = [Phrase(page, text) for page in pages if (text := _unique_near_middle(_words_of_page(page), seen))]
     return tuple(found[:count])
 
@@ -62,17 +64,23 @@ def _words_of_page(page: Path) -> tuple[str, ...]:
     main = next(found[0] for path in _MAIN_PARTS if (found := tree.xpath(path)))
     for hidden in main.xpath(".//script | .//style | .//a[@class='headerlink'] | .//div[@class='navheader']"):
         hidden.drop_tree()
-    return tuple(" ".join(main.itertext()).split())  # a space where an element ends, as a reader sees one
+    words = " ".join(main.itertext()).split()  # a space where an element ends, as a reader sees one
+    return tuple(word for word in words if any(char.isalnum() for char in word))
 
 
 def _phrases(words: tuple[str, ...]) -> list[str]:
     return [" ".join(words[at : at + PHRASE_WORDS]) for at in range(len(words) - PHRASE_WORDS)]
 
 
+def _bare(text: str) -> str:
+    """Without case and punctuation, which no search tells apart."""
+    return "".join(char for char in text.lower() if char.isalnum() or char == " ")
+
+
 def _unique_near_middle(words: tuple[str, ...], seen: Counter[str]) -> str | None:
     phrases = _phrases(words)
     nearest = sorted(range(len(phrases)), key=lambda at: abs(at - len(phrases) // 2))
-    return next((phrases[at] for at in nearest if seen[phrases[at]] == 1 and '"' not in phrases[at]), None)
+    return next((phrases[at] for at in nearest if seen[_bare(phrases[at])] == 1 and '"' not in phrases[at]), None)
 
 
 def _words_of_pdf(path: Path) -> list[str]:
