@@ -43,12 +43,6 @@ def check(settings: Settings) -> None:
         command.check(config)
 
 
-def create_revision(settings: Settings, message: str) -> None:
-    """Write a new migration from the difference between tables and models."""
-    with _migrating(settings) as config:
-        command.revision(config, message=message, autogenerate=True)
-
-
 def current_revision(connection: Connection) -> str | None:
     """The revision the database is at; None when it is empty."""
     return MigrationContext.configure(connection).get_current_revision()

@@ -101,6 +101,7 @@ class WriteGate:
             with settled:
                 locked.set()
                 if abandoned.is_set():
+                    fcntl.flock(file, fcntl.LOCK_UN)  # as in `release`: a forked child may have the file open too
                     os.close(file)
 
         threading.Thread(target=wait, name="write-gate", daemon=True).start()
