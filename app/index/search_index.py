@@ -74,9 +74,11 @@ class SearchIndex:
             execution_options={"synchronize_session": False},
         )
 
-    def distrust(self, session: Session, resource_ids: Sequence[UUID]) -> None:
-        """Have the next upsert of these write their terms, even if they are what was written last."""
-        chosen = update(SearchDocument).where(SearchDocument.resource_id.in_(resource_ids))
+    def distrust(self, session: Session, resource_ids: Sequence[UUID] | None = None) -> None:
+        """Have the next upsert of these, or of all, write their terms, even if they are what was written last."""
+        chosen = update(SearchDocument)
+        if resource_ids is not None:
+            chosen = chosen.where(SearchDocument.resource_id.in_(resource_ids))
         session.execute(chosen.values(terms_sha256=b""), execution_options={"synchronize_session": False})
 
     def search(self, session: Session, query: Query, *, filters: Filters, limit: int, offset: int = 0) -> Matches:

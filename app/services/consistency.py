@@ -100,6 +100,8 @@ def rebuild(library: Library, kind: DerivedKind) -> int:
     """
     mended = 0
     with library.work() as unit:
+        if kind is DerivedKind.SEARCH_INDEX:
+            library.index.distrust(unit.session)
         unit.session.execute(
             update(DerivedState).where(DerivedState.kind == kind).values(built_from=0, failed_version=None, error=None)
         )

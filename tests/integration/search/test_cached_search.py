@@ -7,9 +7,11 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+from sqlalchemy import text
 
 from app.index.documents import Filters
-from app.services import cached_search, quality, resources, search_indexing
+from app.models.derived import DerivedKind
+from app.services import cached_search, consistency, quality, resources, search_indexing
 from app.services.library import Library
 from tests.integration.libraries import a_library
 
@@ -29,8 +31,8 @@ def resource_id(library: Library) -> UUID:
     return identifier
 
 
-def titles(library: Library, text: str) -> list[str]:
-    page = cached_search.search(library, text, mode="keyword", filters=Filters(), limit=10)
+def titles(library: Library, words: str) -> list[str]:
+    page = cached_search.search(library, words, mode="keyword", filters=Filters(), limit=10)
     return [item.title for item in page.items]
 
 
@@ -81,3 +83,14 @@ def test_a_cached_score_is_read_again_once_a_newer_one_is_built(library: Library
     assert after is not None
     assert (before["built_from"], after["built_from"]) == (1, 2)
     assert before["overall"] != after["overall"]
+
+
+def test_a_rebuild_writes_the_terms_of_an_unchanged_document_anew(library: Library, resource_id: UUID) -> None:
+    with library.database.writer() as session:
+        session.execute(text("DELETE FROM search_terms"))  # as a damaged file would have it
+    assert titles(library, "amber") == []
+
+    consistency.rebuild(library, DerivedKind.SEARCH_INDEX)  # makes no call here: one is open since the creation
+    search_indexing.update(library, resource_id, work=library.work)
+
+    assert titles(library, "amber") == ["Lamps"]
