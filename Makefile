@@ -19,7 +19,7 @@ PARALLEL_TESTS := $(wildcard tests/unit tests/conformance tests/integration)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL: test
-.PHONY: help run test test-servers test-parallel test-e2e test-sentence-transformers \
+.PHONY: help run test test-servers test-parallel test-e2e test-both-releases test-sentence-transformers \
 	check check-format check-lint check-types check-imports check-rules bench chaos lock format
 
 help: ## this list
@@ -38,6 +38,13 @@ test-parallel: $(DEV_READY) test-servers ## unit, conformance and integration te
 
 test-e2e: $(DEV_READY) test-servers ## the real processes, one test at a time
 	$(PYTEST) tests/e2e
+
+test-both-releases: $(DEV_READY) test-servers ## tests/conformance on Debian 13's servers; `make test` has this system's
+	@setup/debian13.sh; case $$? in \
+		0) TEST_SERVERS=debian-13 $(PYTEST) -n $(TEST_PROCESSES) tests/conformance tests/unit/chaos/test_servers.py ;; \
+		69) [ "$$CI" != true ] ;; \
+		*) exit 1 ;; \
+	esac
 
 test-sentence-transformers: $(ST_READY) ## the optional embedding engine, in an environment of its own
 	$(ST_VENV)/bin/python -m pytest --confcutdir=tests/extra tests/extra

@@ -12,6 +12,7 @@ from typing import ClassVar, Self
 
 from chaos.polling import DeadlineMissed, poll_until
 from chaos.processes import HarnessError, OwnedProcess, ProcessFailed
+from chaos.servers.userland import Userland, chosen_userland
 
 FIRST_START_TRIES = 4
 
@@ -20,6 +21,8 @@ class Server(ABC):
     """A context manager; between `start` and `stop` a client can reach `url` unless it was killed or paused.
 
     The data directory is made by the first `start` and removed by `close` (or the end of the `with`).
+    Its programs come from `userland`; None is the one chosen for this process
+    (PostgreSQL is always this machine's).
     """
 
     name: ClassVar[str]
@@ -27,7 +30,8 @@ class Server(ABC):
     stop_within_seconds: ClassVar[float] = 20.0
     stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
 
-    def __init__(self) -> None:
+    def __init__(self, userland: Userland | None = None) -> None:
+        self.userland = userland or chosen_userland()
         self._directory: Path | None = None
         self._process: OwnedProcess | None = None
 

@@ -19,10 +19,12 @@ from urllib.parse import quote
 
 from chaos.polling import poll_until
 from chaos.ports import free_port, port_answers
-from chaos.processes import HarnessError, OwnedProcess, find_program
+from chaos.processes import HarnessError, OwnedProcess
 from chaos.servers.base import Server
+from chaos.servers.userland import Userland
 
 USER = "alexandria"
+LIBRARY = Path("/usr/lib/rabbitmq/lib")
 PROGRAMS = Path("/usr/lib/rabbitmq/bin")
 AMQP_GREETING = b"AMQP\x00\x00\x09\x01"
 
@@ -85,8 +87,8 @@ class RabbitServer(Server):
     ready_within_seconds: ClassVar[float] = 120.0
     stop_within_seconds: ClassVar[float] = 60.0
 
-    def __init__(self, *, extra_configuration: str = "") -> None:
-        super().__init__()
+    def __init__(self, *, extra_configuration: str = "", userland: Userland | None = None) -> None:
+        super().__init__(userland)
         self.access = RabbitAccess(port=0, management_port=0, password=secrets.token_hex(16))
         self.extra_configuration = extra_configuration
         self._distribution_port = 0
@@ -103,10 +105,16 @@ class RabbitServer(Server):
         """See `RabbitAccess.vhost`."""
         return self.access.vhost()
 
+    def version(self) -> str:
+        """Of the installed program: `3.10`."""
+        self._command("rabbitmq-server")  # or ProgramMissing
+        installed = sorted(self.userland.path(LIBRARY).glob("rabbitmq_server-*"))
+        return ".".join(installed[-1].name.removeprefix("rabbitmq_server-").split(".")[:2])
+
     def ctl(self, *arguments: str) -> str:
         """`rabbitmqctl …` against this node; what it printed. Takes a second or two."""
         done = subprocess.run(
-            [_program("rabbitmqctl"), "--node", self._nodename, *arguments],
+            [*self._command("rabbitmqctl"), "--node", self._nodename, *arguments],
             env=self._environment(self.directory),
             capture_output=True,
             text=True,
@@ -129,16 +137,17 @@ class RabbitServer(Server):
         (directory / "rabbitmq.conf").write_text(self._configuration())
         (directory / "plugins").write_text("[rabbitmq_management].\n")
         environment = self._environment(directory)
+        epmd = self.userland.command("epmd", package="erlang-base")
         self._mapper = OwnedProcess(
             "epmd",
-            [find_program("epmd", package="erlang-base"), "-port", str(self._mapper_port), "-address", "127.0.0.1"],
+            [*epmd, "-port", str(self._mapper_port), "-address", "127.0.0.1"],
             log=directory / "epmd.log",
             environment=environment,
             directory=directory,
         )
         return OwnedProcess(
             self.name,
-            [_program("rabbitmq-server")],
+            self._command("rabbitmq-server"),
             log=directory / "server.log",
             environment=environment,
             directory=directory,
@@ -175,6 +184,9 @@ class RabbitServer(Server):
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-noinput +sbwt none +sbwtdcpu none +sbwtdio none",
         }
 
+    def _command(self, program: str) -> list[str]:
+        return self.userland.command(program, package="rabbitmq-server", directories=[PROGRAMS])
+
     def _companions(self) -> tuple[OwnedProcess, ...]:
         return () if self._mapper is None else (self._mapper,)
 
@@ -194,7 +206,3 @@ class RabbitServer(Server):
         except (OSError, HarnessError, http.client.HTTPException):
             return False
         return True
-
-
-def _program(name: str) -> str:
-    return find_program(name, package="rabbitmq-server", extra_directories=[PROGRAMS])

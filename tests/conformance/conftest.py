@@ -1,4 +1,7 @@
-"""A healthy broker, or one to break, of each kind; transports that are closed afterwards."""
+"""A healthy broker, or one to break, of each kind; transports that are closed afterwards.
+
+The servers are this machine's, or with TEST_SERVERS=debian-13 those of Debian 13 (chaos/servers/userland.py).
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,8 @@ import pytest
 
 from app.transports.base import Transport
 from app.transports.registry import open_transport
-from chaos.servers.base import Server
 from chaos.servers.redis import RedisServer, ValkeyServer
-from tests.conformance.brokers import SERVERS, WITNESSES, FragileLab, Lab
+from tests.conformance.brokers import SERVERS, WITNESSES, BrokerServer, FragileLab, Lab, versioned
 from tests.conformance.workers import Worker
 
 KINDS = tuple(WITNESSES)
@@ -33,7 +35,7 @@ def valkey_url(valkey_server: ValkeyServer) -> str:
     return valkey_server.url
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=KINDS, ids=versioned)
 def lab(request: pytest.FixtureRequest) -> Lab:
     kind = str(request.param)
     url = request.getfixturevalue("rabbit_url" if kind == "rabbitmq" else f"{kind}_url")
@@ -41,21 +43,23 @@ def lab(request: pytest.FixtureRequest) -> Lab:
 
 
 @pytest.fixture(scope="session")
-def fragile_servers() -> Iterator[Callable[[str], Server]]:
+def fragile_servers() -> Iterator[Callable[[str], BrokerServer]]:
     """Servers that tests break, each started when first asked for."""
     with ExitStack() as stack:
-        running: dict[str, Server] = {}
+        running: dict[str, BrokerServer] = {}
 
-        def get(kind: str) -> Server:
+        def get(kind: str) -> BrokerServer:
             if kind not in running:
-                running[kind] = stack.enter_context(SERVERS[kind]())
+                server = SERVERS[kind]()
+                stack.enter_context(server)
+                running[kind] = server
             return running[kind]
 
         yield get
 
 
-@pytest.fixture(params=KINDS)
-def fragile(request: pytest.FixtureRequest, fragile_servers: Callable[[str], Server]) -> Iterator[FragileLab]:
+@pytest.fixture(params=KINDS, ids=versioned)
+def fragile(request: pytest.FixtureRequest, fragile_servers: Callable[[str], BrokerServer]) -> Iterator[FragileLab]:
     """Alive at the start of the test, and alive and empty again after it."""
     kind = str(request.param)
     server = fragile_servers(kind)

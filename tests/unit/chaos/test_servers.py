@@ -24,6 +24,7 @@ from chaos.servers.base import Server
 from chaos.servers.postgres import PostgresServer
 from chaos.servers.rabbit import RabbitServer
 from chaos.servers.redis import RedisServer, ValkeyServer
+from chaos.servers.userland import ThisMachine
 
 KINDS: list[type[Server]] = [RedisServer, ValkeyServer, PostgresServer, RabbitServer]
 SILENT = (redis.RedisError, psycopg2.Error, pika.exceptions.AMQPError, AMQPConnectorException)
@@ -150,7 +151,7 @@ def test_closing_removes_its_data_and_processes() -> None:
 def test_a_missing_program_is_one_line_that_names_the_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ProgramMissing, match=r"^redis-server is not installed: apt-get install redis-server$"):
-        RedisServer().start()
+        RedisServer(userland=ThisMachine()).start()
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
