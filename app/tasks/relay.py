@@ -29,6 +29,7 @@ from app.services import failures
 from app.services.presence import Heart
 from app.services.unit_of_work import UnitOfWork
 from app.settings import Settings
+from app.tasks.tending import Tending
 from app.tasks.wake_up import WakeUp, wake_up_of
 from app.transports.base import Fate, Message, Outcome, QueueDepth, Transport
 from app.transports.registry import open_transport
@@ -256,12 +257,17 @@ def run(settings: Settings) -> None:
         works=lambda: time.monotonic() - relay.went_round_at < STANDS_STILL_SECONDS,
     )
     wake_up = wake_up_of(database.engine, stop)
+    tender = open_transport(settings.broker)  # a connection of its own
+    tending = Tending(tender, max_deliveries=settings.max_deliveries)
     heart.start()
+    tending.start()
     log.info("relay started", broker=transport.fingerprint)
     try:
         relay.run(wake_up, stop)
     finally:
         wake_up.close()
         heart.stop()
+        tending.stop()
+        tender.close()
         transport.close()
         log.info("relay stopped", published=relay.counts.published)

@@ -19,6 +19,9 @@ PRIORITIES = range(10)
 """Every legal priority, 0 the least urgent, on every broker."""
 
 
+TEND_SECONDS = 0.5
+
+
 class Priority(IntEnum):
     """Names for the priorities the house uses; a higher one is served first."""
 
@@ -174,6 +177,14 @@ class Transport(Protocol):
         """Ask the broker something; return what is wrong with its set-up though it answers (mostly nothing).
 
         Raises `TransportUnavailable` with the reason if it does not answer or takes no messages.
+        """
+
+    def tend(self, *, max_deliveries: int, deadline_seconds: float = 2.0) -> int:
+        """Do what the broker does not do by itself, every `TEND_SECONDS`: give back what dead workers held.
+
+        A message that is no call of ours goes to the dead letters instead once `max_deliveries` owners have died with
+        it. Returns how many messages went back to their queues. Any number of processes may do this. Raises
+        `TransportUnavailable`.
         """
 
     def close(self) -> None:

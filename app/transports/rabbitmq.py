@@ -61,6 +61,10 @@ class RabbitTransport:
         self._publisher.call(lambda session, _: session.ask(), deadline_seconds=deadline_seconds)
         return ()
 
+    def tend(self, *, max_deliveries: int, deadline_seconds: float = 2.0) -> int:  # noqa: ARG002  the seam's signature
+        """See `Transport`: nothing, RabbitMQ gives back what a lost connection held."""
+        return 0
+
     def close(self) -> None:
         """See `Transport`."""
         self._publisher.close()

@@ -16,6 +16,8 @@ from app.errors import TransportUnavailable
 from app.transports.address import Address
 from app.transports.base import PRIORITIES, QUEUES, Message, Outcome, QueueDepth
 from app.transports.batch import Batch
+from app.transports.lease.scripts import SWEEP
+from app.transports.lease.sweep import sweep_arguments, swept
 from app.transports.line import Line
 from app.transports.redis_broker import CONNECT_TIMEOUT_SECONDS, DEFAULT_PORT, database_of, fingerprint_of
 from app.transports.redis_format import (
@@ -24,6 +26,7 @@ from app.transports.redis_format import (
     dead_letters_key,
     lpush,
     queue_key,
+    wake,
 )
 
 UNACKED_COUNTED_UP_TO = 1000
@@ -33,7 +36,7 @@ NEVER_ALONE_SECONDS = 60.0
 
 
 class RedisTransport:
-    """See `Transport`. Publishing is one pipeline of `LPUSH`."""
+    """See `Transport`. Publishing is one pipeline of `LPUSH`, and tokens for workers that wait."""
 
     def __init__(self, address: Address) -> None:
         self.fingerprint = fingerprint_of(address)
@@ -61,6 +64,15 @@ class RedisTransport:
     def health(self, *, deadline_seconds: float = 2.0) -> tuple[str, ...]:
         """See `Transport`; warns of eviction and of a server that writes nothing to disk."""
         return self._line.call(lambda session, _: _warnings(session), deadline_seconds=deadline_seconds)
+
+    def tend(self, *, max_deliveries: int, deadline_seconds: float = 2.0) -> int:
+        """See `Transport`: one sweep, unless another was just made."""
+        arguments = sweep_arguments(max_deliveries=max_deliveries)
+        answer = self._line.call(
+            lambda session, _: SWEEP.run(session.ask_one, *arguments), deadline_seconds=deadline_seconds
+        )
+        found = swept(answer)
+        return found.returned if found else 0
 
     def close(self) -> None:
         """See `Transport`."""
@@ -113,14 +125,23 @@ class RedisSession:
         """See `Session`."""
         self._connection.disconnect()
 
-    def ask(self, *commands: Command) -> list[Any]:
+    def ask(self, *commands: tuple[str | bytes | float, ...]) -> list[Any]:
         """One round trip; an error reply is returned in its place."""
         self._connection.send_packed_command(self._connection.pack_commands(commands), check_health=False)
         return [self._reply() for _ in commands]
 
+    def ask_one(self, *command: str | float) -> Any:
+        """One command; raises the server's error."""
+        (reply,) = self.ask(command)
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
     def send(self, batch: Batch[Command]) -> None:
         """One round trip of one `LPUSH` a message, each reply noted as it comes."""
-        packed = self._connection.pack_commands([command for _, _, command in batch])
+        queues = Counter(message.queue for _, message, _ in batch)
+        tokens = [command for queue, count in queues.items() for command in wake(queue, count)]
+        packed = self._connection.pack_commands([command for _, _, command in batch] + tokens)
         batch.begin()
         self._connection.send_packed_command(packed, check_health=False)
         for index, _, _ in batch:
@@ -129,6 +150,8 @@ class RedisSession:
                 batch.refuse(index, str(reply))
             else:
                 batch.accept(index)
+        for _ in tokens:  # a lost one costs a waiting worker a second
+            self._reply()
 
     def _reply(self) -> Any:
         """A reply or the server's error; only a lost connection is raised."""
@@ -141,9 +164,7 @@ class RedisSession:
 
     def ping(self) -> None:
         """Hear one answer, or raise the server's error."""
-        (reply,) = self.ask(("PING",))
-        if isinstance(reply, Exception):
-            raise reply
+        self.ask_one("PING")
 
 
 def _depths(session: RedisSession, queues: Sequence[str]) -> dict[str, QueueDepth]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from kombu.transport import TRANSPORT_ALIASES
+
 from app.errors import SettingsError
 from app.settings import Settings
 from app.transports.address import Address
@@ -11,12 +13,17 @@ from app.transports.base import PRIORITIES, QUEUES, Broker, QueueSpec
 from app.transports.redis_format import SEPARATOR, WIRE_PRIORITIES, dead_letters_key
 from app.transports.worker_delivery import delivery_config
 
+KOMBU_TRANSPORTS = {
+    "redis": "app.transports.lease.channel:LeaseTransport",
+    "rediss": "app.transports.lease.channel:LeaseTransport",
+    "sentinel": "app.transports.lease.channel:LeaseSentinelTransport",
+}
+
 SCHEMES = ("redis", "rediss")
 DEFAULT_PORT = 6379
 CONNECT_TIMEOUT_SECONDS = 4.0
 SOCKET_TIMEOUT_SECONDS = 5.0
-HEALTH_CHECK_SECONDS = 10
-VISIBILITY_SECONDS = 3600
+HEALTH_CHECK_SECONDS = 5
 
 
 def fingerprint_of(address: Address) -> str:
@@ -24,14 +31,24 @@ def fingerprint_of(address: Address) -> str:
     return f"redis:{address.place}:{address.port or DEFAULT_PORT}/{database_of(address)}"
 
 
+def use_leases() -> None:
+    """From now on Celery reaches Redis through the lease transport, in this process and its children.
+
+    By kombu's table of aliases: it refuses a `module:Class` URL, forgets `broker_transport` on failover, and Flower
+    knows a broker by its usual scheme only.
+    """
+    TRANSPORT_ALIASES.update(KOMBU_TRANSPORTS)
+
+
 def broker_for(address: Address, settings: Settings) -> Broker:
-    """Celery's side of this broker as data."""
+    """Celery's side of this broker as data; Celery then speaks to it with leases (`use_leases`)."""
+    use_leases()
     queues = tuple(QueueSpec(name=name, arguments={}, dead_letters=dead_letters_key(name)) for name in QUEUES)
     options: dict[str, Any] = {
         "priority_steps": list(PRIORITIES),
         "sep": SEPARATOR,
         "queue_order_strategy": "round_robin",
-        "visibility_timeout": _visibility_seconds(settings),
+        "max_deliveries": settings.max_deliveries,
         "socket_timeout": SOCKET_TIMEOUT_SECONDS,  # above kombu's BRPOP wait of 1 s
         "socket_connect_timeout": CONNECT_TIMEOUT_SECONDS,
         "socket_keepalive": True,
@@ -55,14 +72,14 @@ def broker_for(address: Address, settings: Settings) -> Broker:
         transport_options=options,
         connect_timeout_seconds=CONNECT_TIMEOUT_SECONDS,
         heartbeat_seconds=0,
-        celery_config=config | {"broker_transport_options": options} | tls,
+        celery_config=config
+        | {
+            "broker_transport_options": options,
+            "worker_consumer": "app.transports.lease.consumer:LeaseConsumer",
+            "worker_enable_prefetch_count_reduction": False,  # what is still running counts anyway
+        }
+        | tls,
     )
-
-
-def _visibility_seconds(settings: Settings) -> int:
-    """Longer than the last message of a full prefetch window can wait and run."""
-    longest = (settings.worker_prefetch_multiplier + 1) * settings.task_time_limit_seconds
-    return max(VISIBILITY_SECONDS, longest + 60)
 
 
 def database_of(address: Address) -> int:

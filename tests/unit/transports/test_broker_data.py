@@ -71,19 +71,11 @@ def test_a_message_comes_back_after_its_task_failed_or_its_worker_died(broker: B
 
 def test_no_socket_waits_without_end(broker: Broker) -> None:
     names = {
-        "redis": ("socket_timeout", "socket_connect_timeout", "health_check_interval", "visibility_timeout"),
+        "redis": ("socket_timeout", "socket_connect_timeout", "health_check_interval"),
         "rabbitmq": ("read_timeout", "write_timeout"),
     }[broker.transport]
     assert all(broker.transport_options[name] > 0 for name in names)
     assert broker.connect_timeout_seconds > 0
-
-
-def test_redis_gives_nothing_back_while_a_worker_may_still_be_at_it() -> None:
-    settings = load_settings(task_time_limit_seconds=3000, task_soft_time_limit_seconds=2900)
-
-    visibility = broker_for(settings).transport_options["visibility_timeout"]
-
-    assert visibility > (settings.worker_prefetch_multiplier + 1) * 3000
 
 
 def test_queues_and_options_are_plain_data(broker: Broker) -> None:

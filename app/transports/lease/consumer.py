@@ -1,0 +1,28 @@
+"""Celery's consumer where messages outlive connections."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery.worker.consumer import Consumer
+
+
+class LeaseConsumer(Consumer):
+    """Drops nothing with a connection: the process owns what it has, runs it, and settles it over the next one."""
+
+    def on_close(self) -> None:
+        """Celery's own forgets reserved tasks and flushes the pool, because AMQP's tags die with their channel."""
+        end_half_written(self.pool)
+
+
+def end_half_written(pool: Any) -> None:
+    """Write to the end what is half-written to a child of a prefork pool: the hub forgets who was writing.
+
+    Any: Celery's pool has no public word for it.
+    """
+    processes = getattr(pool, "_pool", None)
+    writers = getattr(processes, "_active_writers", ())
+    for job in tuple(getattr(processes, "_cache", {}).values()):
+        writer = getattr(job, "_writer", lambda: None)()
+        if processes is not None and writer in writers:
+            processes._flush_writer(job._write_to, writer)  # noqa: SLF001
