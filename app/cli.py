@@ -9,6 +9,7 @@ import sys
 
 import typer
 
+from app.commands import dead_letters as letters
 from app.commands import documents, processes, upkeep
 from app.commands.failure import end_with
 from app.errors import AlexandriaError
@@ -39,8 +40,10 @@ for look_after in (upkeep.consistency, upkeep.reindex, upkeep.version):
 for change_tables in (upkeep.upgrade, upkeep.downgrade, upkeep.current, upkeep.check):
     database.command()(change_tables)
 broker.command("status")(upkeep.broker_status)
-dead_letters.command("list")(upkeep.list_dead_letters)
-dead_letters.command("show")(upkeep.show_dead_letter)
+dead_letters.command("list")(letters.list_dead_letters)
+dead_letters.command("show")(letters.show_dead_letter)
+dead_letters.command("replay")(letters.replay_dead_letters)
+dead_letters.command("discard")(letters.discard_dead_letters)
 
 
 def main() -> None:

@@ -16,6 +16,8 @@
         ├── NotFound              404
         ├── InvalidInput          422
         ├── VersionConflict       409
+        ├── LetterClosed          409: a dead letter has been closed in another way
+        ├── NotReplayable         409: a dead letter that no call can be made of
         ├── PreconditionFailed    412
         ├── TooLarge              413
         ├── UnsupportedType       415
@@ -133,6 +135,18 @@ class VersionConflict(PermanentError):
     slug = "version-conflict"
     status = 409
     title = "The resource has changed since"
+
+
+class LetterClosed(PermanentError):
+    slug = "dead-letter-closed"
+    status = 409
+    title = "This dead letter is closed"
+
+
+class NotReplayable(PermanentError):
+    slug = "not-replayable"
+    status = 409
+    title = "This dead letter cannot be replayed"
 
 
 class PreconditionFailed(PermanentError):

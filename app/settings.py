@@ -100,6 +100,8 @@ class Settings(BaseSettings):
     )
     event_retention_days: PositiveInt = 30
     call_retention_days: PositiveInt = 7
+    dead_letter_import: bool = True
+    dead_letter_retention_days: PositiveInt = 30
     canary_interval_seconds: PositiveSeconds = 15.0
     reconcile_interval_seconds: PositiveSeconds = 60.0
 

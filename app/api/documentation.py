@@ -29,7 +29,7 @@ DESCRIPTION = (
 _MEANINGS = {
     "400": ("malformed-request", "The request cannot be read"),
     "404": ("not-found", "There is no such thing"),
-    "409": ("version-conflict", "`version` is stale"),
+    "409": ("version-conflict", "The state of the thing forbids it; for a document, `version` is stale"),
     "412": ("precondition-failed", "`If-Match` is stale"),
     "413": ("too-large", "The body is over the limit"),
     "415": ("unsupported-type", "This type is not supported"),

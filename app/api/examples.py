@@ -42,12 +42,22 @@ _LETTER: dict[str, Any] = {
     **_RUN,
     "id": _ID,
     "call_id": _CALL,
-    "reason": "permanent",
+    "origin": "call",
+    "reason": "permanent_error",
     "attempts": 1,
     "first_at": _AT,
     "last_at": _AT,
     "error": {"type": "invalid", "detail": "it can never succeed"},
     "history": [],
+    "closed_at": None,
+    "closed_as": None,
+}
+_CLOSING = {
+    "id": _ID,
+    "outcome": "replayed",
+    "changed": True,
+    "call_id": _CALL,
+    "detail": "it waits for default, priority 9",
 }
 _EVENT = {
     "id": _ID,
@@ -97,7 +107,17 @@ ANSWERS: dict[str, Any] = {
         **dict.fromkeys(("created_at", "due_at", "sent_at", "started_at", "done_at"), _AT),
     },
     "list_dead_letters": {"items": [_LETTER], "next_cursor": None},
-    "read_dead_letter": {**_LETTER, "traceback": None, "closed_at": None},
+    "read_dead_letter": {
+        **_LETTER,
+        **dict.fromkeys(("traceback", "closed_by", "note", "headers", "payload", "not_replayable_because")),
+    },
+    "replay_dead_letter": _CLOSING,
+    "replay_dead_letters": {
+        "replayed": 41,
+        "superseded": 1,
+        "refused": [{"id": _ID, "detail": "this message cannot be replayed: no task is called make_tea"}],
+        "next_cursor": None,
+    },
     "read_event_history": [_EVENT],
     "stream_events": f"event: resource.created\nid: {_ID}\n\n",
     "read_pool": dict.fromkeys(_POOL.split(), 20),

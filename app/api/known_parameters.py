@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from fastapi import Depends, Request
+from fastapi.dependencies.utils import get_flat_dependant
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
 
 async def _refuse_unknown(request: Request) -> None:
     route: APIRoute = request.scope["route"]
-    known = {parameter.alias for parameter in route.dependant.query_params}
+    known = {parameter.alias for parameter in get_flat_dependant(route.dependant).query_params}
     unknown = sorted(set(request.query_params) - known)
     if unknown:
         reason = "Extra inputs are not permitted"

@@ -44,12 +44,18 @@ class ApiClient:
 
     def get(self, path: str, **parameters: _ANSWER) -> Any:
         """The JSON of a `GET`."""
-        given = {name: value for name, value in parameters.items() if value is not None}
-        return self._answer("GET", path, params=given)
+        return self._answer("GET", path, params=_given(parameters))
 
-    def post(self, path: str, body: Mapping[str, Any]) -> Any:
+    def post(
+        self, path: str, body: Mapping[str, Any] | None = None, *, parameters: Mapping[str, _ANSWER] | None = None
+    ) -> Any:
         """The JSON of a `POST` of JSON; a repeat after a lost answer does not repeat its effect."""
-        return self._answer("POST", path, json=dict(body), headers=_once())
+        content = {} if body is None else {"json": dict(body)}
+        return self._answer("POST", path, params=_given(parameters or {}), headers=_once(), **content)
+
+    def delete(self, path: str, **parameters: _ANSWER) -> None:
+        """A `DELETE`."""
+        self._answer("DELETE", path, params=_given(parameters))
 
     def upload(self, file: Path, *, media_type: str | None) -> Any:
         """The JSON of `POST /ingest` with this file. Raises `OSError` or `TooLarge`."""
@@ -87,7 +93,7 @@ class ApiClient:
             raise _Busy(_problem(answer), retry_after=answer.headers.get("retry-after", ""))
         if not answer.is_success:
             raise ApiRefused(_problem(answer))
-        return answer.json()
+        return answer.json() if answer.content else None
 
     def __enter__(self) -> Self:
         return self
@@ -96,6 +102,10 @@ class ApiClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._client.close()
+
+
+def _given(parameters: Mapping[str, _ANSWER]) -> dict[str, _ANSWER]:
+    return {name: value for name, value in parameters.items() if value is not None}
 
 
 def _bytes_of(file: Path) -> bytes:

@@ -1,15 +1,15 @@
-"""Commands of upkeep: what is stale, what failed, the queues, the tables."""
+"""Commands of upkeep: what is stale, the queues, the tables."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
 
 from app.commands.address import Api, AsJson, api_address
+from app.commands.table import print_table
 
 
 class Kind(StrEnum):
@@ -30,7 +30,9 @@ def consistency(api: Api = None, as_json: AsJson = False) -> None:
         typer.echo(json.dumps(state))
         return
     columns = ("fresh", "stale", "failed", "oldest_stale_seconds")
-    _table(("kind", *columns), [(kind, *(counts[name] for name in columns)) for kind, counts in state["kinds"].items()])
+    print_table(
+        ("kind", *columns), [(kind, *(counts[name] for name in columns)) for kind, counts in state["kinds"].items()]
+    )
     converged = "converged" if state["converged"] else "not converged"
     typer.echo(f"{converged}: {state['open_calls']} open calls, {state['dead_letters']} dead letters")
 
@@ -63,38 +65,8 @@ def broker_status(api: Api = None, as_json: AsJson = False) -> None:
         typer.echo(json.dumps(state))
         return
     columns = ("ready", "unacked", "dead", "oldest_seconds")
-    _table(("queue", *columns), [(name, *(of.get(c) for c in columns)) for name, of in state["queues"].items()])
+    print_table(("queue", *columns), [(name, *(of.get(c) for c in columns)) for name, of in state["queues"].items()])
     typer.echo(f"transport: {state['transport']}")
-
-
-def list_dead_letters(
-    limit: Annotated[int, typer.Option(min=1, max=200, help="How many to show.")] = 50,
-    api: Api = None,
-    as_json: AsJson = False,
-) -> None:
-    """List work that could not succeed, newest first.
-
-    Example:  alexandria dead-letters list --limit 10
-    """
-    page = _get(api, "/dead-letters", limit=limit)
-    if as_json:
-        typer.echo(json.dumps(page))
-        return
-    columns = ("id", "task", "reason", "attempts", "last_at", "resource_id")
-    _table(columns, [tuple(letter.get(name) for name in columns) for letter in page["items"]])
-    if page["next_cursor"]:
-        typer.echo(f"more than these {limit}: raise --limit")
-
-
-def show_dead_letter(
-    letter_id: Annotated[str, typer.Argument(metavar="ID", help="As `dead-letters list` shows it.")],
-    api: Api = None,
-) -> None:
-    """Show one of them with its history, as JSON.
-
-    Example:  alexandria dead-letters show 0199d3a0-0000-7000-8000-000000000000
-    """
-    typer.echo(json.dumps(_get(api, f"/dead-letters/{letter_id}"), indent=2))
 
 
 def upgrade() -> None:
@@ -198,13 +170,3 @@ def _get(api: str | None, path: str, **parameters: int) -> Any:
 
     with ApiClient(api_address(api), patience_seconds=0.0) as client:
         return client.get(path, **parameters)
-
-
-def _table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(*columns)
-    for row in rows:
-        table.add_row(*("" if value is None else str(value) for value in row))
-    Console(highlight=False, markup=False).print(table)

@@ -17,6 +17,8 @@ from sqlalchemy.orm import Session
 
 from app.models.outbox import IN_FLIGHT_STATES, CallState, DeadLetter, TaskCall
 
+UNSTARTED_STATES = (CallState.CLAIMED, CallState.SENT)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimedCall:
@@ -115,9 +117,20 @@ def in_order_of_keys(calls: Iterable[KeyedCall]) -> list[KeyedCall]:
     return sorted(calls, key=lambda call: call.coalesce_key or "")
 
 
-def bury(session: Session, call: ClaimedCall, *, error: dict[str, Any], moment: datetime) -> bool:
-    """`claimed → dead`: the broker will never take this message. False when the call has moved on meanwhile."""
-    held = [TaskCall.id == call.id, TaskCall.generation == call.generation, TaskCall.state == CallState.CLAIMED]
+def bury(
+    session: Session,
+    call: ClaimedCall,
+    *,
+    reason: str,
+    error: dict[str, Any],
+    moment: datetime,
+    headers: dict[str, Any] | None = None,
+) -> bool:
+    """`claimed | sent → dead`: the broker will not take this message, or gave it up before any worker started it.
+
+    False when the call has moved on meanwhile.
+    """
+    held = [TaskCall.id == call.id, TaskCall.generation == call.generation, TaskCall.state.in_(UNSTARTED_STATES)]
     past = session.scalar(select(TaskCall.history).where(TaskCall.id == call.id)) or []
     history = [*past, {"at": moment.isoformat(), "attempt": call.attempts + 1, **error}]
     values = {"state": CallState.DEAD, "done_at": moment, "last_error": error, "history": history}
@@ -126,15 +139,34 @@ def bury(session: Session, call: ClaimedCall, *, error: dict[str, Any], moment: 
     letter = DeadLetter(
         **{name: getattr(call, name) for name in ("generation", "task", "args", "queue", "priority", "subject")},
         call_id=call.id,
-        reason="broker_rejected",
+        reason=reason,
         error=error,
         attempts=call.attempts,
         history=history,
+        headers=headers,
         first_at=datetime.fromisoformat(history[0]["at"]),
         last_at=moment,
     )
     session.add(letter)
     return True
+
+
+def wake_dead(session: Session, call_id: UUID, *, generation: int, moment: datetime) -> CallState | None:
+    """`dead → waiting`, with all its attempts and starts before it, or `superseded` as `wait_again` says.
+
+    The next claim gives it a new generation. None when the call is not dead, or not in this generation.
+    """
+    woken = wait_again(
+        session,
+        call_id,
+        generation=generation,
+        states=(CallState.DEAD,),
+        due_at=moment,
+        attempts=0,
+        starts=0,
+        done_at=None,
+    )
+    return CallState(session.scalars(select(TaskCall.state).where(TaskCall.id == call_id)).one()) if woken else None
 
 
 def wait_again(

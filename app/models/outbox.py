@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Index, String, Text, UniqueConstraint, text
+from sqlalchemy import Index, LargeBinary, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.models.base import Base, new_id, now
@@ -124,28 +124,52 @@ class EffectRecord(Base):
     at: Mapped[datetime] = mapped_column(default=now)
 
 
+class LetterOrigin(StrEnum):
+    """A `call` has a row that the letter can wake again; a `message` was found on the broker, and no row knows it."""
+
+    CALL = "call"
+    MESSAGE = "message"
+
+
+class LetterEnd(StrEnum):
+    """How a dead letter was closed. `superseded`: replayed, and a waiting call does its work already."""
+
+    REPLAYED = "replayed"
+    SUPERSEDED = "superseded"
+    DISCARDED = "discarded"
+
+
 class DeadLetter(Base):
-    """Work that cannot succeed (`FailedTask` of the seed): its reason, payload and history."""
+    """Work that cannot succeed (`FailedTask` of the seed): its reason, payload and history.
+
+    `call_id` and `generation` name the message once and for all. A message that no call knows has a `call_id` made
+    of its bytes, and the generation 0; its bytes are in `payload`, its headers in `headers`.
+    """
 
     __tablename__ = "dead_letters"
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     call_id: Mapped[UUID] = mapped_column(index=True)
     generation: Mapped[int]
+    origin: Mapped[LetterOrigin] = mapped_column(String(16), default=LetterOrigin.CALL, server_default="call")
     task: Mapped[str] = mapped_column(String(128))
     args: Mapped[list[Any]]
     queue: Mapped[str] = mapped_column(String(32))
     priority: Mapped[int]
-    subject: Mapped[UUID | None]
+    subject: Mapped[UUID | None] = mapped_column(index=True)
     reason: Mapped[str] = mapped_column(String(64))
     error: Mapped[dict[str, Any]]
     traceback: Mapped[str | None] = mapped_column(Text)
     attempts: Mapped[int]
     history: Mapped[list[Any]] = mapped_column(default=list)
+    headers: Mapped[dict[str, Any] | None]
+    payload: Mapped[bytes | None] = mapped_column(LargeBinary)
     first_at: Mapped[datetime]
     last_at: Mapped[datetime] = mapped_column(default=now)
-    closed_at: Mapped[datetime | None]
-    closed_as: Mapped[str | None] = mapped_column(String(16))
+    closed_at: Mapped[datetime | None] = mapped_column(index=True)
+    closed_as: Mapped[LetterEnd | None] = mapped_column(String(16))
+    closed_by: Mapped[str | None] = mapped_column(String(128))
+    note: Mapped[str | None] = mapped_column(Text)
 
     __table_args__ = (UniqueConstraint("call_id", "generation"),)
 

@@ -1,4 +1,4 @@
-"""Task calls and dead letters."""
+"""Task calls and events."""
 
 from __future__ import annotations
 
@@ -29,38 +29,6 @@ class TaskOut(Output):
     sent_at: datetime | None
     started_at: datetime | None
     done_at: datetime | None
-
-
-class DeadLetterOut(Output):
-    """Work that cannot succeed, and why."""
-
-    id: UUID
-    call_id: UUID
-    task: str
-    args: list[Any]
-    queue: str
-    priority: int
-    reason: str
-    attempts: int
-    first_at: datetime
-    last_at: datetime
-    error: ErrorDescription
-    resource_id: UUID | None
-    history: list[Any]
-
-
-class DeadLetterDetail(DeadLetterOut):
-    """One dead letter with all that is known of it."""
-
-    traceback: str | None
-    closed_at: datetime | None
-
-
-class DeadLetterPage(Output):
-    """The newest dead letters first."""
-
-    items: list[DeadLetterOut]
-    next_cursor: str | None
 
 
 class EventOut(Output):

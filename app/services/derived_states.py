@@ -61,6 +61,13 @@ def mark_failed(session: Session, resource_id: UUID, kind: DerivedKind, *, versi
     state.failed_version, state.error, state.updated_at = version, error, now()
 
 
+def forget_failure(session: Session, resource_id: UUID, kind: DerivedKind) -> None:
+    """`kind` is going to be built again: it is stale now, and failed no more."""
+    state = session.get(DerivedState, (resource_id, kind))
+    if state is not None:
+        state.failed_version, state.error, state.updated_at = None, None, now()
+
+
 def _state(session: Session, resource_id: UUID, kind: DerivedKind) -> DerivedState:
     state = session.get(DerivedState, (resource_id, kind))
     if state is None:

@@ -73,7 +73,8 @@ def ingest(library: Library, resource_id: UUID, *, work: Work) -> None:
         reading = _read(source, library.settings)
     except PermanentError as error:
         with work() as unit:
-            fail(unit, resource_id, describe(error), call_id=_call_of(unit), started=started)
+            if fail(unit, resource_id, describe(error), call_id=_call_of(unit), started=started):
+                forget_upload(unit, resource_id)
         return
     with work() as unit:
         _write(unit, resource_id, reading, started=started)
@@ -86,23 +87,40 @@ def fail(
     *,
     call_id: UUID | None = None,
     started: datetime | None = None,
-) -> None:
+) -> bool:
     """The document cannot be had by this call: say so on its resource. What the resource held before stays.
 
     Without `started`, it is when the call was started last. While another call is to read it, it is pending still.
+    Returns whether nobody is going to read it. The bytes of an upload stay: a dead call may be replayed.
     """
     resource = derived_states.lock_resource(unit.session, resource_id)
     if resource is None:
-        return
+        return False
     if started is None and call_id is not None:
         started = unit.session.scalar(select(TaskCall.started_at).where(TaskCall.id == call_id))
     if _is_overtaken(resource, started):
-        return
+        return False
     resource.ingestion_started_at, resource.ingestion_finished_at = started, now()
-    if not _is_to_be_read_again(unit.session, resource_id, call_id=call_id):
+    is_final = not _is_to_be_read_again(unit.session, resource_id, call_id=call_id)
+    if is_final:
         resource.ingestion_status, resource.ingestion_error = IngestionState.FAILED, dict(error)
-        unit.session.execute(delete(PendingUpload).where(PendingUpload.resource_id == resource_id))
     unit.emit(EventType.INGESTION_FAILED, {"resource_id": str(resource_id), "success": False, "error": error})
+    return is_final
+
+
+def await_reading(resource: Resource) -> None:
+    """A call is to read the document of this locked resource again."""
+    resource.ingestion_status, resource.ingestion_error = IngestionState.PENDING, None
+
+
+def is_failed(resource: Resource) -> bool:
+    """The document could not be had, and no call is going to try again."""
+    return resource.ingestion_status == IngestionState.FAILED
+
+
+def forget_upload(unit: UnitOfWork, resource_id: UUID) -> None:
+    """The bytes of an upload that nobody is going to read."""
+    unit.session.execute(delete(PendingUpload).where(PendingUpload.resource_id == resource_id))
 
 
 def fetch_policy(settings: Settings) -> FetchPolicy:
@@ -172,7 +190,7 @@ def _write(unit: UnitOfWork, resource_id: UUID, reading: _Reading, *, started: d
     resource.ingestion_error = None
     resource.ingestion_started_at, resource.ingestion_finished_at = started, finished
     resource.fetched_etag, resource.fetched_last_modified = reading.etag, reading.last_modified
-    unit.session.execute(delete(PendingUpload).where(PendingUpload.resource_id == resource_id))
+    forget_upload(unit, resource_id)
     if reading.document is not None:
         take_over(unit, resource, reading.document, moment=finished)
     unit.built(resource.version)

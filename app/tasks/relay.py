@@ -29,6 +29,7 @@ from app.services import failures
 from app.services.presence import Heart
 from app.services.unit_of_work import UnitOfWork
 from app.settings import Settings
+from app.tasks.dead_letter_import import DeadLetterImport
 from app.tasks.tending import Tending
 from app.tasks.wake_up import WakeUp, wake_up_of
 from app.transports.base import Fate, Message, Outcome, QueueDepth, Transport
@@ -74,6 +75,7 @@ class Relay:
         self._sent_lately = False
         self.went_round_at = time.monotonic()
         self._recovered_at: datetime | None = None
+        self._dead_letters = DeadLetterImport(database=database, transport=transport, settings=settings)
 
     def run(self, wake_up: WakeUp, stop: threading.Event) -> None:
         """Round after round; an outage of database or broker is waited out here."""
@@ -132,7 +134,9 @@ class Relay:
                 self.recover()
             else:
                 self._recovered_at = moment
-        return OUTAGE_POLL_SECONDS if self._broker_is_down else self._pause()
+        if self._broker_is_down:
+            return OUTAGE_POLL_SECONDS
+        return BACKLOG_POLL_SECONDS if self._dead_letters.round() else self._pause()
 
     def _pause(self) -> float:
         """Until the next call is due; while due calls wait for room in flight, a short time."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import IntEnum, StrEnum
 from typing import Any, Protocol
 from uuid import UUID
@@ -101,6 +102,31 @@ class QueueDepth:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeadMessage:
+    """A message that its queue gave up, as far as it can be read.
+
+    `reason` is the broker's word (`rejected`, `delivery_limit`, `undecodable`, `expired`, `maxlen`, …), `count` how
+    often it died or was delivered, `died_at` by the broker's clock. `payload` is every byte the broker held; `headers`
+    are plain JSON, with `x-death`. What cannot be read is None: `args` and `kwargs` are both there, or neither. `task`,
+    `message_id` and `generation` are what the sender claimed. `receipt` is for `forget_dead` of the same transport.
+    """
+
+    queue: str
+    reason: str
+    count: int
+    died_at: datetime
+    payload: bytes = field(repr=False)
+    headers: Mapping[str, Any]
+    task: str | None
+    message_id: str | None
+    generation: int | None
+    args: list[Any] | None
+    kwargs: Mapping[str, Any] | None
+    priority: int
+    receipt: Any = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class QueueSpec:
     """A queue as it is declared, with the same arguments in every process.
 
@@ -185,6 +211,22 @@ class Transport(Protocol):
         A message that is no call of ours goes to the dead letters instead once `max_deliveries` owners have died with
         it. Returns how many messages went back to their queues. Any number of processes may do this. Raises
         `TransportUnavailable`.
+        """
+
+    def take_dead(
+        self, queues: Sequence[str] = QUEUES, *, limit: int = 100, deadline_seconds: float = 5.0
+    ) -> list[DeadMessage]:
+        """The oldest dead messages of each queue, at most `limit` of each. The broker keeps them until `forget_dead`.
+
+        What is taken and never forgotten, by whatever death, is taken again: handle a message twice as once. Two
+        takers may be given the same message. Raises `TransportUnavailable`.
+        """
+
+    def forget_dead(self, messages: Sequence[DeadMessage], *, deadline_seconds: float = 5.0) -> int:
+        """Remove from the broker what `take_dead` of this object gave; returns how many were there to be removed.
+
+        One that has been given back meanwhile (the connection was lost) stays, and is taken again. Raises
+        `TransportUnavailable`, after which any of them may be gone.
         """
 
     def close(self) -> None:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import amqp
 
 from app.errors import TransportRejected, TransportUnavailable
 from app.transports.address import Address
-from app.transports.base import QUEUES, Message, Outcome, QueueDepth
+from app.transports.base import QUEUES, DeadMessage, Message, Outcome, QueueDepth
 from app.transports.batch import Batch
 from app.transports.line import Line
 from app.transports.message import CONTENT_ENCODING, CONTENT_TYPE, body_of, headers_of, mark_of
 from app.transports.rabbitmq_broker import WIRE_PRIORITIES, fingerprint_of
+from app.transports.rabbitmq_dead_letters import DeadLetterSession
 from app.transports.rabbitmq_session import RabbitSession
 from app.transports.rabbitmq_topology import dead_letters_queue, topology
 
 PERSISTENT = 2
+
+S = TypeVar("S", bound=RabbitSession)
 
 
 class RabbitTransport:
@@ -24,12 +28,13 @@ class RabbitTransport:
 
     def __init__(self, address: Address) -> None:
         self.fingerprint = fingerprint_of(address)
-        self._publisher = self._open_line(address)
-        self._inspector = self._open_line(address)  # a blocked publisher is not read by the broker at all
+        self._publisher = self._open_line(lambda: RabbitSession(address))
+        self._inspector = self._open_line(lambda: RabbitSession(address))  # a blocked publisher is not read at all
+        self._letters = self._open_line(lambda: DeadLetterSession(address))  # holds what it takes until it is settled
 
-    def _open_line(self, address: Address) -> Line[RabbitSession]:
+    def _open_line(self, new_session: Callable[[], S]) -> Line[S]:
         errors = (amqp.AMQPError, OSError)
-        return Line(self.fingerprint, lambda: RabbitSession(address), errors=errors, explain=_explain)
+        return Line(self.fingerprint, new_session, errors=errors, explain=_explain)
 
     def publish(self, messages: Sequence[Message], *, deadline_seconds: float) -> list[Outcome]:
         """See `Transport`; while RabbitMQ blocks publishers (memory or disk alarm) it is unavailable."""
@@ -65,10 +70,23 @@ class RabbitTransport:
         """See `Transport`: nothing, RabbitMQ gives back what a lost connection held."""
         return 0
 
+    def take_dead(
+        self, queues: Sequence[str] = QUEUES, *, limit: int = 100, deadline_seconds: float = 5.0
+    ) -> list[DeadMessage]:
+        """See `Transport`; two takers are never given the same, but they find what the other gave back."""
+        return self._letters.call(
+            lambda session, _: session.take(queues, limit=limit), deadline_seconds=deadline_seconds
+        )
+
+    def forget_dead(self, messages: Sequence[DeadMessage], *, deadline_seconds: float = 5.0) -> int:
+        """See `Transport`."""
+        return self._letters.call(lambda session, _: session.forget(messages), deadline_seconds=deadline_seconds)
+
     def close(self) -> None:
         """See `Transport`."""
         self._publisher.close()
         self._inspector.close()
+        self._letters.close()
 
 
 def _envelope(message: Message) -> amqp.Message:

@@ -13,8 +13,9 @@ from redis.connection import Connection, SSLConnection
 from redis.exceptions import NoPermissionError
 
 from app.errors import TransportUnavailable
+from app.transports import redis_dead_letters
 from app.transports.address import Address
-from app.transports.base import PRIORITIES, QUEUES, Message, Outcome, QueueDepth
+from app.transports.base import PRIORITIES, QUEUES, DeadMessage, Message, Outcome, QueueDepth
 from app.transports.batch import Batch
 from app.transports.lease.scripts import SWEEP
 from app.transports.lease.sweep import sweep_arguments, swept
@@ -73,6 +74,21 @@ class RedisTransport:
         )
         found = swept(answer)
         return found.returned if found else 0
+
+    def take_dead(
+        self, queues: Sequence[str] = QUEUES, *, limit: int = 100, deadline_seconds: float = 5.0
+    ) -> list[DeadMessage]:
+        """See `Transport`; two takers are given the same."""
+        return self._line.call(
+            lambda session, _: redis_dead_letters.take(session.ask, queues, limit=limit),
+            deadline_seconds=deadline_seconds,
+        )
+
+    def forget_dead(self, messages: Sequence[DeadMessage], *, deadline_seconds: float = 5.0) -> int:
+        """See `Transport`."""
+        return self._line.call(
+            lambda session, _: redis_dead_letters.forget(session.ask, messages), deadline_seconds=deadline_seconds
+        )
 
     def close(self) -> None:
         """See `Transport`."""
