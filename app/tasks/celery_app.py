@@ -8,6 +8,7 @@ from kombu import Queue
 from app.logs import keep_celery_from_configuring
 from app.settings import Settings, get_settings
 from app.tasks.schedule import beat_schedule
+from app.tasks.undecodable import RejectUndecodable
 from app.transports.registry import broker_for
 
 
@@ -32,6 +33,7 @@ def create_celery_app(settings: Settings) -> Celery:
         beat_schedule=beat_schedule(settings),
         beat_max_loop_interval=5,
     )
+    app.steps["consumer"].add(RejectUndecodable)
     keep_celery_from_configuring(settings, role="celery")
     return app
 
