@@ -55,7 +55,7 @@ class RelayCounts:
 
 
 class Relay:
-    """One relay. `tick` is one round; `run` goes on until `stop`."""
+    """One relay. `tick` sends once, `round` does all that is due, `run` goes on until `stop`."""
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class Relay:
         while not stop.is_set():
             self.went_round_at = time.monotonic()
             try:
-                pause = self._round()
+                pause = self.round()
             except TransientError as error:
                 log.warning("the relay waits", error=error.detail)
                 stop.wait(OUTAGE_POLL_SECONDS)
@@ -126,7 +126,8 @@ class Relay:
             log.warning("lost calls are sent again", count=lost)
         return lost
 
-    def _round(self) -> float:
+    def round(self) -> float:
+        """Send, recover, import dead letters: each when it is time to; returns the seconds until the next round."""
         self._sent_lately = self.tick() > 0
         moment = self._clock()
         if self._recovered_at is None or abs(moment - self._recovered_at) >= RECOVERY_INTERVAL:

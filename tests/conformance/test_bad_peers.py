@@ -26,6 +26,7 @@ CALLS: dict[str, Callable[[Transport], object]] = {
     "declare": lambda transport: transport.declare(deadline_seconds=DEADLINE_SECONDS),
     "depths": lambda transport: transport.depths(deadline_seconds=DEADLINE_SECONDS),
     "health": lambda transport: transport.health(deadline_seconds=DEADLINE_SECONDS),
+    "take_dead": lambda transport: transport.take_dead(deadline_seconds=DEADLINE_SECONDS),
 }
 Behaviour = Callable[[socket.socket, Event], None]
 

@@ -13,6 +13,8 @@ import pika
 import pika.adapters.blocking_connection
 import redis
 
+from chaos.polling import poll_until
+
 STEPS_FIRST_SERVED_FIRST = range(10)
 
 
@@ -35,6 +37,14 @@ class Witness(Protocol):
 
     def count(self, queue: str) -> int: ...
 
+    def let_die(self, queue: str, *, reason: str = "rejected") -> int:
+        """Make every message of a queue a dead one, as the broker does it; returns how many died."""
+
+    def count_dead(self, queue: str) -> int: ...
+
+    def put(self, queue: str, raw: bytes, **properties: Any) -> None:
+        """Whatever a stranger sends: on Redis the whole element, on RabbitMQ the body."""
+
 
 class RedisWitness:
     def __init__(self, url: str) -> None:
@@ -51,6 +61,25 @@ class RedisWitness:
     def count(self, queue: str) -> int:
         with redis.Redis.from_url(self._url, socket_timeout=5) as client:
             return sum(int(client.llen(self._key(queue, step))) for step in STEPS_FIRST_SERVED_FIRST)
+
+    def let_die(self, queue: str, *, reason: str = "rejected") -> int:
+        died = 0
+        with redis.Redis.from_url(self._url, socket_timeout=5) as client:
+            for step in STEPS_FIRST_SERVED_FIRST:
+                while (raw := client.rpop(self._key(queue, step))) is not None:
+                    seconds, micros = client.time()
+                    death = {"reason": reason, "count": 1, "time": seconds + micros / 1e6, "queue": queue}
+                    client.lpush(f"{queue}.dead", json.dumps(death).encode() + b"\n" + raw)
+                    died += 1
+        return died
+
+    def count_dead(self, queue: str) -> int:
+        with redis.Redis.from_url(self._url, socket_timeout=5) as client:
+            return int(client.llen(f"{queue}.dead"))
+
+    def put(self, queue: str, raw: bytes, **properties: Any) -> None:
+        with redis.Redis.from_url(self._url, socket_timeout=5) as client:
+            client.lpush(queue, raw)
 
     @staticmethod
     def _key(queue: str, step: int) -> str:
@@ -97,6 +126,28 @@ class RabbitWitness:
     def count(self, queue: str) -> int:
         with self.channel() as channel:
             return int(channel.queue_declare(queue, passive=True).method.message_count)
+
+    def let_die(self, queue: str, *, reason: str = "rejected") -> int:
+        """`rejected` is how a message dies here by somebody's hand; the other reasons are the broker's own."""
+        with self.channel() as channel:
+            before = channel.queue_declare(f"{queue}.dead", passive=True).method.message_count
+            died = 0
+            while (got := channel.basic_get(queue))[0] is not None:
+                channel.basic_nack(got[0].delivery_tag, requeue=False)
+                died += 1
+        poll_until(
+            lambda: self.count_dead(queue) >= before + died,
+            within_seconds=10,
+            what=f"{died} messages are in {queue}.dead",
+        )
+        return died
+
+    def count_dead(self, queue: str) -> int:
+        return self.count(f"{queue}.dead")
+
+    def put(self, queue: str, raw: bytes, **properties: Any) -> None:
+        with self.channel() as channel:
+            channel.basic_publish("", queue, raw, pika.BasicProperties(**properties))
 
     @staticmethod
     def _seen(properties: pika.BasicProperties, body: bytes) -> Seen:

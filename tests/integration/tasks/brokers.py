@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from app.errors import TransportUnavailable
-from app.transports.base import QUEUES, Fate, Message, Outcome, QueueDepth
+from app.transports.base import QUEUES, DeadMessage, Fate, Message, Outcome, QueueDepth
 
 Judge = Callable[[Message], Outcome]
 ACCEPTED = Outcome(fate=Fate.ACCEPTED)
@@ -20,6 +20,7 @@ class RecordingBroker:
 
     def __init__(self) -> None:
         self.held: list[Message] = []
+        self.dead: list[DeadMessage] = []
         self.arrived: list[float] = []
         self.batches: list[int] = []
         self.is_away = False
@@ -47,6 +48,17 @@ class RecordingBroker:
     def health(self, *, deadline_seconds: float = 2.0) -> tuple[str, ...]:
         self._answer()
         return ()
+
+    def take_dead(
+        self, queues: Sequence[str] = QUEUES, *, limit: int = 100, deadline_seconds: float = 5.0
+    ) -> list[DeadMessage]:
+        self._answer()
+        return self.dead[:limit]
+
+    def forget_dead(self, messages: Sequence[DeadMessage], *, deadline_seconds: float = 5.0) -> int:
+        self._answer()
+        self.dead = [one for one in self.dead if one not in messages]
+        return len(messages)
 
     def close(self) -> None:
         """Nothing is open."""

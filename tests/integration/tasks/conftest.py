@@ -10,6 +10,7 @@ from app.services.library import Library
 from app.tasks.database_task import work_over
 from tests.integration.libraries import a_library
 from tests.integration.tasks.delivery import Outbox
+from tests.integration.tasks.graveyard import Graveyard, a_graveyard
 
 
 @pytest.fixture
@@ -25,3 +26,12 @@ def library(migrated_url: str, cache_url: str) -> Iterator[Library]:
 @pytest.fixture
 def outbox(library: Library) -> Outbox:
     return Outbox(library)
+
+
+@pytest.fixture(params=["redis", "rabbitmq"])
+def graveyard(request: pytest.FixtureRequest) -> Iterator[Graveyard]:
+    """An empty broker of each kind."""
+    with a_graveyard(
+        request.getfixturevalue("rabbit_url" if request.param == "rabbitmq" else "redis_url")
+    ) as graveyard:
+        yield graveyard
