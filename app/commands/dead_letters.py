@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 NOTHING_DONE = 2
 _PAGE = 200
-_COLUMNS = ("id", "task", "reason", "attempts", "last_at", "resource_id")
+_COLUMNS = ("id", "task", "reason", "attempts", "last_at")
 
 Task = Annotated[str | None, typer.Option(help="Only of this task.")]
 Queue = Annotated[str | None, typer.Option(help="Only of this queue.")]

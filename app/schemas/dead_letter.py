@@ -47,11 +47,12 @@ class Payload(Output):
     def of(cls, data: bytes) -> Self:
         """Shown as data, never as markup."""
         shown = data[:SHOWN_BYTES_MAX]
+        is_whole = len(shown) == len(data)
         return cls(
             size_bytes=len(data),
-            text=_text(shown),
+            text=_text(shown, is_whole=is_whole),
             base64=base64.b64encode(shown).decode("ascii"),
-            is_whole=len(shown) == len(data),
+            is_whole=is_whole,
         )
 
 
@@ -99,9 +100,9 @@ class ReplayedOut(Output):
     next_cursor: str | None
 
 
-def _text(data: bytes) -> str | None:
+def _text(data: bytes, *, is_whole: bool) -> str | None:
     """UTF-8 without control characters; a character that the cut goes through is left out."""
-    for cut in range(min(4, len(data) + 1)):
+    for cut in range(1 if is_whole else 4):
         try:
             text = data[: len(data) - cut].decode()
         except UnicodeDecodeError:

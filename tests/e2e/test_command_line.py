@@ -135,7 +135,7 @@ def test_upkeep_commands_print_tables_and_json(stack: EmbeddedStack) -> None:
     assert json.loads(letters.stdout)["items"] == []
     assert "search_index" in alexandria(stack, "consistency").stdout
     assert "ml_tasks" in alexandria(stack, "broker", "status").stdout
-    assert "reason" in alexandria(stack, "dead-letters", "list").stdout
+    assert alexandria(stack, "dead-letters", "list").stdout.startswith("no dead letters")
 
 
 def test_an_unknown_dead_letter_is_one_line(stack: EmbeddedStack) -> None:

@@ -11,8 +11,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app.main import create_app
-from app.models.base import Base, now
-from app.models.outbox import CallState, DeadLetter, ProcessHeartbeat, TaskCall
+from app.models.base import now
+from app.models.outbox import CallState, ProcessHeartbeat, TaskCall
 from app.services.library import Library
 from app.transports.base import QUEUES
 from app.transports.registry import open_transport
@@ -206,26 +206,6 @@ def test_workers_are_shown_with_what_they_do(make_library: MakeLibrary) -> None:
     assert [call["name"] for call in status["active"][name]] == ["a_task"]
     assert status["stats"][name]["concurrency"] == 2
     assert len(status["scheduled"]["outbox"]) == 1
-
-
-def test_dead_letters_are_listed_newest_first_page_by_page(make_library: MakeLibrary) -> None:
-    library = make_library()
-    with library.database.writer() as session:
-        for number in range(5):
-            session.add(a_dead_letter(number, closed_at=now() if number == 2 else None))
-            session.flush()
-    client = TestClient(create_app(library), base_url="http://localhost")
-    first = client.get("/dead-letters", params={"limit": 3}).json()
-    rest = client.get("/dead-letters", params={"limit": 3, "cursor": first["next_cursor"]}).json()
-    assert [item["args"] for item in first["items"] + rest["items"]] == [[4], [3], [1], [0]]
-    assert rest["next_cursor"] is None
-    assert client.get("/dead-letters", params={"reason": "other"}).json()["items"] == []
-
-
-def a_dead_letter(number: int, **fields: Any) -> Base:
-    values = {"task": "a_task", "queue": "default", "priority": 5, "reason": "invalid", "attempts": 1, **fields}
-    error = {"type": "invalid", "detail": "never"}
-    return DeadLetter(call_id=uuid4(), generation=1, args=[number], error=error, first_at=now(), **values)
 
 
 def test_metrics_count_requests_by_route_and_calls_by_state(make_library: MakeLibrary) -> None:

@@ -28,12 +28,14 @@ from app.services.library import Library
 from app.settings import load_settings
 from tests.integration.api.answers import create
 from tests.integration.api.conftest import nobody_listens, open_test_library
+from tests.integration.api.dead_calls import dead_letter
 from tests.integration.api.serving import served
 
 OPERATIONS = (
     *("ingest_document", "create_resource", "list_resources", "read_resource", "update_resource", "delete_resource"),
     *("read_resource_status", "read_resource_quality", "read_consistency", "find", "search", "read_task"),
-    *("list_dead_letters", "read_dead_letter", "read_event_history", "stream_events", "read_pool", "read_cache_stats"),
+    *("list_dead_letters", "read_dead_letter", "replay_dead_letter", "replay_dead_letters", "discard_dead_letter"),
+    *("read_event_history", "stream_events", "read_pool", "read_cache_stats"),
     *("read_broker_status", "read_workers_status", "read_liveness", "read_readiness", "read_metrics"),
 )
 # What these name is the server's to know: no schema can say which value is a good one.
@@ -45,6 +47,7 @@ REFUSED_EXAMPLES = 20
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Api:
     app: FastAPI
+    library: Library
     client: TestClient
     address: str
     schema: Any
@@ -56,6 +59,8 @@ class Api:
 
     def real_id(self, parameter: str, *, method: str) -> str:
         """An id that exists; one to delete is made for the purpose."""
+        if parameter == "letter_id" and method != "GET":
+            return str(dead_letter(self.library))
         if parameter in {"call_id", "letter_id"}:  # the letter of that call has its id
             return self.call_id
         return str(create(self.client)["id"]) if method == "DELETE" else self.resource_id
@@ -79,7 +84,15 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     with served(app) as address:
         resource_id, call_id = furnish(client, library)
         schema = schemathesis.openapi.from_dict(app.openapi())
-        yield Api(app=app, client=client, address=address, schema=schema, resource_id=resource_id, call_id=call_id)
+        yield Api(
+            app=app,
+            library=library,
+            client=client,
+            address=address,
+            schema=schema,
+            resource_id=resource_id,
+            call_id=call_id,
+        )
     library.database.engine.dispose()
 
 
