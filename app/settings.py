@@ -49,6 +49,10 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("BROKER_URL", "CELERY_BROKER_URL"),
         description="redis:// rediss:// or amqp:// amqps://: the scheme chooses the transport",
     )
+    rabbitmq_queue_type: Literal["classic", "quorum"] = "classic"
+    rabbitmq_management_url: str = Field(
+        default="", description="http://host:port of the management API; empty: port 15672 of the broker's host"
+    )
     cache_url: SecretStr | None = Field(
         default=None,
         validation_alias=AliasChoices("CACHE_URL", "REDIS_URL"),

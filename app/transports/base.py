@@ -163,6 +163,27 @@ class Broker:
         return self.wire_priorities[priority]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings:
+    """What an inspection found, one line each: what differs, what was made, and what could not be looked at or is
+    only worth knowing.
+    """
+
+    differences: tuple[str, ...] = ()
+    made: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class Inspection(Protocol):
+    """Compares what stands on a broker with what should. Raises `TransportUnavailable`."""
+
+    def check(self) -> Findings:
+        """Look, and change nothing."""
+
+    def apply(self) -> Findings:
+        """Make what is missing and put right what differs, but delete nothing that holds messages or is in use."""
+
+
 class Transport(Protocol):
     """A connection to one broker, opened when first needed and again after every loss.
 

@@ -16,7 +16,7 @@ from app.transports.message import CONTENT_ENCODING, CONTENT_TYPE, body_of, head
 from app.transports.rabbitmq_broker import WIRE_PRIORITIES, fingerprint_of
 from app.transports.rabbitmq_dead_letters import DeadLetterSession
 from app.transports.rabbitmq_session import RabbitSession
-from app.transports.rabbitmq_topology import dead_letters_queue, topology
+from app.transports.rabbitmq_topology import QueueType, dead_letters_queue, topology
 
 PERSISTENT = 2
 
@@ -26,11 +26,12 @@ S = TypeVar("S", bound=RabbitSession)
 class RabbitTransport:
     """See `Transport`."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, *, queue_type: QueueType = "classic") -> None:
         self.fingerprint = fingerprint_of(address)
         self._publisher = self._open_line(lambda: RabbitSession(address))
         self._inspector = self._open_line(lambda: RabbitSession(address))  # a blocked publisher is not read at all
         self._letters = self._open_line(lambda: DeadLetterSession(address))  # holds what it takes until it is settled
+        self._topology = topology(queue_type=queue_type)
 
     def _open_line(self, new_session: Callable[[], S]) -> Line[S]:
         errors = (amqp.AMQPError, OSError)
@@ -50,7 +51,7 @@ class RabbitTransport:
     def declare(self, *, deadline_seconds: float = 5.0) -> None:
         """See `Transport`: queues, the dead-letter exchange, dead-letter queues."""
         difference = self._inspector.call(
-            lambda session, _: session.declare(topology()), deadline_seconds=deadline_seconds
+            lambda session, _: session.declare(self._topology), deadline_seconds=deadline_seconds
         )
         if difference is not None:
             raise TransportRejected(f"{self.fingerprint}: {difference}")

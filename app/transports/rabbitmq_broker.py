@@ -32,7 +32,7 @@ def fingerprint_of(address: Address) -> str:
 
 def broker_for(address: Address, settings: Settings) -> Broker:
     """Celery's side of this broker as data."""
-    queues = queue_specs()
+    queues = queue_specs(queue_type=settings.rabbitmq_queue_type)
     options: dict[str, Any] = {
         "read_timeout": READ_TIMEOUT_SECONDS,
         "write_timeout": WRITE_TIMEOUT_SECONDS,

@@ -5,7 +5,7 @@ The servers are this machine's, or with TEST_SERVERS=debian-13 those of Debian 1
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from pathlib import Path
 
@@ -96,7 +96,8 @@ def start_worker(tmp_path: Path) -> Iterator[WorkerMaker]:
     """Start a stock Celery worker configured from `broker_for`."""
     with ExitStack() as stack:
 
-        def start(url: str, *, queues: str = "default") -> Worker:
-            return stack.enter_context(Worker(url=url, queues=queues, directory=tmp_path))
+        def start(url: str, *, queues: str = "default", environment: Mapping[str, str] | None = None) -> Worker:
+            worker = Worker(url=url, queues=queues, directory=tmp_path, environment=environment)
+            return stack.enter_context(worker)
 
         yield start

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -18,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 class Worker:
     """One solo worker with a prefetch of one."""
 
-    def __init__(self, *, url: str, queues: str, directory: Path) -> None:
+    def __init__(self, *, url: str, queues: str, directory: Path, environment: Mapping[str, str] | None = None) -> None:
         self._notes = directory / "notes"
         command = ["-m", "celery", "-A", "tests.conformance.worker_app", "worker", "-P", "solo", "-c", "1"]
         options = ["-Q", queues, "-l", "INFO", "--without-gossip", "--without-mingle"]
@@ -32,6 +33,7 @@ class Worker:
                 "BROKER_URL": url,
                 "NOTES": str(self._notes),
                 "WORKER_PREFETCH_MULTIPLIER": "1",
+                **(environment or {}),
             },
             directory=directory,
         )

@@ -330,6 +330,7 @@ class DiesBeforeItForgets:
         self.declare = transport.declare
         self.depths = transport.depths
         self.health = transport.health
+        self.tend = transport.tend
         self.close = transport.close
         self.take_dead = transport.take_dead
 
