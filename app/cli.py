@@ -9,6 +9,7 @@ import sys
 
 import typer
 
+from app.commands import broker as brokers
 from app.commands import dead_letters as letters
 from app.commands import documents, processes, upkeep
 from app.commands.failure import end_with
@@ -44,6 +45,8 @@ dead_letters.command("list")(letters.list_dead_letters)
 dead_letters.command("show")(letters.show_dead_letter)
 dead_letters.command("replay")(letters.replay_dead_letters)
 dead_letters.command("discard")(letters.discard_dead_letters)
+for look_after_broker in (brokers.topology, brokers.switch, brokers.drain, brokers.resend):
+    broker.command()(look_after_broker)
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
     AlexandriaError
     ├── TransientError            retried with backoff; HTTP 503
     │   ├── TransportUnavailable  the broker refused, was silent, or closed
+    │   ├── BrokerSwitched        another broker is active now; this process ends, to be started again
     │   ├── CacheUnavailable      the cache missed its deadline
     │   ├── FetchUnavailable      a web server timed out, refused, or answered 5xx / 429
     │   ├── DatabaseUnavailable   no connection, a deadlock, or a lock wait that ran out
@@ -64,6 +65,11 @@ class TransientError(AlexandriaError):
 class TransportUnavailable(TransientError):
     slug = "broker-unavailable"
     title = "The broker cannot be reached"
+
+
+class BrokerSwitched(TransientError):
+    slug = "broker-switched"
+    title = "Another broker is active now"
 
 
 class CacheUnavailable(TransientError):

@@ -87,7 +87,7 @@ def _console(context: ApiContext) -> Console:
 
 def _context(library: Library) -> ApiContext:
     settings = library.settings
-    transport = open_transport(settings.broker)
+    transport, broker = open_transport(settings.broker, settings), broker_for(settings)
     database = DatabaseExamination(
         library.database, head=head_revision, canary_interval_seconds=settings.canary_interval_seconds
     )
@@ -98,7 +98,8 @@ def _context(library: Library) -> ApiContext:
             broker=Sampler("broker", BrokerExamination(transport), interval_seconds=SAMPLE_SECONDS),
             cache=Sampler("cache", CacheExamination(library.cache), interval_seconds=SAMPLE_SECONDS),
         ),
-        transport_name=broker_for(settings).transport,
+        transport_name=broker.transport,
+        broker_fingerprint=broker.fingerprint,
         metrics=HttpMetrics(library),
         rate_limiter=RateLimiter(settings),
         streams=threading.BoundedSemaphore(settings.event_streams_max),

@@ -45,6 +45,7 @@ class ApiContext:
     library: Library
     signs: VitalSigns
     transport_name: str
+    broker_fingerprint: str
     metrics: HttpMetrics
     rate_limiter: RateLimiter
     streams: threading.BoundedSemaphore

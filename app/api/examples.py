@@ -124,6 +124,8 @@ ANSWERS: dict[str, Any] = {
     "read_cache_stats": {"hit_rate": 0.75, "hits": 3, "misses": 1, "invalidations": 0},
     "read_broker_status": {
         "transport": "redis",
+        "fingerprint": "redis:127.0.0.1:6379/0",
+        "active": {"fingerprint": "redis:127.0.0.1:6379/0", "epoch": 1, "activated_at": _AT},
         "ok": True,
         "detail": "answers",
         "sampled_at": _AT,
@@ -135,7 +137,8 @@ ANSWERS: dict[str, Any] = {
         "ready": True,
         "degraded": False,
         "parts": {
-            **dict.fromkeys(("database", "migrations", "broker", "cache", "relay"), _PART),
+            **dict.fromkeys(("database", "migrations", "broker", "cache"), _PART),
+            "relay": {**_PART, "active_broker": "redis:127.0.0.1:6379/0", "epoch": 1},
             "workers": {"ok": True, "detail": "2 alive", "canary_age_seconds": {"default": 3.5}},
         },
     },

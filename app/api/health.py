@@ -19,7 +19,7 @@ from app.api.vital_signs import (
     canary_patience_seconds,
 )
 from app.models.base import now
-from app.schemas.operations import Alive, Part, Parts, Readiness, WorkersPart
+from app.schemas.operations import Alive, Part, Parts, Readiness, RelayPart, WorkersPart
 from app.transports.base import QUEUES
 
 router = APIRouter(tags=["operations"])
@@ -58,7 +58,7 @@ def readiness_of(context: ApiContext) -> Readiness:
         migrations=_migrations_part(sign),
         broker=broker_part(broker),
         cache=_cache_part(signs.cache.latest()),
-        relay=_relay_part(sign, fingerprint),
+        relay=_relay_part(sign, fingerprint, own=context.broker_fingerprint),
         workers=_workers_part(
             sign,
             fingerprint,
@@ -107,11 +107,17 @@ def _migrations_part(sign: DatabaseSign | None) -> Part:
     return Part(ok=False, detail=f"at {current or 'nothing'}, needs {head}: run `alexandria db upgrade`")
 
 
-def _relay_part(sign: DatabaseSign | None, broker: str | None) -> Part:
+def _relay_part(sign: DatabaseSign | None, broker: str | None, *, own: str) -> RelayPart:
+    """The relays, and whether the broker of this process is the one that they send to."""
+    active = sign.active if sign else None
+    names = {"active_broker": active.fingerprint or None, "epoch": active.epoch} if active else {}
+    if active and active.epoch and active.fingerprint != own:
+        detail = f"the active broker is {active}, that of this process is {own}: relays of the latter wait"
+        return RelayPart(ok=False, detail=detail, **names)
     relays = _serving(sign, role="relay", broker=broker)
     if relays:
-        return Part(ok=True, detail=f"{len(relays)} alive")
-    return Part(ok=False, detail=_nobody(sign, "relay"))
+        return RelayPart(ok=True, detail=f"{len(relays)} alive", **names)
+    return RelayPart(ok=False, detail=_nobody(sign, "relay"), **names)
 
 
 def _workers_part(sign: DatabaseSign | None, broker: str | None, *, patience_seconds: float) -> WorkersPart:

@@ -13,7 +13,15 @@ from app.api.context import Context, TheLibrary
 from app.api.health import broker_part
 from app.models.base import now
 from app.models.outbox import CallState, ProcessHeartbeat, TaskCall
-from app.schemas.operations import BrokerStatus, CacheStatistics, PoolStatus, QueueStatus, WorkersStatus
+from app.schemas.operations import (
+    ActiveBrokerStatus,
+    BrokerStatus,
+    CacheStatistics,
+    PoolStatus,
+    QueueStatus,
+    WorkersStatus,
+)
+from app.services import active_broker
 from app.services.presence import MISSED_AFTER_SECONDS
 from app.transports.base import QUEUES
 
@@ -45,6 +53,7 @@ def read_broker_status(context: Context) -> BrokerStatus:
     depths = sample.value.depths if sample and sample.value and part.ok else {}
     with context.library.database.reader() as session:
         oldest = _oldest_sent(session)
+        active = active_broker.active(session)
     queues = {}
     for queue in QUEUES:
         depth = depths.get(queue)
@@ -56,6 +65,8 @@ def read_broker_status(context: Context) -> BrokerStatus:
         )
     return BrokerStatus(
         transport=context.transport_name,
+        fingerprint=context.broker_fingerprint,
+        active=ActiveBrokerStatus(fingerprint=active.fingerprint, epoch=active.epoch, activated_at=active.activated_at),
         ok=part.ok,
         detail=part.detail,
         sampled_at=sample.taken_at if sample else None,

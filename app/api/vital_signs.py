@@ -12,8 +12,12 @@ from sqlalchemy.orm import Session
 
 from app.cache.redis_cache import RedisCache
 from app.database import Database
+from app.errors import AlexandriaError
 from app.models.base import now
 from app.models.outbox import OPEN_STATES, CallState, ProcessHeartbeat, TaskCall
+from app.services import active_broker
+from app.services.active_broker import Active
+from app.services.broker_news import News
 from app.services.presence import MISSED_AFTER_SECONDS
 from app.tasks.task_names import TaskName
 from app.transports.base import QueueDepth, Transport
@@ -22,6 +26,7 @@ SAMPLE_SECONDS = 0.5
 BROKER_DEADLINE_SECONDS = 0.8
 # Older than this, a sample says nothing: whoever takes it hangs on a silent server.
 SILENT_AFTER_SECONDS = 4.0
+DECLARED_EVERY_SECONDS = 30.0
 CANARY_EVERY_SECONDS = 5.0
 ALEMBIC_TABLE = "alembic_version"
 CANARY_MEMORY = timedelta(minutes=5)
@@ -62,6 +67,7 @@ class DatabaseSign:
     revisions: Revisions
     present: tuple[Presence, ...]
     canaries: Mapping[str, datetime | None]
+    active: Active | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,17 +111,38 @@ class DatabaseExamination:
             if monotonic() - self._canaries_at >= CANARY_EVERY_SECONDS:
                 self._canaries = _canaries(session, since=now() - self._canary_memory)
                 self._canaries_at = monotonic()
-            return DatabaseSign(revisions=revisions, present=_present(session), canaries=self._canaries)
+            return DatabaseSign(
+                revisions=revisions,
+                present=_present(session),
+                canaries=self._canaries,
+                active=active_broker.active(session),
+            )
 
 
 class BrokerExamination:
-    """Asks the broker."""
+    """Asks the broker, and tells the log once what is wrong with it. Queues are declared as every process does it:
+    a broker that holds them with other arguments says so.
+    """
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
+        self._declared_at = -DECLARED_EVERY_SECONDS
+        self._news = News()
 
     def __call__(self) -> BrokerSign:
-        """One sample; raises `TransportUnavailable`."""
+        """One sample; raises `TransportUnavailable`, `TransportRejected`."""
+        try:
+            sign = self._ask()
+        except AlexandriaError as error:
+            self._news.tell(self._transport.fingerprint, (error.detail,))
+            raise
+        self._news.tell(self._transport.fingerprint, sign.complaints)
+        return sign
+
+    def _ask(self) -> BrokerSign:
+        if monotonic() - self._declared_at > DECLARED_EVERY_SECONDS:
+            self._transport.declare(deadline_seconds=BROKER_DEADLINE_SECONDS)
+            self._declared_at = monotonic()
         complaints = self._transport.health(deadline_seconds=BROKER_DEADLINE_SECONDS)
         depths = self._transport.depths(deadline_seconds=BROKER_DEADLINE_SECONDS)
         return BrokerSign(fingerprint=self._transport.fingerprint, complaints=complaints, depths=depths)

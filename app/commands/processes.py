@@ -6,7 +6,7 @@ import sys
 import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -135,7 +135,7 @@ def relay() -> None:
     """
     from app.logs import configure
 
-    settings = _settings_beside_the_stack()
+    settings = settings_beside_the_stack()
     configure(settings, role="relay")
     from app.tasks.relay import run
 
@@ -193,7 +193,7 @@ def flower(context: typer.Context) -> None:
     _celery("flower", *context.args, role="flower")
 
 
-def _settings_beside_the_stack() -> Settings:
+def settings_beside_the_stack() -> Settings:
     """The settings, and where they leave broker and cache open, those of the stack that runs on the data directory."""
     from app.settings import adopt_environment, get_settings
     from app.supervision.run_state import read_settings
@@ -209,7 +209,7 @@ def _celery(*arguments: str, role: str) -> None:
 
     from app.logs import configure, keep_celery_from_configuring
 
-    settings = _settings_beside_the_stack()
+    settings = settings_beside_the_stack()
     configure(settings, role=role)
     keep_celery_from_configuring(settings, role=role)
     warnings.simplefilter("ignore", SecurityWarning)  # Celery warns root of pickled messages; ours are JSON
@@ -217,4 +217,9 @@ def _celery(*arguments: str, role: str) -> None:
 
     if role == "beat":
         celery_app.conf.include = ()  # it stores calls by name and needs no task: half its memory
-    celery_app.start(["--quiet", *arguments])
+    started: Any = celery_app.start  # its stub says that it never returns
+    started(["--quiet", *arguments])
+    if role not in {"beat", "flower"}:
+        from app.tasks.broker_watch import state
+
+        raise typer.Exit(int(state.should_stop or 0))

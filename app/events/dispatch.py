@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, and_, func, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from app.models.active_broker import ActiveBroker
 from app.models.outbox import IN_FLIGHT_STATES, CallState, DeadLetter, TaskCall
 
 UNSTARTED_STATES = (CallState.CLAIMED, CallState.SENT)
@@ -70,7 +71,13 @@ def claim(session: Session, *, queue: str, limit: int, moment: datetime) -> list
     taken = (
         update(TaskCall)
         .where(TaskCall.id.in_(ids), TaskCall.state == CallState.WAITING)
-        .values(state=CallState.CLAIMED, generation=TaskCall.generation + 1, claimed_at=moment, owner=None)
+        .values(
+            state=CallState.CLAIMED,
+            generation=TaskCall.generation + 1,
+            epoch=select(ActiveBroker.epoch).scalar_subquery(),
+            claimed_at=moment,
+            owner=None,
+        )
         .returning(*(getattr(TaskCall, name) for name in ClaimedCall.__slots__))
         .execution_options(synchronize_session=False)
     )

@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, and_, false, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from app.events.dispatch import in_order_of_keys, wait_again
+from app.models.active_broker import ActiveBroker
 from app.models.derived import Counter
 from app.models.outbox import CallState, TaskCall
 from app.transports.base import QueueDepth
@@ -29,6 +30,21 @@ def return_abandoned_claims(session: Session, *, claimed_before: datetime, momen
     """Claims of a relay that died before it could mark them sent."""
     abandoned = (TaskCall.state == CallState.CLAIMED, TaskCall.claimed_at < claimed_before)
     return _let_wait_again(session, abandoned, state=CallState.CLAIMED, moment=moment)
+
+
+def return_left_behind(session: Session, *, moment: datetime) -> int:
+    """A slice of the calls that were claimed or sent for a broker that is no longer active; 0: there are none."""
+    epoch = select(ActiveBroker.epoch).scalar_subquery()
+    return sum(
+        _let_wait_again(session, (TaskCall.state == state, TaskCall.epoch < epoch), state=state, moment=moment)
+        for state in (CallState.CLAIMED, CallState.SENT)
+    )
+
+
+def return_sent(session: Session, *, sent_before: datetime, moment: datetime) -> int:
+    """A slice of the calls whose message was sent before, whatever became of it; 0: there are none."""
+    sent = (TaskCall.state == CallState.SENT, TaskCall.sent_at < sent_before)
+    return _let_wait_again(session, sent, state=CallState.SENT, moment=moment)
 
 
 def return_expired_leases(session: Session, *, moment: datetime) -> int:

@@ -65,6 +65,7 @@ class TaskCall(Base):
 
     state: Mapped[CallState] = mapped_column(String(16), default=CallState.WAITING)
     generation: Mapped[int] = mapped_column(default=0)
+    epoch: Mapped[int] = mapped_column(default=0, server_default="0")  # of the active broker, when it was claimed
     due_at: Mapped[datetime]
     latest_due_at: Mapped[datetime]  # a debounced call is put off no further than this
     claimed_at: Mapped[datetime | None]

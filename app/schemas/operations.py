@@ -23,6 +23,13 @@ class Part(Output):
     detail: str
 
 
+class RelayPart(Part):
+    """The relays, and the broker that is active (null: none yet, or not known)."""
+
+    active_broker: str | None = None
+    epoch: int | None = None
+
+
 class WorkersPart(Part):
     """The workers, and how long ago a canary came back from each queue (null: not lately)."""
 
@@ -36,7 +43,7 @@ class Parts(Output):
     migrations: Part
     broker: Part
     cache: Part
-    relay: Part
+    relay: RelayPart
     workers: WorkersPart
 
 
@@ -57,10 +64,20 @@ class QueueStatus(Output):
     oldest_seconds: float | None = Field(description="Age of the oldest call that was sent and has not started")
 
 
+class ActiveBrokerStatus(Output):
+    """The broker that carries the calls; `epoch` counts the switches, 0: no relay has ever started."""
+
+    fingerprint: str
+    epoch: int
+    activated_at: datetime | None
+
+
 class BrokerStatus(Output):
-    """The broker as it was a moment ago."""
+    """The broker of the process that answers, as it was a moment ago, and the one that is active for all."""
 
     transport: str
+    fingerprint: str
+    active: ActiveBrokerStatus
     ok: bool
     detail: str
     sampled_at: datetime | None

@@ -28,6 +28,7 @@ def create_celery_app(settings: Settings) -> Celery:
         worker_send_task_events=True,
         worker_max_memory_per_child=settings.worker_max_memory_kib,
         worker_max_tasks_per_child=settings.worker_max_tasks_per_child or None,
+        worker_consumer="app.tasks.patient_consumer:PatientConsumer",
         worker_soft_shutdown_timeout=5.0,
         beat_scheduler="app.tasks.schedule:OutboxScheduler",
         beat_schedule=beat_schedule(settings),
@@ -35,6 +36,7 @@ def create_celery_app(settings: Settings) -> Celery:
     )
     app.steps["consumer"].add(RejectUndecodable)
     keep_celery_from_configuring(settings, role="celery")
+    app.steps["worker"].add("app.tasks.broker_watch:BrokerWatch")
     return app
 
 

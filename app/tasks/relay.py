@@ -1,6 +1,7 @@
 """The relay: claims due calls, publishes them, marks them sent, and sends again what was lost.
 
-    claim     one transaction: due calls, urgent first, as many as may be in flight
+    stand     its broker is the active one, or it waits; when another becomes active it ends, to be started again
+    claim     one transaction: due calls, urgent first, as many as may be in flight; checks that it still stands
     publish   outside any transaction, with a deadline, one outcome a call
     mark      one transaction: sent, or waiting again
 
@@ -21,16 +22,18 @@ import structlog
 from sqlalchemy.orm import Session
 
 from app.database import Database, get_database
-from app.errors import TransientError, TransportRejected, TransportUnavailable
+from app.errors import BrokerSwitched, TransientError, TransportRejected, TransportUnavailable
 from app.events import dispatch, recovery
 from app.events.dispatch import ClaimedCall
 from app.models.base import now
-from app.services import failures
+from app.services import active_broker, failures
+from app.services.broker_news import News
 from app.services.presence import Heart
 from app.services.unit_of_work import UnitOfWork
 from app.settings import Settings
 from app.tasks.dead_letter_import import DeadLetterImport
 from app.tasks.tending import Tending
+from app.tasks.tenure import Tenure
 from app.tasks.wake_up import WakeUp, wake_up_of
 from app.transports.base import Fate, Message, Outcome, QueueDepth, Transport
 from app.transports.registry import open_transport
@@ -72,17 +75,24 @@ class Relay:
         self._clock = clock
         self._broker_is_down = False
         self._declared = False
+        self._news = News()
+        self._tenure = Tenure(database, fingerprint=transport.fingerprint, clock=clock)
         self._sent_lately = False
         self.went_round_at = time.monotonic()
         self._recovered_at: datetime | None = None
         self._dead_letters = DeadLetterImport(database=database, transport=transport, settings=settings)
 
     def run(self, wake_up: WakeUp, stop: threading.Event) -> None:
-        """Round after round; an outage of database or broker is waited out here."""
+        """Round after round; an outage of database or broker is waited out here.
+
+        Raises `BrokerSwitched` when another broker has become the active one.
+        """
         while not stop.is_set():
             self.went_round_at = time.monotonic()
             try:
                 pause = self.round()
+            except BrokerSwitched:
+                raise
             except TransientError as error:
                 log.warning("the relay waits", error=error.detail)
                 stop.wait(OUTAGE_POLL_SECONDS)
@@ -94,6 +104,8 @@ class Relay:
 
     def tick(self) -> int:
         """Send what is due; returns how many calls the broker has accepted."""
+        if not self._stands():
+            return 0
         due_at = self._next_due_at()
         if due_at is None or due_at > self._clock() or not self._broker_answers():
             return 0
@@ -105,12 +117,16 @@ class Relay:
 
     def recover(self) -> int:
         """Return to waiting what was lost; returns how many calls will be sent a second time."""
+        if not self._stands():
+            return 0
+        active_broker.resend_left_behind(self._database)
         moment = self._clock()
         asleep = self._recovered_at is None or abs(moment - self._recovered_at) > 3 * RECOVERY_INTERVAL
         abandoned_before = moment - timedelta(seconds=3 * self._settings.relay_publish_deadline_seconds)
         lost_after = timedelta(seconds=self._settings.relay_lost_after_seconds)
         depths = self._depths()
         with self._database.writer() as session:
+            self._tenure.check(session)
             if asleep:
                 # This process, the database or its writes stood still, so leases ran out unrenewed, or the clock was
                 # set: everyone gets a new one.
@@ -147,6 +163,13 @@ class Relay:
             return poll
         return min(poll, max(BACKLOG_POLL_SECONDS, (due_at - self._clock()).total_seconds()))
 
+    def _stands(self) -> bool:
+        """Whether its broker is the active one; without that nothing is claimed, and nothing called lost."""
+        if not self._tenure.begun:
+            return self._broker_answers() and self._tenure.begin()
+        self._tenure.look()
+        return True
+
     def _next_due_at(self) -> datetime | None:
         with self._database.reader() as session:
             return dispatch.next_due_at(session)
@@ -163,8 +186,8 @@ class Relay:
         deadline = self._settings.relay_publish_deadline_seconds
         try:
             self._transport.declare(deadline_seconds=deadline)
-            self._transport.health(deadline_seconds=deadline)
-        except TransportUnavailable as error:
+            self._news.tell(self._transport.fingerprint, self._transport.health(deadline_seconds=deadline))
+        except (TransportUnavailable, TransportRejected) as error:
             self._broker_lost(error.detail)
             return False
         self._declared = True
@@ -183,6 +206,7 @@ class Relay:
         limit = self._settings.relay_in_flight_per_queue
         claimed: list[ClaimedCall] = []
         with self._database.writer() as session:
+            self._tenure.check(session)
             flying = dispatch.in_flight(session)
             for queue in dispatch.due_queues(session, moment=moment):
                 room = min(self._settings.relay_batch_size, limit - flying.get(queue, 0))
@@ -252,7 +276,7 @@ def run(settings: Settings) -> None:
         # In a thread: the signal may come while this one holds the lock inside `stop`.
         signal.signal(number, lambda *_: threading.Thread(target=stop.set).start())
     database = get_database("worker")
-    transport = open_transport(settings.broker)
+    transport = open_transport(settings.broker, settings)
     relay = Relay(database=database, transport=transport, settings=settings)
     heart = Heart(
         database,

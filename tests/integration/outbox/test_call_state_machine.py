@@ -27,6 +27,7 @@ from app.events.dispatch import ClaimedCall
 from app.events.event_system import EventEmitter
 from app.events.event_types import EventType
 from app.events.execution import StaleOwner, StartedCall
+from app.models.active_broker import ActiveBroker
 from app.models.base import Base, new_id, now
 from app.models.derived import DerivedKind, DerivedState
 from app.models.outbox import OPEN_STATES, CallState, DeadLetter, EffectRecord, TaskCall
@@ -71,6 +72,8 @@ class CallMachine(RuleBasedStateMachine):
         self.directory = TemporaryDirectory()
         self.database: Database = open_database(load_settings(data_dir=Path(self.directory.name)))
         Base.metadata.create_all(self.database.engine)
+        with self.database.writer() as session:
+            session.add(ActiveBroker(id=1, fingerprint="", epoch=0, is_served=False))
         self.ahead = timedelta(0)
         self.resources: list[UUID] = []
         self.on_broker: list[ClaimedCall] = []

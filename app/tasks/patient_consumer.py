@@ -1,0 +1,93 @@
+"""A worker's consumer that outlasts a broker that is away or refuses it: it tries on, and says so once."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+import structlog
+from celery.worker.consumer import Consumer
+from celery.worker.state import maybe_shutdown
+
+from app.polling import pauses
+
+FIRST_PAUSE_SECONDS = 0.25
+LONGEST_PAUSE_SECONDS = 2.0
+SAID_AGAIN_AFTER_SECONDS = 60.0
+
+STEPS = [step for step in Consumer.Blueprint.default_steps if "delayed_delivery" not in str(step)]
+
+log = structlog.get_logger(__name__)
+
+
+class PatientConsumer(Consumer):
+    """Celery's own, which restarts as fast as it can after a refusal, with a traceback each second.
+
+    Without the step that declares 28 queues for delayed delivery on quorum queues: delays are times in rows here.
+    """
+
+    Blueprint = type("Blueprint", (Consumer.Blueprint,), {"default_steps": STEPS})
+
+    conninfo: Any
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._pause_seconds = FIRST_PAUSE_SECONDS
+        self._said: str | None = None
+
+    def ensure_connected(self, conn: Any) -> Any:
+        """Connect; what can pass by itself is waited out here, 2 s apart at most (Celery's pauses grow to 30 s)."""
+        conn = conn.ensure_connection(
+            lambda error, _seconds: self._say(error),
+            interval_start=FIRST_PAUSE_SECONDS,
+            interval_step=FIRST_PAUSE_SECONDS,
+            interval_max=LONGEST_PAUSE_SECONDS,
+            callback=maybe_shutdown,
+        )
+        self.first_connection_attempt = False
+        return conn
+
+    def on_connection_error_before_connected(self, exc: Exception) -> None:
+        """Refused for good, as far as the driver knows: a password, a virtual host. Both can be mended there."""
+        self._say(exc)
+        self._pause()
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """Lost, or refused while declaring: another set of queue arguments closes the channel."""
+        super().on_connection_error_after_connected(exc)
+        self._pause()
+
+    def on_ready(self) -> None:
+        """It consumes: the next trouble is a new one."""
+        super().on_ready()
+        self._pause_seconds = FIRST_PAUSE_SECONDS
+        self._said = None
+
+    def _say(self, error: Exception) -> None:
+        reason = str(error) or type(error).__name__
+        if reason != self._said:
+            log.error("the broker does not take this worker; it tries on", broker=self.conninfo.as_uri(), why=reason)
+        self._said = reason
+
+    def _pause(self) -> None:
+        for _ in pauses(first_seconds=0.1, most_seconds=0.1, within_seconds=self._pause_seconds):
+            maybe_shutdown()
+        self._pause_seconds = min(2 * self._pause_seconds, LONGEST_PAUSE_SECONDS)
+
+
+class OnceAMinute(logging.Filter):
+    """Holds back a line that was said within the last minute."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line is news."""
+        line, moment = record.getMessage(), time.monotonic()
+        self._said = {said: at for said, at in self._said.items() if moment - at < SAID_AGAIN_AFTER_SECONDS}
+        return line not in self._said and self._said.setdefault(line, moment) == moment
+
+
+logging.getLogger("celery.worker.consumer.consumer").addFilter(OnceAMinute())

@@ -1,0 +1,189 @@
+"""A running system is moved from one broker to the other, under load and with the old one dead: nothing lost or doubled."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+
+import pytest
+
+from chaos.polling import poll_until
+from chaos.servers.base import Server
+from chaos.servers.postgres import PostgresServer
+from chaos.servers.rabbit import RabbitAccess, RabbitServer
+from chaos.servers.redis import RedisServer, ValkeyServer
+from chaos.stack import Stack
+from tests.e2e.deployment import Client, Deployment
+from tests.e2e.ledger import Writer
+from tests.e2e.staleness import stale_by_the_tables
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+
+SEED = 20261124
+RESTART_EXIT_CODE = 75
+SENDERS = ("relay", "worker", "ml-worker")
+SETTINGS = {
+    "EMBEDDING_ENGINE": "hashing",
+    "DEBOUNCE_SCALE": "0.2",
+    "RETRY_FIRST_DELAY_SECONDS": "0.5",
+    "RECONCILE_INTERVAL_SECONDS": "3600",  # what was left behind must come back without it,
+    "RELAY_LOST_AFTER_SECONDS": "3600",  # and without being called lost
+}
+
+
+@pytest.fixture
+def database_url(postgres_server: PostgresServer) -> Iterator[str]:
+    url = postgres_server.create_database()
+    yield url
+    postgres_server.drop_database(url)
+
+
+@pytest.fixture(scope="module")
+def cache() -> Iterator[ValkeyServer]:
+    with ValkeyServer() as server:
+        yield server
+
+
+class House:
+    """One database and one API; relays and workers on as many brokers as are asked for."""
+
+    def __init__(self, running: ExitStack, *, database_url: str, cache_url: str) -> None:
+        self.deployment = Deployment(name="switch", database_url=database_url, broker_url="", cache_url=cache_url)
+        self._running = running
+
+    def on(self, broker_url: str, *processes: str) -> Stack:
+        urls = {"database_url": self.deployment.database_url, "cache_url": self.deployment.cache_url}
+        stack = Stack(**urls, broker_url=broker_url, environment=SETTINGS, processes=processes)
+        self._running.callback(stack.close)
+        stack.start()
+        return stack
+
+    def query(self, sql: str) -> list[tuple[object, ...]]:
+        return self.deployment.query(sql)
+
+    def converges(self, client: Client) -> None:
+        poll_until(client.has_converged, within_seconds=120, every_seconds=0.2, what="everything converges")
+
+    def every_effect_is_there_and_once(self, ids: set[str]) -> None:
+        assert stale_by_the_tables(self.deployment) == []
+        assert self.query("SELECT call_id FROM effects GROUP BY call_id HAVING count(*) > 1") == []
+        assert self.query("SELECT id FROM task_calls WHERE state = 'dead'") == []
+        with_effects = {
+            str(row[0]) for row in self.query("SELECT DISTINCT subject FROM effects WHERE kind = 'embedding'")
+        }
+        assert with_effects == ids
+
+
+@contextmanager
+def a_house(database_url: str, cache: ValkeyServer) -> Iterator[House]:
+    with ExitStack() as running:
+        yield House(running, database_url=database_url, cache_url=cache.url)
+
+
+def test_there_and_back_by_hand_under_load(
+    database_url: str, cache: ValkeyServer, rabbit: RabbitAccess, redis_server: RedisServer
+) -> None:
+    with a_house(database_url, cache) as house, rabbit.vhost() as rabbit_url:
+        first = house.on(redis_server.database_url(0), "api", "beat", *SENDERS)
+        with Writer(first.url, seed=SEED) as writer:
+            _writes_go_on(writer, 20)
+            second = house.on(rabbit_url, *SENDERS)
+            _switched(second, away_from=first)
+            _writes_go_on(writer, 20)
+            for name in SENDERS:  # as its supervisor would: with the settings it was started with
+                first.processes[name].start()
+            _switched(first, away_from=second)
+            _writes_go_on(writer, 20)
+        with closing(Client(first.url)) as client:
+            house.converges(client)
+            status = client.get("/broker/status")
+        drained = second.run_command("broker", "drain", "--within", "5", exit_codes=(0, 1))
+
+        assert not writer.refused
+        house.every_effect_is_there_and_once(set(writer.accepted))
+        assert status["active"]["epoch"] == 3
+        assert status["active"]["fingerprint"] == status["fingerprint"]
+        assert "is empty" in drained or "still holds" in drained
+
+
+@pytest.mark.parametrize("dies", ["redis", "rabbitmq"])
+def test_a_backlog_on_a_broker_that_is_killed_is_done_on_the_other(
+    dies: str, database_url: str, cache: ValkeyServer, rabbit: RabbitAccess, redis_server: RedisServer
+) -> None:
+    with (
+        a_house(database_url, cache) as house,
+        _to_be_killed(dies) as old,
+        rabbit.vhost() as rabbit_url,
+    ):
+        alive = rabbit_url if dies == "redis" else redis_server.database_url(1)
+        first = house.on(old.url, "api", "relay")
+        with closing(Client(first.url)) as client:
+            ids = {client.post("/resources", {"title": "t", "content": f"text {n}"})["id"] for n in range(60)}
+            poll_until(lambda: _count_sent(house) > 100, within_seconds=60, what="the backlog is at the old broker")
+            old.kill()
+            second = house.on(alive, *SENDERS)
+            second.run_command("broker", "switch")
+            poll_until(lambda: not first.relay.running, within_seconds=30, what="the old relay has ended")
+            house.converges(client)
+
+        assert first.relay.exit_code == RESTART_EXIT_CODE
+        house.every_effect_is_there_and_once(ids)
+
+
+def test_relays_that_disagree_wait_for_each_other_and_readyz_names_both(
+    database_url: str, cache: ValkeyServer, rabbit: RabbitAccess, redis_server: RedisServer
+) -> None:
+    chance = random.Random(SEED)
+    with a_house(database_url, cache) as house, rabbit.vhost() as rabbit_url:
+        first = house.on(redis_server.database_url(3), "api", *SENDERS)
+        second = house.on(rabbit_url, "api", *SENDERS)
+        told = poll_until(lambda: _other_active(second), within_seconds=30, what="/readyz says which is active")
+        assert told["ok"] is False
+        assert "redis:127.0.0.1" in told["detail"]
+        assert "rabbitmq:127.0.0.1" in told["detail"]
+        assert first.readiness()["parts"]["relay"]["ok"]
+
+        with Writer(first.url, seed=SEED) as writer:
+            _writes_go_on(writer, chance.randint(10, 20))
+            for process in first.workers:
+                process.kill()
+            first.relay.terminate()
+            poll_until(lambda: second.readiness()["parts"]["relay"]["ok"], within_seconds=30, what="it takes over")
+            _writes_go_on(writer, 10)
+        with closing(Client(second.url)) as client:
+            house.converges(client)
+
+        assert second.readiness()["parts"]["relay"]["epoch"] == 2
+        house.every_effect_is_there_and_once(set(writer.accepted))
+
+
+def _other_active(stack: Stack) -> dict[str, object] | None:
+    part: dict[str, object] = stack.readiness().get("parts", {}).get("relay", {})
+    return part if part.get("epoch") == 1 else None
+
+
+def _switched(to: Stack, *, away_from: Stack) -> None:
+    assert "is now" in to.run_command("broker", "switch") or True
+    for name in SENDERS:
+        process = away_from.processes[name]
+        poll_until(lambda: not process.running, within_seconds=60, what=f"{name} has ended")  # noqa: B023
+        assert process.exit_code == RESTART_EXIT_CODE, process.report()
+        assert "Traceback" not in process.log.read_text()
+
+
+def _writes_go_on(writer: Writer, count: int) -> None:
+    target = writer.count + count
+    poll_until(lambda: writer.count >= target, within_seconds=60, every_seconds=0.01, what="writes go on")
+
+
+def _count_sent(house: House) -> int:
+    [(count,)] = house.query("SELECT count(*) FROM task_calls WHERE state = 'sent'")
+    return int(str(count))
+
+
+@contextmanager
+def _to_be_killed(kind: str) -> Iterator[Server]:
+    server: Server = RedisServer() if kind == "redis" else RabbitServer()
+    with server:
+        yield server
