@@ -1,10 +1,11 @@
-"""A running system is moved from one broker to the other, under load and with the old one dead: nothing lost or doubled."""
+"""A running system is moved to another broker, under load and with the old one dead: nothing lost, nothing doubled."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from chaos.servers.postgres import PostgresServer
 from chaos.servers.rabbit import RabbitAccess, RabbitServer
 from chaos.servers.redis import RedisServer, ValkeyServer
 from chaos.stack import Stack
+from chaos.stack_process import StackProcess
 from tests.e2e.deployment import Client, Deployment
 from tests.e2e.ledger import Writer
 from tests.e2e.staleness import stale_by_the_tables
@@ -56,8 +58,22 @@ class House:
         urls = {"database_url": self.deployment.database_url, "cache_url": self.deployment.cache_url}
         stack = Stack(**urls, broker_url=broker_url, environment=SETTINGS, processes=processes)
         self._running.callback(stack.close)
-        stack.start()
+        (stack.directory / "data").mkdir()
+        stack.run_command("db", "upgrade")
+        for process in stack.processes.values():
+            process.start()
+        for process in stack.processes.values():
+            self.wait_for(process)
         return stack
+
+    def wait_for(self, process: StackProcess) -> None:
+        """Until it says that it lives: whether it may work yet is another matter. An API says so by answering."""
+        if process.name == "api":
+            process.wait_until_up()
+            return
+        sql = f"SELECT 1 FROM process_heartbeats WHERE pid = {process.pid}"
+        if process.name != "beat":
+            poll_until(lambda: self.query(sql), within_seconds=60, what=f"{process.name} lives")
 
     def query(self, sql: str) -> list[tuple[object, ...]]:
         return self.deployment.query(sql)
@@ -93,6 +109,7 @@ def test_there_and_back_by_hand_under_load(
             _writes_go_on(writer, 20)
             for name in SENDERS:  # as its supervisor would: with the settings it was started with
                 first.processes[name].start()
+                house.wait_for(first.processes[name])
             _switched(first, away_from=second)
             _writes_go_on(writer, 20)
         with closing(Client(first.url)) as client:
@@ -138,7 +155,9 @@ def test_relays_that_disagree_wait_for_each_other_and_readyz_names_both(
     with a_house(database_url, cache) as house, rabbit.vhost() as rabbit_url:
         first = house.on(redis_server.database_url(3), "api", *SENDERS)
         second = house.on(rabbit_url, "api", *SENDERS)
-        told = poll_until(lambda: _other_active(second), within_seconds=30, what="/readyz says which is active")
+        told = poll_until(
+            lambda: _relay_part_in_epoch_1(second), within_seconds=30, what="/readyz says which is active"
+        )
         assert told["ok"] is False
         assert "redis:127.0.0.1" in told["detail"]
         assert "rabbitmq:127.0.0.1" in told["detail"]
@@ -158,13 +177,13 @@ def test_relays_that_disagree_wait_for_each_other_and_readyz_names_both(
         house.every_effect_is_there_and_once(set(writer.accepted))
 
 
-def _other_active(stack: Stack) -> dict[str, object] | None:
-    part: dict[str, object] = stack.readiness().get("parts", {}).get("relay", {})
-    return part if part.get("epoch") == 1 else None
+def _relay_part_in_epoch_1(stack: Stack) -> dict[str, Any]:
+    part: dict[str, Any] = stack.readiness().get("parts", {}).get("relay", {})
+    return part if part.get("epoch") == 1 else {}
 
 
 def _switched(to: Stack, *, away_from: Stack) -> None:
-    assert "is now" in to.run_command("broker", "switch") or True
+    assert " now; it was " in to.run_command("broker", "switch")
     for name in SENDERS:
         process = away_from.processes[name]
         poll_until(lambda: not process.running, within_seconds=60, what=f"{name} has ended")  # noqa: B023

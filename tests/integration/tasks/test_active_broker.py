@@ -40,13 +40,8 @@ def active_of(library: Library) -> Active:
 
 
 def a_relay_lives_on(library: Library, broker: RecordingBroker) -> None:
-    seen = now() - timedelta(seconds=seconds_ago)
     with library.database.writer() as session:
-        session.add(
-            ProcessHeartbeat(
-                name="r", role="relay", pid=1, host="h", broker=broker.fingerprint, queues=[], seen_at=seen
-            )
-        )
+        session.add(ProcessHeartbeat(name="r", role="relay", pid=1, host="h", broker=broker.fingerprint, queues=[]))
 
 
 def switch_to(library: Library, broker: RecordingBroker) -> bool:
