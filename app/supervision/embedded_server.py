@@ -109,7 +109,9 @@ def embedded_server(name: str, *, data_dir: Path, options: Mapping[str, str]) ->
     with open_lock_file(directory / "server.lock") as lock:
         if not wait_until(lambda: try_lock(lock), within_seconds=_PREDECESSOR_ENDS_WITHIN_SECONDS):
             raise StartRefused(f"another server still uses {directory}")
-        yield EmbeddedServer(name=name, directory=directory, options=options, lock=lock, port=_free_port())
+        yield EmbeddedServer(
+            name=name, directory=directory, options=options, lock=lock, port=_former_port(directory) or _free_port()
+        )
 
 
 def find_program() -> str:
@@ -126,10 +128,28 @@ def find_program() -> str:
     raise StartRefused("no Valkey or Redis server found: install valkey-server, or set BROKER_URL and CACHE_URL")
 
 
+def _former_port(directory: Path) -> int | None:
+    """The port of the last run, if it is free: on another one the broker would count as a new one (ADR 0016)."""
+    with suppress(OSError, ValueError, StopIteration):
+        lines = (directory / "server.conf").read_text().splitlines()
+        port = int(next(line for line in lines if line.startswith("port ")).split()[1])
+        return port if _is_free(port) else None
+    return None
+
+
 def _free_port() -> int:
     choice = random.SystemRandom()
     while True:
         port = choice.randint(*_PORTS)
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
+        if _is_free(port):
             return port
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server binds: the last one just let go
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+import warnings
 from typing import Any
 
 import structlog
@@ -35,6 +36,7 @@ class PatientConsumer(Consumer):
         super().__init__(*arguments, **options)
         self._pause_seconds = FIRST_PAUSE_SECONDS
         self._said: str | None = None
+        self._is_in_trouble = False
 
     def ensure_connected(self, conn: Any) -> Any:
         """Connect; what can pass by itself is waited out here, 2 s apart at most (Celery's pauses grow to 30 s)."""
@@ -55,20 +57,27 @@ class PatientConsumer(Consumer):
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """Lost, or refused while declaring: another set of queue arguments closes the channel."""
-        super().on_connection_error_after_connected(exc)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", PendingDeprecationWarning)  # of a default that we set ourselves
+            super().on_connection_error_after_connected(exc)
+        self._is_in_trouble = True
         self._pause()
 
     def on_ready(self) -> None:
         """It consumes: the next trouble is a new one."""
         super().on_ready()
+        if self._is_in_trouble:
+            log.info("the broker takes this worker again", broker=self.conninfo.as_uri())
         self._pause_seconds = FIRST_PAUSE_SECONDS
         self._said = None
+        self._is_in_trouble = False
 
     def _say(self, error: Exception) -> None:
         reason = str(error) or type(error).__name__
         if reason != self._said:
             log.error("the broker does not take this worker; it tries on", broker=self.conninfo.as_uri(), why=reason)
         self._said = reason
+        self._is_in_trouble = True
 
     def _pause(self) -> None:
         for _ in pauses(first_seconds=0.1, most_seconds=0.1, within_seconds=self._pause_seconds):
@@ -90,4 +99,5 @@ class OnceAMinute(logging.Filter):
         return line not in self._said and self._said.setdefault(line, moment) == moment
 
 
-logging.getLogger("celery.worker.consumer.consumer").addFilter(OnceAMinute())
+for _name in ("consumer", "connection"):
+    logging.getLogger(f"celery.worker.consumer.{_name}").addFilter(OnceAMinute())

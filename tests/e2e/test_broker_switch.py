@@ -155,9 +155,7 @@ def test_relays_that_disagree_wait_for_each_other_and_readyz_names_both(
     with a_house(database_url, cache) as house, rabbit.vhost() as rabbit_url:
         first = house.on(redis_server.database_url(3), "api", *SENDERS)
         second = house.on(rabbit_url, "api", *SENDERS)
-        told = poll_until(
-            lambda: _relay_part_in_epoch_1(second), within_seconds=30, what="/readyz says which is active"
-        )
+        told = poll_until(lambda: _relay_part_in_epoch_1(second), within_seconds=30, what="/readyz names the active")
         assert told["ok"] is False
         assert "redis:127.0.0.1" in told["detail"]
         assert "rabbitmq:127.0.0.1" in told["detail"]
