@@ -66,8 +66,6 @@ def broker_status(api: Api = None, as_json: AsJson = False) -> None:
         return
     columns = ("ready", "unacked", "dead", "oldest_seconds")
     print_table(("queue", *columns), [(name, *(of.get(c) for c in columns)) for name, of in state["queues"].items()])
-    typer.echo(f"transport: {state['transport']}")
-    _table(("queue", *columns), [(name, *(of.get(c) for c in columns)) for name, of in state["queues"].items()])
     active = state["active"]
     typer.echo(f"transport: {state['transport']}, {state['fingerprint']}: {state['detail']}")
     typer.echo(f"active broker: {active['fingerprint'] or 'none yet'} (epoch {active['epoch']})")

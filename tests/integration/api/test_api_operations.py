@@ -13,6 +13,7 @@ from fastapi.testclient import TestClient
 from app.main import create_app
 from app.models.base import now
 from app.models.outbox import CallState, ProcessHeartbeat, TaskCall
+from app.services import active_broker
 from app.services.library import Library
 from app.transports.base import QUEUES
 from app.transports.registry import open_transport
@@ -91,7 +92,7 @@ def test_relay_and_workers_count_while_they_are_seen_on_this_broker(
     with TestClient(create_app(library), base_url="http://localhost") as client:
         poll_until(lambda: both_answer(client), within_seconds=10, what="broker and cache answer")
         parts = parts_of(client)
-        assert parts["relay"] == {"ok": False, "detail": "no relay is alive"}
+        assert (parts["relay"]["ok"], parts["relay"]["detail"]) == (False, "no relay is alive")
         assert not parts["workers"]["ok"]
         assert "ml_tasks" in parts["workers"]["detail"]
         with library.database.writer() as session:
@@ -99,6 +100,22 @@ def test_relay_and_workers_count_while_they_are_seen_on_this_broker(
             session.add(heartbeat(library, "worker", ["ml_tasks", "batch"], broker=here))
         poll_until(lambda: not client.get("/readyz").json()["degraded"], within_seconds=10, what="nothing missing")
     transport.close()
+
+
+def test_readyz_and_the_broker_s_status_name_the_active_broker_beside_that_of_this_process(
+    make_library: MakeLibrary,
+) -> None:
+    library = make_library()
+    with library.database.writer() as session:
+        active_broker.switch(session, "rabbitmq:elsewhere:5672//", moment=now())
+    with TestClient(create_app(library), base_url="http://localhost") as client:
+        relay = parts_of(client)["relay"]
+        status = client.get("/broker/status").json()
+    assert (relay["ok"], relay["active_broker"], relay["epoch"]) == (False, "rabbitmq:elsewhere:5672//", 1)
+    assert "rabbitmq:elsewhere:5672//" in relay["detail"]
+    assert status["fingerprint"] in relay["detail"]
+    assert status["active"]["fingerprint"] == "rabbitmq:elsewhere:5672//"
+    assert status["active"]["epoch"] == 1
 
 
 def test_a_canary_tells_how_long_ago_a_queue_was_served(make_library: MakeLibrary) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import stat
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -51,6 +52,19 @@ def test_it_runs_as_its_purpose_asks(tmp_path: Path, options: Mapping[str, str],
     assert {name: configuration[name] for name in expected} == expected
     assert configuration["bind"] == "127.0.0.1"
     assert configuration["save"] == ""
+
+
+def test_it_comes_back_on_its_port_unless_another_has_taken_it(tmp_path: Path) -> None:
+    def port_of_a_run() -> int:
+        with embedded_server("broker", data_dir=tmp_path, options=BROKER_OPTIONS) as server, running(server):
+            return server.port
+
+    first, second = port_of_a_run(), port_of_a_run()
+    with socket.create_server(("127.0.0.1", first)):
+        third = port_of_a_run()
+
+    assert first == second
+    assert third != first
 
 
 def test_it_answers_nobody_without_the_password(tmp_path: Path) -> None:
