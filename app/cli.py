@@ -6,12 +6,13 @@ Loads no library before a command runs, so that `--help` answers at once.
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
+from app.commands import api_keys, documents, processes, upkeep
 from app.commands import broker as brokers
 from app.commands import dead_letters as letters
-from app.commands import documents, processes, upkeep
 from app.commands.failure import end_with
 from app.errors import AlexandriaError
 
@@ -26,10 +27,29 @@ alexandria = typer.Typer(
 )
 database = typer.Typer(help="The tables: bring them up to date, or back.", no_args_is_help=True)
 broker = typer.Typer(help="The message broker and its queues.", no_args_is_help=True)
+keys = typer.Typer(help="Who may use the API, and for what.", no_args_is_help=True)
 dead_letters = typer.Typer(help="Work that could not succeed, with its reason.", no_args_is_help=True)
 alexandria.add_typer(database, name="db")
 alexandria.add_typer(broker, name="broker")
 alexandria.add_typer(dead_letters, name="dead-letters")
+alexandria.add_typer(keys, name="api-key")
+
+
+@alexandria.callback()
+def options(
+    api_key: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KEY", help="Shown to an API that asks for one. Others see it: better ALEXANDRIA_API_KEY."
+        ),
+    ] = None,
+) -> None:
+    """What holds for every command."""
+    if api_key is not None:
+        from app.settings import adopt_environment  # noqa: PLC0415 — `alexandria --help` loads no library
+
+        adopt_environment({"ALEXANDRIA_API_KEY": api_key})
+
 
 for run_process in (processes.up, processes.api, processes.relay, processes.worker, processes.beat):
     alexandria.command()(run_process)
@@ -47,6 +67,8 @@ dead_letters.command("replay")(letters.replay_dead_letters)
 dead_letters.command("discard")(letters.discard_dead_letters)
 for look_after_broker in (brokers.topology, brokers.switch, brokers.drain, brokers.resend):
     broker.command()(look_after_broker)
+for name, act in (("create", api_keys.create), ("list", api_keys.list_keys), ("revoke", api_keys.revoke)):
+    keys.command(name)(act)
 
 
 def main() -> None:

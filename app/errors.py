@@ -15,6 +15,8 @@
         ├── StartRefused          what this process needs for itself is taken: data directory, port, server
         ├── ApiRefused            the API answered the command line with a problem
         ├── NotFound              404
+        ├── KeyNeeded             401: no API key, or one that is unknown or revoked
+        ├── ScopeNeeded           403: the API key may not do this
         ├── InvalidInput          422
         ├── VersionConflict       409
         ├── LetterClosed          409: a dead letter has been closed in another way
@@ -130,6 +132,18 @@ class NotFound(PermanentError):
     slug = "not-found"
     status = 404
     title = "Not found"
+
+
+class KeyNeeded(PermanentError):
+    slug = "api-key-needed"
+    status = 401
+    title = "An API key is needed"
+
+
+class ScopeNeeded(PermanentError):
+    slug = "scope-needed"
+    status = 403
+    title = "The API key may not do this"
 
 
 class InvalidInput(PermanentError):

@@ -12,6 +12,7 @@ from asgi_correlation_id import CorrelationIdMiddleware
 from fastapi import FastAPI
 
 from app.api import dead_letters, derived, events, health, ingest, metrics, operations, resources, search, tasks
+from app.api.api_keys import KeyRequired, key_required
 from app.api.context import ApiContext, VitalSigns
 from app.api.documentation import document
 from app.api.health import readiness_of
@@ -63,6 +64,12 @@ def create_app(library: Library | None = None) -> FastAPI:
     answer_with_problems(app)
     # The last added is the first to see a request.
     app.add_middleware(BodyLimit, max_bytes=library.settings.max_body_bytes)
+    app.add_middleware(
+        KeyRequired,
+        database=library.database,
+        required=key_required(library.settings),
+        drain_bytes=library.settings.max_body_bytes,
+    )
     app.add_middleware(HeadLikeGet)
     app.add_middleware(OwnSite, hosts=hosts_of(library.settings))
     app.add_middleware(UnexpectedErrors)

@@ -14,11 +14,11 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from app.database import Database, open_database
-from app.models import active_broker, derived, outbox, resource, search
+from app.models import active_broker, api_key, derived, outbox, resource, search
 from app.models.base import Base
 from app.settings import Settings
 
-TABLES = (active_broker, derived, outbox, resource, search)
+TABLES = (active_broker, api_key, derived, outbox, resource, search)
 """Modules whose import declares the tables."""
 METADATA = Base.metadata
 SCRIPTS = Path(__file__).resolve().parent.parent / "migrations"

@@ -68,10 +68,14 @@ class Settings(BaseSettings):
     api_allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="Names beside localhost that an API on a loopback address may be called by"
     )
+    require_api_key: Literal["auto", "true", "false"] = Field(
+        default="auto", description="auto: unless the API listens on a loopback address"
+    )
+    alexandria_api_key: SecretStr = Field(default=SecretStr(""), description="The key that the command line shows")
     max_body_bytes: PositiveInt = 64 * 1024 * 1024
     idempotency_key_hours: PositiveInt = 24
     rate_limit_per_minute: Annotated[int, Field(ge=0)] = Field(
-        default=600, description="Requests that cause tasks, a client address and API process; 0: no limit"
+        default=600, description="Requests that cause tasks, for a key or client address and API process; 0: no limit"
     )
     rate_limit_loopback_per_minute: Annotated[int, Field(ge=0)] = Field(
         default=60_000, description="The same for clients on this machine"
@@ -136,6 +140,9 @@ class Settings(BaseSettings):
     # Cache
     cache_deadline_seconds: PositiveSeconds = 0.05
 
+    # Containers
+    alive_file: Path | None = Field(default=None, description="Its time says when relay, worker or beat last worked")
+
     # Logs
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["json", "console"] = "console"
@@ -145,6 +152,11 @@ class Settings(BaseSettings):
     def _broker_scheme(cls, value: SecretStr) -> SecretStr:
         _scheme_of(value.get_secret_value(), BROKER_SCHEMES)
         return value
+
+    @field_validator("alive_file", mode="before")
+    @classmethod
+    def _no_path(cls, value: object) -> object:
+        return value or None
 
     @field_validator("cache_url", mode="before")
     @classmethod

@@ -8,6 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import AwareDatetime
 
+from app.access import Reads, Writes, holder_of
 from app.api.context import TheLibrary
 from app.api.documentation import problems
 from app.api.known_parameters import KnownParametersOnly
@@ -49,6 +50,9 @@ Wanted = Annotated[LetterFilter, Depends(_wanted)]
 
 
 def _who(request: Request) -> str:
+    holder = holder_of(request.scope)
+    if holder is not None:
+        return f"key {holder.name}"
     return f"api {request.client.host if request.client else 'unknown'}"
 
 
@@ -59,7 +63,7 @@ Who = Annotated[str, Depends(_who)]
     "",
     operation_id="list_dead_letters",
     summary="Work that cannot succeed, with its reason",
-    dependencies=[KnownParametersOnly],
+    dependencies=[Reads, KnownParametersOnly],
 )
 def list_dead_letters(
     library: TheLibrary,
@@ -80,7 +84,7 @@ def list_dead_letters(
     operation_id="replay_dead_letters",
     summary="Replay every dead letter that the filters match",
     responses=problems(429),
-    dependencies=[KnownParametersOnly, CausesTasks],
+    dependencies=[Writes, KnownParametersOnly, CausesTasks],
 )
 def replay_dead_letters(
     library: TheLibrary,
@@ -103,6 +107,7 @@ def replay_dead_letters(
     "/{letter_id}",
     operation_id="read_dead_letter",
     summary="One dead letter, with its traceback, history and payload",
+    dependencies=[Reads],
 )
 def read_dead_letter(letter_id: UUID, library: TheLibrary) -> DeadLetterDetail:
     """What was replayed or discarded can still be read, for `DEAD_LETTER_RETENTION_DAYS`."""
@@ -120,7 +125,7 @@ def read_dead_letter(letter_id: UUID, library: TheLibrary) -> DeadLetterDetail:
     operation_id="replay_dead_letter",
     summary="Run the call of a dead letter again",
     responses=problems(409, 429),
-    dependencies=[CausesTasks],
+    dependencies=[Writes, CausesTasks],
 )
 def replay_dead_letter(letter_id: UUID, library: TheLibrary, by: Who) -> ClosingOut:
     """To its own queue and priority, with all its attempts before it. Sent twice, it runs once, and the second answer
@@ -137,7 +142,7 @@ def replay_dead_letter(letter_id: UUID, library: TheLibrary, by: Who) -> Closing
     operation_id="discard_dead_letter",
     summary="Close a dead letter without running its call",
     responses=problems(409),
-    dependencies=[KnownParametersOnly],
+    dependencies=[Writes, KnownParametersOnly],
 )
 def discard_dead_letter(
     letter_id: UUID,

@@ -7,12 +7,13 @@ from uuid import UUID
 
 from fastapi import APIRouter
 
+from app.access import Reads
 from app.api.context import TheLibrary
 from app.models.derived import DerivedKind
 from app.schemas.derived import Consistency, Quality, ResourceStatus
 from app.services import consistency, derived_states, quality, resources
 
-router = APIRouter(tags=["derived"])
+router = APIRouter(tags=["derived"], dependencies=[Reads])
 
 
 @router.get(

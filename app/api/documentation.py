@@ -24,10 +24,13 @@ TAGS = [
 DESCRIPTION = (
     "A knowledge library that keeps everything derived from its documents true while they change. "
     f"Errors are `{MEDIA_TYPE}` (RFC 9457) with a stable `type`. Send `X-Request-ID` to choose the correlation id "
-    "that events, calls and logs carry."
+    "that events, calls and logs carry. An API that others can reach asks for a key, by one of two headers; each "
+    "operation names the scope that the key needs. `alexandria api-key create` makes keys."
 )
 _MEANINGS = {
     "400": ("malformed-request", "The request cannot be read"),
+    "401": ("api-key-needed", "No API key, or one that is unknown or revoked"),
+    "403": ("scope-needed", "The API key has not the scope that this needs"),
     "404": ("not-found", "There is no such thing"),
     "409": ("version-conflict", "The state of the thing forbids it; for a document, `version` is stale"),
     "412": ("precondition-failed", "`If-Match` is stale"),
@@ -71,6 +74,9 @@ def document(app: FastAPI) -> dict[str, Any]:
 def _add_problems(path: str, operation: dict[str, Any]) -> None:
     """What every operation of this form may answer, beside what it declares itself."""
     possible = set()
+    if "security" in operation:
+        operation["security"].append({})  # asked for unless the API listens on a loopback address
+        possible |= {"401", "403"}
     if operation.get("parameters"):
         possible.add("422")
     if "requestBody" in operation:

@@ -13,6 +13,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from sqlalchemy import select
 from starlette.concurrency import run_in_threadpool
 
+from app.access import Reads
 from app.api.context import ApiContext, Context, TheLibrary
 from app.api.documentation import problems
 from app.api.known_parameters import KnownParametersOnly
@@ -22,7 +23,7 @@ from app.models.outbox import EventRecord
 from app.schemas.task import EventOut
 from app.services.library import Library
 
-router = APIRouter(prefix="/events", tags=["events"])
+router = APIRouter(prefix="/events", tags=["events"], dependencies=[Reads])
 
 HISTORY_LENGTH = 1000
 HISTORY_LENGTH_MAX = 10_000

@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
 
+from app.access import Writes
 from app.api.context import TheLibrary
 from app.api.documentation import problems
 from app.api.rate_limit import CausesTasks
@@ -71,7 +72,7 @@ async def _sent(request: Request) -> AsyncIterator[IngestRequest | SentFile]:
     operation_id="ingest_document",
     summary="Take in a web page or a file",
     responses=problems(400, 413, 415, 422, 429),
-    dependencies=[CausesTasks],
+    dependencies=[Writes, CausesTasks],
     openapi_extra={"requestBody": _REQUEST_BODY},
 )
 def ingest_document(

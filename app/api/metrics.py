@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from app.access import Reads
 from app.api.context import metrics_of
 from app.errors import TransientError
 from app.events.recovery import REDISPATCHED
@@ -22,7 +23,7 @@ from app.models.derived import Counter
 from app.models.outbox import OPEN_STATES, CallState, DeadLetter, TaskCall
 from app.services.library import Library
 
-router = APIRouter(tags=["operations"])
+router = APIRouter(tags=["operations"], dependencies=[Reads])
 log = structlog.get_logger(__name__)
 
 

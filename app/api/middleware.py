@@ -9,6 +9,7 @@ import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.access import holder_of
 from app.api.metrics import HttpMetrics
 from app.api.problems import from_error, unexpected
 from app.errors import TooLarge
@@ -77,14 +78,16 @@ class BodyLimit:
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send, *, unread: bool) -> None:
         if unread:
-            with anyio.move_on_after(DRAIN_SECONDS):
-                await self._drain(receive)
+            await drained(receive, max_bytes=self.max_bytes)
         error = TooLarge(f"the body is larger than {self.max_bytes} bytes")
         await from_error(scope, error, headers={"Connection": "close"})(scope, receive, send)
 
-    async def _drain(self, receive: Receive) -> None:
-        dropped, more = 0, True
-        while more and dropped < self.max_bytes * DRAIN_FACTOR:
+
+async def drained(receive: Receive, *, max_bytes: int) -> None:
+    """Read and drop what a refused client is still sending, within reason."""
+    dropped, more = 0, True
+    with anyio.move_on_after(DRAIN_SECONDS):
+        while more and dropped < max_bytes * DRAIN_FACTOR:
             message = await receive()
             dropped += len(message.get("body", b""))
             more = message.get("more_body", False)
@@ -121,7 +124,7 @@ class Observation:
     def _record(self, scope: Scope, *, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", None) or "unmatched"
         self.metrics.record(method=scope["method"], route=route, status=status, seconds=seconds)
-        client = scope.get("client")
+        client, holder = scope.get("client"), holder_of(scope)
         access.info(
             "request",
             method=scope["method"],
@@ -130,6 +133,7 @@ class Observation:
             status=status,
             duration_ms=round(seconds * 1000, 1),
             client=client[0] if client else None,
+            key=holder.name if holder else None,
         )
 
 

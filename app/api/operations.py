@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from app.access import Reads
 from app.api.context import Context, TheLibrary
 from app.api.health import broker_part
 from app.models.base import now
@@ -25,7 +26,7 @@ from app.services import active_broker
 from app.services.presence import MISSED_AFTER_SECONDS
 from app.transports.base import QUEUES
 
-router = APIRouter(tags=["operations"])
+router = APIRouter(tags=["operations"], dependencies=[Reads])
 
 SCHEDULED_SHOWN_MAX = 100
 

@@ -1,4 +1,4 @@
-"""Rate limit: how many requests that cause tasks one client may send a minute, in the words of `RateLimit-*`.
+"""Rate limit: how many requests that cause tasks one key or client may send a minute, in the words of `RateLimit-*`.
 
 Counted in this process: an answer never depends on the cache. With n API processes a client gets n times as much.
 """
@@ -14,6 +14,7 @@ from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 
+from app.access import client_of
 from app.errors import RateLimited
 from app.settings import Settings
 
@@ -27,7 +28,7 @@ class TooManyRequests(RateLimited):
 
 
 class RateLimiter:
-    """Counts by client address; clients on this machine have a limit of their own."""
+    """Counts by key, or without keys by client address; clients on this machine have a limit of their own."""
 
     def __init__(self, settings: Settings) -> None:
         self._remote = _per_minute(settings.rate_limit_per_minute)
@@ -66,8 +67,7 @@ def _is_loopback(client: str) -> bool:
 
 async def _limit(request: Request, response: Response) -> None:
     limiter: RateLimiter = request.app.state.context.rate_limiter
-    client = request.client.host if request.client else "unknown"
-    response.headers.update(limiter.hit(client))
+    response.headers.update(limiter.hit(client_of(request)))
 
 
 CausesTasks = Depends(_limit)

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
+from app.access import Reads, Writes
 from app.api.context import TheLibrary
 from app.api.documentation import problems
 from app.api.known_parameters import KnownParametersOnly
@@ -51,7 +52,7 @@ JsonOnly = Depends(_json_only)
     operation_id="create_resource",
     summary="Add a document by its text and metadata",
     responses={**problems(429), 201: {"headers": _ETAG}},
-    dependencies=[CausesTasks, JsonOnly],
+    dependencies=[Writes, CausesTasks, JsonOnly],
 )
 def create_resource(
     body: ResourceCreate, library: TheLibrary, response: Response, idempotency_key: IdempotencyKeyHeader = None
@@ -75,7 +76,7 @@ def create_resource(
     operation_id="list_resources",
     summary="List documents, page by page",
     responses=problems(422),
-    dependencies=[KnownParametersOnly],
+    dependencies=[Reads, KnownParametersOnly],
 )
 def list_resources(  # noqa: PLR0917 — query parameters, given by name
     library: TheLibrary,
@@ -110,6 +111,7 @@ def list_resources(  # noqa: PLR0917 — query parameters, given by name
     operation_id="read_resource",
     summary="Read one document",
     responses={200: {"headers": _ETAG}, 304: {"description": "Not changed since", "headers": _ETAG}},
+    dependencies=[Reads],
 )
 def read_resource(resource_id: UUID, library: TheLibrary, response: Response, if_none_match: IfNoneMatch = None) -> Any:
     """Always what the last committed change made of it, also while the cache is away."""
@@ -127,7 +129,7 @@ def read_resource(resource_id: UUID, library: TheLibrary, response: Response, if
     operation_id="update_resource",
     summary="Change some fields of a document",
     responses={**problems(409, 412, 429), 200: {"headers": _ETAG}},
-    dependencies=[CausesTasks, JsonOnly],
+    dependencies=[Writes, CausesTasks, JsonOnly],
 )
 def update_resource(
     resource_id: UUID, body: ResourceUpdate, library: TheLibrary, response: Response, if_match: IfMatch = None
@@ -150,7 +152,7 @@ def update_resource(
     operation_id="delete_resource",
     summary="Delete a document and everything derived from it",
     responses=problems(412, 429),
-    dependencies=[CausesTasks],
+    dependencies=[Writes, CausesTasks],
 )
 def delete_resource(resource_id: UUID, library: TheLibrary, if_match: IfMatch = None) -> None:
     """It is found no more from now on; deleting it again is 404."""

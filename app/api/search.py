@@ -6,13 +6,14 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
+from app.access import Reads
 from app.api.context import TheLibrary
 from app.api.resources import JsonOnly
 from app.index.documents import Filters
 from app.schemas.search import SearchFilters, SearchHit, SearchParameters, SearchRequest, SearchResults
 from app.services import cached_search
 
-router = APIRouter(prefix="/search", tags=["search"])
+router = APIRouter(prefix="/search", tags=["search"], dependencies=[Reads])
 
 
 @router.get(

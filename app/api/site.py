@@ -62,12 +62,13 @@ class OwnSite:
 
 def hosts_of(settings: Settings) -> frozenset[str] | None:
     """The names that an API on this machine alone goes by; None: it serves others, who may call it anything."""
-    if not _is_loopback(settings.api_host):
+    if not is_loopback(settings.api_host):
         return None
     return LOOPBACK_NAMES | {name.lower() for name in (settings.api_host, *settings.api_allowed_hosts)}
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach what listens there."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from fastapi import APIRouter
 
+from app.access import Reads
 from app.api.context import TheLibrary
 from app.errors import NotFound
 from app.models.outbox import CallState, TaskCall
@@ -20,7 +21,11 @@ _DIRECT = tuple(TaskOut.model_fields.keys() - {"state", "superseded", "error", "
 
 
 @router.get(
-    "/tasks/{call_id}", response_model=TaskOut, operation_id="read_task", summary="One call of a task: where it is"
+    "/tasks/{call_id}",
+    response_model=TaskOut,
+    operation_id="read_task",
+    summary="One call of a task: where it is",
+    dependencies=[Reads],
 )
 def read_task(call_id: UUID, library: TheLibrary) -> Any:
     """Calls are kept for a week after their end."""

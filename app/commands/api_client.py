@@ -36,7 +36,7 @@ class ApiClient:
             raise ApiRefused(f"{address!r} is not the address of an API: it begins with http:// or https://")
         self._patience_seconds = patience_seconds
         stamina.instrumentation.set_on_retry_hooks(())  # a command line shows the outcome, not each attempt
-        self._client = httpx2.Client(base_url=self.address, timeout=_TIMEOUT)
+        self._client = httpx2.Client(base_url=self.address, timeout=_TIMEOUT, headers=_key())
 
     def reach(self) -> None:
         """Raises `ApiUnavailable` at once when nothing answers."""
@@ -128,6 +128,12 @@ def _wait_before_retry(error: Exception) -> bool | float:
     if isinstance(error, _Busy) and error.retry_after_seconds:
         return error.retry_after_seconds
     return isinstance(error, ApiUnavailable)
+
+
+def _key() -> dict[str, str]:
+    """The header that shows the key of the settings, if they have one."""
+    key = get_settings().alexandria_api_key.get_secret_value().strip()
+    return {"X-API-Key": key} if key else {}
 
 
 def _once() -> dict[str, str]:

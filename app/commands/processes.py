@@ -107,17 +107,19 @@ def api(
     import uvicorn
 
     from app.logs import configure
-    from app.settings import get_settings
+    from app.settings import adopt_environment, get_settings
     from app.supervision.listener import address_of, inherited, listen
     from app.supervision.run_state import forget_address, write_address
 
+    if host is not None:
+        adopt_environment({"API_HOST": host})  # where it listens decides whether it asks for keys
     settings = get_settings()
     configure(settings, role="api")
     from app.main import create_app
 
     chosen = settings.api_port if port is None else port
     own = listener is None
-    with listen(host=host or settings.api_host, port=chosen) if listener is None else inherited(listener) as socket:
+    with listen(host=settings.api_host, port=chosen) if listener is None else inherited(listener) as socket:
         if own:
             write_address(settings.data_dir, address_of(socket))
             typer.echo(f"listening on {address_of(socket)}")

@@ -6,6 +6,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -34,12 +35,14 @@ class Heart:
         queues: Sequence[str] = (),
         details: Callable[[], dict[str, Any]] = dict,
         works: Callable[[], bool] = lambda: True,
+        alive_file: Path | None = None,
     ) -> None:
         self.name = f"{role}@{socket.gethostname()}:{os.getpid()}:{new_id().hex[-8:]}"
         self._database = database
         self._fixed = {"role": role, "broker": broker, "queues": list(queues)}
         self._details = details
         self._works = works
+        self._alive_file = alive_file
         self._started_at = now()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._beat_until_stopped, name="heart", daemon=True)
@@ -82,7 +85,14 @@ class Heart:
         )
         with self._database.writer() as session:
             session.merge(row)
+        sign_of_life(self._alive_file)
 
     def _remove(self) -> None:
         with self._database.writer() as session:
             session.execute(delete(ProcessHeartbeat).where(ProcessHeartbeat.name == self.name))
+
+
+def sign_of_life(file: Path | None) -> None:
+    """Tell a health check, by the time of this file, that the process has just done what it is there for."""
+    if file is not None:
+        file.touch()

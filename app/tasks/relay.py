@@ -284,6 +284,7 @@ def run(settings: Settings) -> None:
         broker=transport.fingerprint,
         details=lambda: {"published": relay.counts.published, "redispatched": relay.counts.redispatched},
         works=lambda: time.monotonic() - relay.went_round_at < STANDS_STILL_SECONDS,
+        alive_file=settings.alive_file,
     )
     wake_up = wake_up_of(database.engine, stop)
     tender = open_transport(settings.broker)  # a connection of its own

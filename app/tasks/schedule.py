@@ -17,7 +17,8 @@ from app.events import outbox
 from app.events.hooks import PlannedCall
 from app.models.base import now
 from app.models.outbox import ScheduleTick
-from app.settings import Settings
+from app.services.presence import sign_of_life
+from app.settings import Settings, get_settings
 from app.tasks.task_names import TaskName
 from app.transports.base import QUEUES, Priority
 
@@ -68,6 +69,7 @@ class OutboxScheduler(Scheduler):
         for attempt in stamina.retry_context(on=DatabaseUnavailable, attempts=None, timeout=None, wait_max=5.0):
             with attempt:
                 store_tick(entry, tick)
+        sign_of_life(get_settings().alive_file)
 
 
 def tick_of(when: Any, last_run_at: datetime) -> datetime:

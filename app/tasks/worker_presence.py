@@ -25,8 +25,15 @@ def _begin(sender: Any, **_: object) -> None:
     queues = sorted(sender.app.amqp.queues.consume_from)
     pool = sender.controller.pool
     details = {"hostname": sender.hostname, "pool": type(pool).__module__, "concurrency": pool.num_processes}
-    broker = broker_for(get_settings()).fingerprint
-    _heart = Heart(get_database("worker"), role="worker", broker=broker, queues=queues, details=lambda: details)
+    settings = get_settings()
+    _heart = Heart(
+        get_database("worker"),
+        role="worker",
+        broker=broker_for(settings).fingerprint,
+        queues=queues,
+        details=lambda: details,
+        alive_file=settings.alive_file,
+    )
     _heart.start()
 
 

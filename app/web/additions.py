@@ -8,6 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Form, Query, Request, Response, UploadFile
 from starlette.responses import RedirectResponse
 
+from app.access import Reads, Writes
 from app.content.media_types import media_type_of
 from app.errors import InvalidInput, PermanentError, TooLarge
 from app.schemas.sent_file import stored_media_type, stored_name
@@ -24,7 +25,7 @@ ASKED_AT_ONCE_MAX = 50
 URL_LENGTH_MAX = 2048
 
 
-@router.post("/add-page", dependencies=[CausesTasks])
+@router.post("/add-page", dependencies=[Writes, CausesTasks])
 def add_page(request: Request, console: TheConsole, url: Annotated[str, Form()] = "") -> Response:
     """Take in a web page."""
     address = url.strip().replace("\x00", "")
@@ -42,7 +43,7 @@ def add_page(request: Request, console: TheConsole, url: Annotated[str, Form()] 
     return render(request, "added.html", headers=headers, added=added, known=not receipt.created, in_place=False)
 
 
-@router.post("/add-files", dependencies=[CausesTasks])
+@router.post("/add-files", dependencies=[Writes, CausesTasks])
 def add_files(console: TheConsole, file: list[UploadFile]) -> Response:
     """Take in files from a browser without JavaScript; with it, each goes to `POST /ingest` by itself."""
     receipts = [_request_file(console.library, one) for one in file if one.filename]
@@ -52,7 +53,7 @@ def add_files(console: TheConsole, file: list[UploadFile]) -> Response:
     return RedirectResponse(target, 303)
 
 
-@router.get("/added")
+@router.get("/added", dependencies=[Reads])
 def show_added(request: Request, console: TheConsole, id: Annotated[list[UUID], Query()] = []) -> Response:  # noqa: A002, B006 — the name in the query; pydantic copies it
     """The lines of documents that were just added, as they are now."""
     added = arrivals.named(console.library, id[:ASKED_AT_ONCE_MAX])

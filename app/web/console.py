@@ -8,13 +8,14 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from app.access import client_of
 from app.schemas.operations import Readiness
 from app.services.library import Library
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Console:
-    """`readiness` answers at once, from memory. `admit` counts one request of a client address that causes tasks,
+    """`readiness` answers at once, from memory. `admit` counts one request of a key or address that causes tasks,
     and raises `RateLimited` when it is one too many: the API's own limit.
     """
 
@@ -34,7 +35,7 @@ TheConsole = Annotated[Console, Depends(console_of)]
 
 
 async def _admit(request: Request) -> None:
-    (await console_of(request)).admit(request.client.host if request.client else "unknown")
+    (await console_of(request)).admit(client_of(request))
 
 
 CausesTasks = Depends(_admit)

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Form, Query, Request, Response
 from sqlalchemy.orm import Session
 from starlette.responses import RedirectResponse
 
+from app.access import Reads, Writes
 from app.errors import InvalidInput, PreconditionFailed
 from app.models.derived import DerivedKind, QualityScore
 from app.models.resource import Resource
@@ -48,7 +49,7 @@ class DimensionScore:
     reasons: list[str]
 
 
-@router.get("")
+@router.get("", dependencies=[Reads])
 def show_document(request: Request, resource_id: UUID, console: TheConsole) -> Response:
     """The whole page, from the database alone."""
     with console.library.database.reader() as session:
@@ -65,7 +66,7 @@ def show_document(request: Request, resource_id: UUID, console: TheConsole) -> R
     )
 
 
-@router.get("/state")
+@router.get("/state", dependencies=[Reads])
 def show_state(
     request: Request, resource_id: UUID, console: TheConsole, version: Annotated[int | None, Query()] = None
 ) -> Response:
@@ -77,7 +78,7 @@ def show_state(
     return render(request, "state.html", headers=headers, **values)
 
 
-@router.get("/text")
+@router.get("/text", dependencies=[Reads])
 def show_text(request: Request, resource_id: UUID, console: TheConsole) -> Response:
     """All of a long text."""
     with console.library.database.reader() as session:
@@ -87,7 +88,7 @@ def show_text(request: Request, resource_id: UUID, console: TheConsole) -> Respo
     return render(request, template, resource=resource, text=text)
 
 
-@router.post("/refresh", dependencies=[CausesTasks])
+@router.post("/refresh", dependencies=[Writes, CausesTasks])
 def refresh(resource_id: UUID, console: TheConsole) -> Response:
     """Fetch the page from the web again."""
     with console.library.database.reader() as session:
@@ -98,7 +99,7 @@ def refresh(resource_id: UUID, console: TheConsole) -> Response:
     return RedirectResponse(f"/library/{resource_id}", 303)
 
 
-@router.post("/delete", dependencies=[CausesTasks])
+@router.post("/delete", dependencies=[Writes, CausesTasks])
 def delete(request: Request, resource_id: UUID, console: TheConsole, version: Annotated[int, Form()]) -> Response:
     """Delete it, unless it has changed since it was shown."""
     try:

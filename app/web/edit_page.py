@@ -10,6 +10,7 @@ from fastapi import APIRouter, Form, Request, Response
 from pydantic import BaseModel, ValidationError
 from starlette.responses import RedirectResponse
 
+from app.access import Reads, Writes
 from app.errors import TooLarge, VersionConflict
 from app.schemas.resource import ResourceUpdate
 from app.services import resources, texts
@@ -41,14 +42,14 @@ class EditForm(BaseModel):
         return _as_typed(self.model_dump(exclude={"version"}))
 
 
-@router.get("/edit")
+@router.get("/edit", dependencies=[Reads])
 def show_form(request: Request, resource_id: UUID, console: TheConsole) -> Response:
     """The form, with what is there."""
     version, fields = _current(console, resource_id)
     return _form(request, resource_id, version=version, fields=fields)
 
 
-@router.post("/edit", dependencies=[CausesTasks], form_limits={"max_part_size": TEXT_BYTES_MAX})
+@router.post("/edit", dependencies=[Writes, CausesTasks], form_limits={"max_part_size": TEXT_BYTES_MAX})
 def save(request: Request, resource_id: UUID, console: TheConsole, sent: Annotated[EditForm, Form()]) -> Response:
     """Write the change for the version it was made from."""
     fields = sent.fields()

@@ -13,6 +13,7 @@ from fastapi import Request
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
+from app.access import holder_of
 from app.web import wording
 from app.web.static_files import static_url
 
@@ -39,10 +40,10 @@ _templates.globals.update(static_url=static_url, wording=wording)
 def render(
     request: Request, template: str, *, status: int = 200, headers: Mapping[str, str] | None = None, **values: Any
 ) -> HTMLResponse:
-    """The template with `values`, and `console` and `readiness` for the frame of the page."""
+    """The template with `values`, and `console`, `readiness` and `holder` of a key for the frame of the page."""
     console = request.app.state.console
     html = _templates.get_template(template).render(
-        console=console, readiness=console.readiness(), request=request, **values
+        console=console, readiness=console.readiness(), holder=holder_of(request.scope), request=request, **values
     )
     return HTMLResponse(html, status, headers={**HEADERS, **(headers or {})})
 

@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from markupsafe import Markup
 
+from app.access import Reads
 from app.index.documents import Facets
 from app.services import arrivals, cached_search
 from app.services.search import SearchPage
@@ -18,7 +19,7 @@ from app.web.question import Question
 from app.web.rendering import render, wants_fragment
 from app.web.wording import FACETS, facet_value
 
-router = APIRouter(route_class=PageRoute, include_in_schema=False)
+router = APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=[Reads])
 
 PAGE_SIZE = 20
 FACET_VALUES_SHOWN = 7

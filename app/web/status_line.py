@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
+from app.access import Reads
 from app.errors import TransientError
 from app.services import consistency
 from app.web.console import TheConsole
 from app.web.page_route import PageRoute
 from app.web.rendering import render
 
-router = APIRouter(route_class=PageRoute, include_in_schema=False, prefix="/console")
+router = APIRouter(route_class=PageRoute, include_in_schema=False, prefix="/console", dependencies=[Reads])
 
 
 @router.get("/status")
