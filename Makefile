@@ -10,7 +10,8 @@ ST_LOCK := requirements-sentence-transformers.lock
 # torch for Linux names these, and computes without them on a machine that has no GPU: 1 GB less to install.
 ST_WITHOUT := triton cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cuda-cccl nvidia-cusolver nvidia-nvtx
 SET_UP := setup/python_environment.sh
-COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --custom-compile-command "make lock" pyproject.toml
+COMPILE_ANY = $(BIN)/uv pip compile --quiet --universal --generate-hashes --custom-compile-command "make lock"
+COMPILE = $(COMPILE_ANY) pyproject.toml
 PYTEST := $(BIN)/python -m pytest
 
 # Tests beside each other on two cores. Those of tests/e2e measure latency and run alone.
@@ -20,7 +21,7 @@ PARALLEL_TESTS := $(wildcard tests/unit tests/conformance tests/integration)
 .DEFAULT_GOAL := help
 .NOTPARALLEL: test
 .PHONY: help run test test-servers test-parallel test-e2e test-both-releases test-sentence-transformers \
-	check check-format check-lint check-types check-imports check-rules bench chaos lock format
+	check check-format check-lint check-types check-imports check-rules bench chaos compose-test lock format
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-28s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,7 +55,10 @@ check: $(DEV_READY) ## format, lint, types, layers, house rules, lock files
 		check-types check-rules check-imports check-lint check-format
 	@echo "check: all good"
 
-check-format: $(DEV_READY)
+check-compose-test: $(DEV_READY) test-servers ## bring up each compose file on a private Docker engine and use it; needs root
+	setup/private_docker.sh $(PYTEST) tests/compose
+
+format: $(DEV_READY)
 	@$(BIN)/ruff format --check --quiet .
 
 check-lint: $(DEV_READY)
@@ -75,12 +79,16 @@ bench: $(DEV_READY) test-servers ## the performance tests, with their numbers
 chaos: $(DEV_READY) test-servers ## kill and freeze the real processes and servers under load
 	$(PYTEST) -m chaos tests
 
+compose-test: $(DEV_READY) test-servers ## bring up each compose file on a private Docker engine and use it; needs root
+	setup/private_docker.sh $(PYTEST) tests/compose
+
 format: $(DEV_READY) ## rewrite the files as check-format wants them
 	$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
 
 lock: $(DEV_READY) ## bring the lock files in step with pyproject.toml; UPGRADE=--upgrade takes newer versions
 	$(COMPILE) $(UPGRADE) -o requirements.lock
 	$(COMPILE) $(UPGRADE) --group dev --constraint requirements.lock -o requirements-dev.lock
+	@sed -n 's/^requires = \["\(.*\)"\]$$/\1/p' pyproject.toml | $(COMPILE_ANY) $(UPGRADE) - -o requirements-build.lock
 	$(COMPILE) $(UPGRADE) --extra sentence-transformers --group sentence-transformers-tests \
 		--constraint requirements-dev.lock $(addprefix --no-emit-package ,$(ST_WITHOUT)) -o $(ST_LOCK)
 

@@ -39,8 +39,8 @@ class Deployment:
 class Client:
     """The API as a client sees it; any answer but a success is an error."""
 
-    def __init__(self, url: str) -> None:
-        self._http = httpx2.Client(base_url=url, timeout=30, trust_env=False)
+    def __init__(self, url: str, *, headers: Mapping[str, str] | None = None) -> None:
+        self._http = httpx2.Client(base_url=url, headers=headers, timeout=30, trust_env=False)
 
     def get(self, path: str, **parameters: Any) -> Any:
         return self._answered(self._http.get(path, params=parameters))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import subprocess
@@ -116,3 +117,24 @@ def test_the_tables_go_up_and_down_and_say_where_they_are(tmp_path: Path) -> Non
 
 def test_version_is_printed() -> None:
     assert run("version").stdout.startswith("alexandria ")
+
+
+def test_keys_are_made_listed_and_revoked_on_the_command_line(tmp_path: Path) -> None:
+    environment = {"DATABASE_URL": f"sqlite:///{tmp_path / 'library.sqlite3'}"}
+    untouched = run("api-key", "list", environment=environment)
+    run("db", "upgrade", environment=environment)
+
+    key = run("api-key", "create", "laptop", "--scope", "read", "--scope", "write", environment=environment).stdout
+    twice = run("api-key", "create", "laptop", "--scope", "read", environment=environment)
+    listed = json.loads(run("api-key", "list", "--json", environment=environment).stdout)
+    revoked = run("api-key", "revoke", "laptop", environment=environment)
+    again = run("api-key", "revoke", "laptop", environment=environment)
+
+    assert "run `alexandria db upgrade`" in untouched.stderr
+    assert key.startswith(f"{listed[0]['prefix']}_")
+    assert listed[0]["scopes"] == ["read", "write"]
+    assert key.split("_")[2].strip() not in json.dumps(listed)
+    assert twice.stderr.startswith("alexandria: a key named laptop is in force already")
+    assert revoked.stdout == "laptop is revoked\n"
+    assert again.returncode == 1
+    assert again.stderr == "alexandria: no key in force is called laptop\n"
