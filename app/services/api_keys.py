@@ -77,7 +77,7 @@ def recognise(database: Database, shown: str) -> KeyHolder:
     """Whose key this is, as the table says now. Raises `KeyNeeded` for a key that is unknown or revoked."""
     found = _KEY.fullmatch(shown)
     if found is None:
-        raise KeyNeeded("this is not an API key: one reads alx_…")
+        raise KeyNeeded("this is not an API key: one begins with alx_")
     prefix, secret = found.groups()
     with database.reader() as session:
         row = session.scalar(select(ApiKey).where(ApiKey.prefix == prefix))
