@@ -9,6 +9,8 @@ ST_READY := $(ST_VENV)/.ready-to-test
 ST_LOCK := requirements-sentence-transformers.lock
 # torch for Linux names these, and computes without them on a machine that has no GPU: 1 GB less to install.
 ST_WITHOUT := triton cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cuda-cccl nvidia-cusolver nvidia-nvtx
+BENCH_READY := .venv-bench/.ready
+COMMA := ,
 SET_UP := setup/python_environment.sh
 COMPILE_ANY = $(BIN)/uv pip compile --quiet --universal --generate-hashes --custom-compile-command "make lock"
 COMPILE = $(COMPILE_ANY) pyproject.toml
@@ -21,7 +23,8 @@ PARALLEL_TESTS := $(wildcard tests/unit tests/conformance tests/integration)
 .DEFAULT_GOAL := help
 .NOTPARALLEL: test
 .PHONY: help run test test-servers test-parallel test-e2e test-both-releases test-sentence-transformers \
-	check check-format check-lint check-types check-imports check-rules bench chaos compose-test lock format
+	check check-format check-lint check-types check-imports check-rules bench bench-lock compare-stock test-performance \
+	chaos compose-test lock format
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-28s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -73,7 +76,13 @@ check-imports: $(DEV_READY)
 check-rules: $(DEV_READY)
 	@$(PYTEST) --quiet -p no:randomly tests/unit/test_house_rules.py tests/unit/test_lock_files.py
 
-bench: $(DEV_READY) test-servers ## the performance tests, with their numbers
+bench: $(BENCH_READY) test-servers ## side by side with other libraries: 20 minutes; ROWS=B1,B4 measures some rows
+	$(BIN)/python -m bench $(subst $(COMMA), ,$(ROWS))
+
+compare-stock: $(DEV_READY) test-servers ## what stock kombu breaks on Redis, beside what we do
+	$(BIN)/python -m bench.stock
+
+test-performance: $(DEV_READY) test-servers ## the performance tests, with their numbers
 	$(PYTEST) -m performance --capture=no tests
 
 chaos: $(DEV_READY) test-servers ## kill and freeze the real processes and servers under load
@@ -92,6 +101,13 @@ lock: $(DEV_READY) ## bring the lock files in step with pyproject.toml; UPGRADE=
 	$(COMPILE) $(UPGRADE) --extra sentence-transformers --group sentence-transformers-tests \
 		--constraint requirements-dev.lock $(addprefix --no-emit-package ,$(ST_WITHOUT)) -o $(ST_LOCK)
 
+bench-lock: lock ## bring the lock files of bench/environments in step with their .in files
+	cd bench/environments && for name in *.in; do \
+		python=3.11; [ $$name != celery-redis-plus.in ] || python=3.13; \
+		../../$(BIN)/uv pip compile --quiet --universal --python-version $$python --generate-hashes $(UPGRADE) \
+			--custom-compile-command "make bench-lock" $$name -o $${name%.in}.lock; \
+	done
+
 $(RUN_READY): requirements.lock pyproject.toml $(SET_UP)
 	@$(SET_UP) $(VENV) requirements.lock
 	@touch $@
@@ -100,6 +116,10 @@ $(RUN_READY): requirements.lock pyproject.toml $(SET_UP)
 $(DEV_READY): requirements-dev.lock requirements.lock pyproject.toml $(SET_UP)
 	@$(SET_UP) $(VENV) requirements-dev.lock
 	@touch $@ $(RUN_READY)
+
+$(BENCH_READY): $(wildcard bench/environments/*.lock) setup/bench_environments.sh | $(DEV_READY)
+	@setup/bench_environments.sh
+	@touch $@
 
 # 5 GB: uv unpacks them in a third of the time that pip takes.
 $(ST_READY): $(ST_LOCK) | $(DEV_READY)
