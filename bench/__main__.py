@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import sys
 from contextlib import ExitStack
@@ -21,6 +22,7 @@ def main() -> int:
     options = _options()
     if not options.table:
         seed = random.SystemRandom().getrandbits(32) if options.seed is None else options.seed
+        print(f"seed {seed}; load average {os.getloadavg()[0]:.2f}: a quiet machine has less than 0.5", file=sys.stderr)
         with ExitStack() as stack:
             servers = Servers(stack)
             for row in options.rows or ROWS:

@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 ENVIRONMENTS = ROOT / ".venv-bench"
 PLUS = "celery-redis-plus"
-CALLS = 4000
+CALLS = 3000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
