@@ -58,10 +58,7 @@ check: $(DEV_READY) ## format, lint, types, layers, house rules, lock files
 		check-types check-rules check-imports check-lint check-format
 	@echo "check: all good"
 
-check-compose-test: $(DEV_READY) test-servers ## bring up each compose file on a private Docker engine and use it; needs root
-	setup/private_docker.sh $(PYTEST) tests/compose
-
-format: $(DEV_READY)
+check-format: $(DEV_READY)
 	@$(BIN)/ruff format --check --quiet .
 
 check-lint: $(DEV_READY)
