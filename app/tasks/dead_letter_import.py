@@ -54,6 +54,12 @@ class DeadLetterImport:
             self._due_at = time.monotonic() + PAUSE_AFTER_TROUBLE_SECONDS
             log.warning("dead letters stay on the broker for now", why=error.detail)
             return False
+        except TransientError:
+            raise
+        except Exception:  # whatever lies on the broker, the relay goes on sending
+            self._due_at = time.monotonic() + PAUSE_AFTER_TROUBLE_SECONDS
+            log.exception("dead letters stay on the broker for now")
+            return False
         if is_more:
             self._due_at = 0.0
         return is_more

@@ -13,13 +13,14 @@ from app.transports.message import CONTENT_TYPE
 
 LONGEST_NAME = 128
 DEEPEST = 20
+LARGEST_NUMBER = 2**31 - 1  # what a column of integers holds
 
 
 def read_dead(
     *,
     queue: str,
-    reason: str,
-    count: int,
+    reason: Any,
+    count: Any,
     died_at: datetime,
     payload: bytes,
     body: bytes | None,
@@ -31,17 +32,16 @@ def read_dead(
     """The message with these parts; a part that cannot be read is left out, and shows in `headers` or `payload`."""
     shown: dict[str, Any] = plain(headers)
     args, kwargs = _arguments(body, content_type)
-    generation = headers.get("generation")
     return DeadMessage(
         queue=queue,
-        reason=reason,
-        count=max(1, count),
+        reason=_name(reason) or "unknown",
+        count=_number(count) or 1,
         died_at=died_at,
         payload=payload,
         headers=shown,
         task=_name(headers.get("task")),
         message_id=_name(headers.get("id")),
-        generation=generation if type(generation) is int and generation > 0 else None,
+        generation=_number(headers.get("generation")),
         args=args,
         kwargs=kwargs,
         priority=min(9, max(0, priority)),
@@ -66,6 +66,11 @@ def plain(value: Any, depth: int = 0) -> Any:
 
 def _storable(text: str) -> str:
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
+
+
+def _number(value: Any) -> int | None:
+    """A number from 1 that can be stored: anything else counts nothing."""
+    return value if type(value) is int and 0 < value <= LARGEST_NUMBER else None
 
 
 def _name(value: Any) -> str | None:

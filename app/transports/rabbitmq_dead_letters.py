@@ -75,8 +75,8 @@ def _read(queue: str, message: amqp.Message, *, receipt: Any) -> DeadMessage:
     died_at = death.get("time")
     return read_dead(
         queue=queue,
-        reason=str(death.get("reason", "unknown")),
-        count=int(death.get("count", 1)),
+        reason=death.get("reason"),
+        count=death.get("count"),
         died_at=died_at.replace(tzinfo=UTC) if isinstance(died_at, datetime) else datetime.now(UTC),
         payload=body,
         body=body,

@@ -64,8 +64,8 @@ def _read(queue: str, element: bytes) -> DeadMessage:
     death = {"queue": queue, **death}
     return read_dead(
         queue=queue,
-        reason=str(death.get("reason", "undecodable")),
-        count=_whole(death.get("count")),
+        reason=death["reason"],
+        count=death.get("count"),
         died_at=_moment(death.get("time")),
         payload=payload,
         body=envelope.body,
@@ -102,12 +102,8 @@ def _envelope(payload: bytes) -> _Envelope:
             headers=dict(envelope["headers"]),
             priority=WIRE_PRIORITIES.index(wire) if wire in WIRE_PRIORITIES else 0,
         )
-    except (ValueError, TypeError, KeyError, AttributeError, binascii.Error, RecursionError):
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, binascii.Error, RecursionError):
         return _UNREADABLE
-
-
-def _whole(value: Any) -> int:
-    return value if type(value) is int else 1
 
 
 def _moment(value: Any) -> datetime:
