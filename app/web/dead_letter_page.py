@@ -8,6 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Form, Query, Request, Response
 from starlette.responses import RedirectResponse
 
+from app.access import Reads, Writes, holder_of
 from app.services import dead_letters
 from app.services.dead_letters import LetterFilter
 from app.web.console import CausesTasks, TheConsole
@@ -25,7 +26,7 @@ NOTICES = {
 router = APIRouter(route_class=PageRoute, include_in_schema=False, prefix=PATH)
 
 
-@router.get("")
+@router.get("", dependencies=[Reads])
 def show_dead_letters(
     request: Request, console: TheConsole, cursor: Annotated[UUID | None, Query()] = None, done: str = ""
 ) -> Response:
@@ -37,7 +38,7 @@ def show_dead_letters(
     )
 
 
-@router.post("/{letter_id}/replay", dependencies=[CausesTasks])
+@router.post("/{letter_id}/replay", dependencies=[Writes, CausesTasks])
 def replay(request: Request, letter_id: UUID, console: TheConsole) -> Response:
     """Run its call again."""
     with console.library.work() as unit:
@@ -45,7 +46,7 @@ def replay(request: Request, letter_id: UUID, console: TheConsole) -> Response:
     return RedirectResponse(f"{PATH}?done={closing.outcome.value}", 303)
 
 
-@router.post("/{letter_id}/discard", dependencies=[CausesTasks])
+@router.post("/{letter_id}/discard", dependencies=[Writes, CausesTasks])
 def discard(
     request: Request, letter_id: UUID, console: TheConsole, note: Annotated[str, Form(max_length=1000)] = ""
 ) -> Response:
@@ -56,4 +57,7 @@ def discard(
 
 
 def _who(request: Request) -> str:
+    holder = holder_of(request.scope)
+    if holder is not None:
+        return f"key {holder.name}"
     return f"console {request.client.host if request.client else 'unknown'}"

@@ -25,8 +25,10 @@ from app.models.outbox import CallState, TaskCall
 from app.services.library import Library
 from app.settings import load_settings
 from app.tasks.relay import Relay
+from app.tasks.tending import Tending
 from app.tasks.wake_up import wake_up_of
 from app.transports.base import Message
+from app.transports.registry import open_transport
 from chaos.polling import poll_until
 from chaos.processes import OwnedProcess
 from chaos.stack import ROOT
@@ -121,7 +123,10 @@ def a_house(
 
 @contextmanager
 def a_running_relay(library: Library, graveyard: Graveyard) -> Iterator[None]:
+    """As `alexandria relay` runs it, in threads."""
     stop = threading.Event()
+    tender = open_transport(graveyard.url)
+    tending = Tending(tender, max_deliveries=library.settings.max_deliveries)
     relay = Relay(database=library.database, transport=graveyard.transport, settings=load_settings())
 
     def run() -> None:
@@ -131,11 +136,14 @@ def a_running_relay(library: Library, graveyard: Graveyard) -> Iterator[None]:
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
+    tending.start()
     try:
         yield
     finally:
         stop.set()
         thread.join(10)
+        tending.stop()
+        tender.close()
 
 
 def poisoned(house: House, task: str) -> None:
