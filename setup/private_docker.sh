@@ -63,7 +63,8 @@ outside() {
     "$here/debian_packages.sh" docker.io iptables iproute2 slirp4netns util-linux >&2
     if apt-cache show docker-cli >/dev/null 2>&1; then "$here/debian_packages.sh" docker-cli >&2; fi
 
-    ENGINE_DIR=$(mktemp --directory --tmpdir="${ENGINE_PARENT:-/var/tmp}" alexandria-docker.XXXXXX)
+    remove_abandoned
+    ENGINE_DIR=$(mktemp --directory --tmpdir=/var/tmp "alexandria-docker.$$.XXXXXX")
     export ENGINE_DIR ENGINE_CGROUP=/${ENGINE_DIR##*/}
     trap end EXIT
     mkfifo "$ENGINE_DIR/pid" "$ENGINE_DIR/online"
@@ -82,6 +83,15 @@ outside() {
         kill -0 "$namespaces" 2>/dev/null || break
     done
     exit "$status"
+}
+
+# What a run left that was itself killed: files. All else went with its namespaces.
+remove_abandoned() {
+    local directory owner
+    for directory in /var/tmp/alexandria-docker.*; do
+        owner=${directory#*docker.} owner=${owner%%.*}
+        if [[ -d $directory && ! -d /proc/$owner ]]; then rm -rf --one-file-system "$directory"; fi
+    done
 }
 
 connect() {

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import os
 import secrets
+import subprocess
+import sys
 from collections.abc import Iterator, MutableMapping
 from typing import Any
 
@@ -363,6 +367,23 @@ def test_a_refused_upload_hears_why(guarded: Library) -> None:
         answer = httpx2.post(f"{address}/ingest", files={"file": ("a.txt", b"x" * 5_000_000)})
 
     assert answer.status_code == 401
+
+
+def test_the_command_line_shows_its_key_and_says_what_is_missing_without(guarded: Library, make_key: Any) -> None:
+    key = make_key(Scope.READ)
+
+    def run(*options: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "app.cli", *options, "consistency", "--json", "--api", address]
+        variables = {**os.environ, **environment}
+        return subprocess.run(command, env=variables, capture_output=True, text=True, timeout=60, check=False)
+
+    with served(create_app(guarded)) as address:
+        by_option, by_variable, without = run("--api-key", key), run(ALEXANDRIA_API_KEY=key), run()
+
+    assert "kinds" in json.loads(by_option.stdout)
+    assert "kinds" in json.loads(by_variable.stdout)
+    assert without.returncode == 1
+    assert without.stderr.startswith("alexandria: send a key as `X-API-Key` or `Authorization: Bearer`")
 
 
 def came_to(host: str | None, port: int | None = 8000) -> dict[str, Any]:
