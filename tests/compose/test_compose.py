@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 
 API, FLOWER = "http://127.0.0.1:8000", "http://127.0.0.1:5555"
 PAGES = sorted(python_doc_pages(), key=lambda page: page.stat().st_size)[40:76]
-HEALTHY_WITHIN_SECONDS = 240
+HEALTHY_WITHIN_SECONDS = 600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
