@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import AwareDatetime
 
-from app.access import Reads, Writes, holder_of
+from app.access import Administers, Reads
 from app.api.context import TheLibrary
 from app.api.documentation import problems
 from app.api.known_parameters import KnownParametersOnly
@@ -84,7 +84,7 @@ def list_dead_letters(
     operation_id="replay_dead_letters",
     summary="Replay every dead letter that the filters match",
     responses=problems(429),
-    dependencies=[Writes, KnownParametersOnly, CausesTasks],
+    dependencies=[Administers, KnownParametersOnly, CausesTasks],
 )
 def replay_dead_letters(
     library: TheLibrary,
@@ -125,7 +125,7 @@ def read_dead_letter(letter_id: UUID, library: TheLibrary) -> DeadLetterDetail:
     operation_id="replay_dead_letter",
     summary="Run the call of a dead letter again",
     responses=problems(409, 429),
-    dependencies=[Writes, CausesTasks],
+    dependencies=[Administers, CausesTasks],
 )
 def replay_dead_letter(letter_id: UUID, library: TheLibrary, by: Who) -> ClosingOut:
     """To its own queue and priority, with all its attempts before it. Sent twice, it runs once, and the second answer
@@ -142,7 +142,7 @@ def replay_dead_letter(letter_id: UUID, library: TheLibrary, by: Who) -> Closing
     operation_id="discard_dead_letter",
     summary="Close a dead letter without running its call",
     responses=problems(409),
-    dependencies=[Writes, KnownParametersOnly],
+    dependencies=[Administers, KnownParametersOnly],
 )
 def discard_dead_letter(
     letter_id: UUID,

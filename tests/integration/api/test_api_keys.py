@@ -36,7 +36,7 @@ from tests.integration.api.serving import served
 pytestmark = pytest.mark.integration
 
 SOME_ID = "0198c0de-0000-7000-8000-000000000001"
-READ, WRITE = {Scope.READ}, {Scope.WRITE}
+READ, WRITE, ADMIN = {Scope.READ}, {Scope.WRITE}, {Scope.ADMIN}
 # Every operation and the scopes that it needs. A new one is added here with its own.
 NEEDS: dict[tuple[str, str], set[Scope]] = {
     ("GET", "/livez"): set(),
@@ -58,6 +58,9 @@ NEEDS: dict[tuple[str, str], set[Scope]] = {
     ("GET", "/tasks/{call_id}"): READ,
     ("GET", "/dead-letters"): READ,
     ("GET", "/dead-letters/{letter_id}"): READ,
+    ("POST", "/dead-letters/replay"): ADMIN,
+    ("POST", "/dead-letters/{letter_id}/replay"): ADMIN,
+    ("DELETE", "/dead-letters/{letter_id}"): ADMIN,
     ("GET", "/events/history"): READ,
     ("GET", "/events/stream"): READ,
     ("GET", "/db/pool"): READ,
