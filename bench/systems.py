@@ -67,12 +67,18 @@ def celery(
     return System(name=name, app=app, worker=worker, environment=environment, scheme=scheme)
 
 
+def over_nothing(pool: str, *, environment: str | None = None) -> System:
+    """Celery's own ceiling."""
+    system = celery(f"Celery over nothing, {pool}", "celery_nothing", pool=pool, environment=environment)
+    return replace(system, publishes=False)
+
+
 def of_celery(pool: str) -> dict[str, System]:
     """Stock, ours and the ceiling with that pool."""
     return {
         "stock": celery(f"stock Celery, {pool}", "celery_stock", pool=pool),
         "ours": celery(f"ours, {pool}", "celery_ours", pool=pool),
-        "ceiling": replace(celery(f"Celery over nothing, {pool}", "celery_nothing", pool=pool), publishes=False),
+        "ceiling": over_nothing(pool),
     }
 
 

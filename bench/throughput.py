@@ -9,7 +9,19 @@ from bench import runs
 from bench.results import Found, Ratio
 from bench.rounds import Measure, Rounds, Values, medians
 from bench.servers import Broker, Servers
-from bench.systems import DRAMATIQ_RABBITMQ, DRAMATIQ_REDIS, HUEY, RQ, TASKIQ, System, celery, of_celery, on_python_3_13
+from bench.systems import (
+    DRAMATIQ_RABBITMQ,
+    DRAMATIQ_REDIS,
+    HUEY,
+    PLUS,
+    RQ,
+    TASKIQ,
+    System,
+    celery,
+    of_celery,
+    on_python_3_13,
+    over_nothing,
+)
 
 DONE, PUBLISHED = {"done": "tasks/s"}, {"published": "calls/s"}
 MANY_CALLS = 20_000
@@ -34,12 +46,15 @@ def ours_against_peers(servers: Servers, rounds: Rounds) -> Found:
     """B2."""
     celeries = {f"{name} {pool}": system for pool in POOLS for name, system in on_python_3_13(pool).items()}
     peers = {"dramatiq": DRAMATIQ_REDIS, "huey": HUEY, "taskiq": TASKIQ, "rq": RQ}
-    found, done = _measured("B2", celeries | peers, servers.redis, rounds)
+    ceiling = {"ceiling": over_nothing("prefork", environment=PLUS)}
+    found, done = _measured("B2", celeries | ceiling | peers, servers.redis, rounds)
     ratios = [
         Ratio(what=f"ours / celery-redis-plus, {pool}", value=done[f"ours {pool}"] / done[f"plus {pool}"], reach=1.3)
         for pool in POOLS
     ]
     ratios += [Ratio(what=f"ours, prefork / {name}", value=done["ours prefork"] / done[name]) for name in peers]
+    best = max(peers, key=lambda name: done[name])
+    ratios.append(Ratio(what=f"Celery over nothing, prefork / {best}, the best", value=done["ceiling"] / done[best]))
     return Found(measures=found, ratios=ratios)
 
 

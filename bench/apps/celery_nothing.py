@@ -55,6 +55,11 @@ class QoS(redis.QoS):
     append = virtual.QoS.append
     ack = virtual.QoS.ack
 
+    def can_consume(self) -> bool:
+        """From half a window on: fewer polls leave more time for Celery itself."""
+        held = len(self._delivered or ()) - len(self._dirty or ())
+        return bool(not self.prefetch_count or held <= self.prefetch_count // 2)
+
     def restore_visible(self, *_: Any, **__: Any) -> None: ...
 
     def restore_unacked_once(self, *_: Any, **__: Any) -> None: ...
