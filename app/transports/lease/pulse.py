@@ -144,5 +144,8 @@ class Pulse:
 
 
 def wires_of(pool: Any) -> Callable[[], Wire]:
-    """Connections like those of a pool of redis-py, but not the pool's: whoever asks owns them."""
-    return lambda: Wire(pool.make_connection())
+    """Connections like those of a pool of redis-py, but not the pool's: whoever asks owns them.
+
+    In RESP2: in RESP3, redis-py's default, the answer to SUBSCRIBE is a push, which `read_response` swallows.
+    """
+    return lambda: Wire(pool.connection_class(**{**pool.connection_kwargs, "protocol": 2}))
