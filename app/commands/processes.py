@@ -157,6 +157,7 @@ def worker(
     """
     from app.errors import InvalidInput
     from app.settings import get_settings
+    from app.tasks.watchdog import restart_with
     from app.transports.base import QUEUES
 
     settings = get_settings()
@@ -164,16 +165,11 @@ def worker(
     if unknown := [queue for queue in chosen if queue not in QUEUES]:
         raise InvalidInput(f"--queues: no queue is called {', '.join(unknown)}; there are {', '.join(QUEUES)}")
     usual = settings.ml_worker_concurrency if chosen == ["ml_tasks"] else settings.worker_concurrency
+    count = str(concurrency or usual)
+    restart_with("worker", "--queues", ",".join(chosen), "--concurrency", count, "--name", name)
     _celery(
         "worker",
-        *(
-            "-Q",
-            ",".join(chosen),
-            "--pool",
-            "prefork",
-            "--concurrency",
-            str(concurrency or usual),
-        ),
+        *("-Q", ",".join(chosen), "--pool", "prefork", "--concurrency", count),
         *("--without-gossip", "--without-mingle", "-E", "-n", f"{name}@%h", "--loglevel", settings.log_level),
         role=name,
     )

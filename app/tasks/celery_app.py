@@ -8,6 +8,7 @@ from kombu import Queue
 from app.logs import keep_celery_from_configuring
 from app.settings import Settings, get_settings
 from app.tasks.schedule import beat_schedule
+from app.tasks.solo_heartbeat import SoloHeartbeat
 from app.tasks.undecodable import RejectUndecodable
 from app.transports.registry import broker_for
 
@@ -28,13 +29,13 @@ def create_celery_app(settings: Settings) -> Celery:
         worker_send_task_events=True,
         worker_max_memory_per_child=settings.worker_max_memory_kib,
         worker_max_tasks_per_child=settings.worker_max_tasks_per_child or None,
-        worker_consumer="app.tasks.patient_consumer:PatientConsumer",
         worker_soft_shutdown_timeout=5.0,
         beat_scheduler="app.tasks.schedule:OutboxScheduler",
         beat_schedule=beat_schedule(settings),
         beat_max_loop_interval=5,
     )
     app.steps["consumer"].add(RejectUndecodable)
+    app.steps["consumer"].add(SoloHeartbeat)
     keep_celery_from_configuring(settings, role="celery")
     app.steps["worker"].add("app.tasks.broker_watch:BrokerWatch")
     return app

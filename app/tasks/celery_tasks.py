@@ -8,12 +8,13 @@ from uuid import UUID
 
 from app.services import consistency, embeddings, ingestion, quality, search_indexing, upkeep
 from app.services.library import Library, Work
-from app.tasks import worker_presence
+from app.tasks import watchdog, worker_presence
 from app.tasks.celery_app import celery_app
 from app.tasks.database_task import DatabaseTask
 from app.tasks.task_names import TaskName
 
 worker_presence.announce_workers()
+watchdog.watch_workers()
 
 
 def _task(name: TaskName, **options: Any) -> Callable[[Callable[..., None]], DatabaseTask]:

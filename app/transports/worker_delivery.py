@@ -50,6 +50,7 @@ def delivery_config(
         "task_acks_on_failure": False,
         "task_acks_on_timeout": False,
         "task_reject_on_worker_lost": True,
+        "worker_consumer": "app.transports.consumer:PatientConsumer",
         "worker_prefetch_multiplier": settings.worker_prefetch_multiplier,
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "task_time_limit": settings.task_time_limit_seconds,

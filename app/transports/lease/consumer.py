@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from celery.worker.consumer import Consumer
+from app.transports.consumer import PatientConsumer
 
 
-class LeaseConsumer(Consumer):
+class LeaseConsumer(PatientConsumer):
     """Drops nothing with a connection: the process owns what it has, runs it, and settles it over the next one."""
 
     def on_close(self) -> None:

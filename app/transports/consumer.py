@@ -11,11 +11,15 @@ import structlog
 from celery.worker.consumer import Consumer
 from celery.worker.state import maybe_shutdown
 
+from app.errors import TransportRejected, TransportUnavailable
 from app.polling import pauses
+from app.settings import get_settings
+from app.transports.registry import open_transport
 
 FIRST_PAUSE_SECONDS = 0.25
 LONGEST_PAUSE_SECONDS = 2.0
 SAID_AGAIN_AFTER_SECONDS = 60.0
+DECLARE_DEADLINE_SECONDS = 5.0
 
 STEPS = [step for step in Consumer.Blueprint.default_steps if "delayed_delivery" not in str(step)]
 
@@ -31,6 +35,9 @@ class PatientConsumer(Consumer):
     Blueprint = type("Blueprint", (Consumer.Blueprint,), {"default_steps": STEPS})
 
     conninfo: Any
+    channel_errors: tuple[type[Exception], ...]
+    troubled_at: float | None = None
+    """When the connection was last seen broken (monotonic seconds; None: never)."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -46,9 +53,16 @@ class PatientConsumer(Consumer):
             interval_step=FIRST_PAUSE_SECONDS,
             interval_max=LONGEST_PAUSE_SECONDS,
             callback=maybe_shutdown,
+            reraise_as_library_errors=False,  # `start` knows those of the driver only
         )
         self.first_connection_attempt = False
         return conn
+
+    def connect(self) -> Any:
+        """Connect, and make what a message may need exist before the first one can come."""
+        connection = super().connect()
+        self._declare()
+        return connection
 
     def on_connection_error_before_connected(self, exc: Exception) -> None:
         """Refused for good, as far as the driver knows: a password, a virtual host. Both can be mended there."""
@@ -60,8 +74,9 @@ class PatientConsumer(Consumer):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", PendingDeprecationWarning)  # of a default that we set ourselves
             super().on_connection_error_after_connected(exc)
-        self._is_in_trouble = True
-        self._pause()
+        self._note_trouble()
+        if isinstance(exc, self.channel_errors):
+            self._pause()
 
     def on_ready(self) -> None:
         """It consumes: the next trouble is a new one."""
@@ -77,11 +92,28 @@ class PatientConsumer(Consumer):
         if reason != self._said:
             log.error("the broker does not take this worker; it tries on", broker=self.conninfo.as_uri(), why=reason)
         self._said = reason
+        self._note_trouble()
+
+    def _note_trouble(self) -> None:
         self._is_in_trouble = True
+        self.troubled_at = time.monotonic()
+
+    def _declare(self) -> None:
+        """Queues, dead letters and what binds them: someone may have deleted any of it."""
+        transport = open_transport(get_settings().broker)
+        try:
+            transport.declare(deadline_seconds=DECLARE_DEADLINE_SECONDS)
+        except TransportRejected as error:
+            self._say(error)
+        except TransportUnavailable as error:
+            log.warning("queues not declared", error=error.detail)  # what consumes them will see for itself
+        finally:
+            transport.close()
 
     def _pause(self) -> None:
         for _ in pauses(first_seconds=0.1, most_seconds=0.1, within_seconds=self._pause_seconds):
             maybe_shutdown()
+        self._note_trouble()
         self._pause_seconds = min(2 * self._pause_seconds, LONGEST_PAUSE_SECONDS)
 
 
