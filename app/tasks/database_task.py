@@ -24,7 +24,7 @@ from uuid import UUID
 import stamina
 import structlog
 from celery import Task
-from celery.exceptions import Reject
+from celery.exceptions import Reject, Retry
 from pydantic import TypeAdapter, ValidationError
 
 from app.composition import open_library
@@ -201,13 +201,15 @@ class DatabaseTask(Task[..., None]):
 
         _patiently(reschedule)
         self._log_end(call, began=began, success=False, error=error, retry_in_seconds=delay.total_seconds())
+        # Nothing is sent by this: Celery acknowledges the message and tells its monitors of a retry, not of a success.
+        raise Retry(exc=error, when=now() + delay)
 
     def _bury(self, library: Library, call: StartedCall, error: Exception, *, reason: str, began: float) -> None:
         """Dead in the database first, then rejected, so that the message ends in the broker's dead letters too."""
         text = "".join(traceback.format_exception(error))
         _patiently(lambda: failures.bury(library, call, error, reason=reason, traceback=text))
         self._log_end(call, began=began, success=False, error=error, dead=reason)
-        raise Reject(reason=reason, requeue=False)
+        raise Reject(reason=f"{reason}: {execution.describe(error)['detail']}", requeue=False)
 
     def _validated(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
         try:

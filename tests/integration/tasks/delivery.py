@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from celery import Celery
+from celery.exceptions import Retry
 from sqlalchemy import select
 
 from app.events import dispatch
@@ -32,10 +34,11 @@ def task_of(body: Body, **options: Any) -> DatabaseTask:
 
 
 def deliver(task: DatabaseTask, claimed: ClaimedCall) -> None:
-    """Run the message of one claim to its end; `Reject` if it is dead."""
+    """Run the message of one claim to its end, which may be a try later; `Reject` if it is dead."""
     task.push_request(id=str(claimed.id), generation=claimed.generation)
     try:
-        task(*claimed.args)
+        with suppress(Retry):
+            task(*claimed.args)
     finally:
         task.pop_request()
 

@@ -181,7 +181,7 @@ def test_a_permanent_error_is_dead_at_once(library: Library, outbox: Outbox) -> 
     with pytest.raises(Reject) as rejected:
         deliver(task_of(wrong), claimed)
 
-    assert rejected.value.args == ("permanent_error", False)  # not put back into the queue
+    assert rejected.value.args == ("permanent_error: this can never be done", False)  # not put back into the queue
     [letter] = outbox.dead_letters()
     assert (letter.reason, letter.attempts) == ("permanent_error", 1)
     assert letter.error == {"type": "invalid-input", "detail": "this can never be done"}
