@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Annotated
 
@@ -16,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from app.access import Reads
 from app.api.context import metrics_of
+from app.api.vital_signs import canaries, canary_memory
 from app.errors import TransientError
 from app.events.recovery import REDISPATCHED
 from app.models.base import now
@@ -68,6 +70,7 @@ class LibraryCollector(Collector):
                     _oldest_due(session),
                     _dead_letters(session),
                     _redispatched(session),
+                    _canary_ages(session, interval_seconds=self._library.settings.canary_interval_seconds),
                 ]
         except TransientError as error:
             log.warning("outbox not measured", detail=error.detail)
@@ -124,6 +127,18 @@ def _redispatched(session: Session) -> Metric:
     return CounterMetricFamily(
         "alexandria_redispatched", "Calls sent again because lost", value=row.value if row else 0
     )
+
+
+def _canary_ages(session: Session, *, interval_seconds: float) -> Metric:
+    """Infinite where one was sent and none came back in minutes; no sample where no beat sends any."""
+    metric = GaugeMetricFamily(
+        "alexandria_canary_age_seconds", "Time since a canary came back through the queue", labels=["queue"]
+    )
+    moment = now()
+    for queue, came_back in canaries(session, since=moment - canary_memory(interval_seconds)).items():
+        age = max(0.0, (moment - came_back).total_seconds()) if came_back else math.inf
+        metric.add_metric([queue], age)
+    return metric
 
 
 @router.get(

@@ -91,14 +91,33 @@ def canary_patience_seconds(interval_seconds: float) -> float:
     return max(CANARIES_MISSED * interval_seconds, CANARY_PATIENCE_SECONDS)
 
 
+def canary_memory(interval_seconds: float) -> timedelta:
+    """How far back a canary is looked for."""
+    return max(CANARY_MEMORY, timedelta(seconds=canary_patience_seconds(interval_seconds)))
+
+
+def canaries(session: Session, *, since: datetime) -> dict[str, datetime | None]:
+    """When each queue last brought a canary back; None: it has one to bring, and brought none since `since`."""
+    sent = select(TaskCall.queue).where(TaskCall.state.in_(OPEN_STATES), TaskCall.task == TaskName.CANARY).distinct()
+    done = (
+        select(TaskCall.queue, func.max(TaskCall.done_at))
+        .where(
+            TaskCall.done_at >= since,
+            TaskCall.task == TaskName.CANARY,
+            TaskCall.state == CallState.DONE,
+        )
+        .group_by(TaskCall.queue)
+    )
+    return {**dict.fromkeys(session.scalars(sent)), **dict(session.execute(done).all())}
+
+
 class DatabaseExamination:
     """Asks the database; canaries, which cost more, less often."""
 
     def __init__(self, database: Database, *, head: Callable[[], str], canary_interval_seconds: float) -> None:
         self._database = database
         self._head = head
-        patience = timedelta(seconds=canary_patience_seconds(canary_interval_seconds))
-        self._canary_memory = max(CANARY_MEMORY, patience)
+        self._canary_memory = canary_memory(canary_interval_seconds)
         self._canaries: Mapping[str, datetime | None] = {}
         self._canaries_at = -CANARY_EVERY_SECONDS
 
@@ -109,7 +128,7 @@ class DatabaseExamination:
             if not revisions.match:  # then the tables below may not be there
                 return DatabaseSign(revisions=revisions, present=(), canaries={})
             if monotonic() - self._canaries_at >= CANARY_EVERY_SECONDS:
-                self._canaries = _canaries(session, since=now() - self._canary_memory)
+                self._canaries = canaries(session, since=now() - self._canary_memory)
                 self._canaries_at = monotonic()
             return DatabaseSign(
                 revisions=revisions,
@@ -175,17 +194,3 @@ def _present(session: Session) -> tuple[Presence, ...]:
         Presence(name=row.name, role=row.role, broker=row.broker, queues=tuple(row.queues), started_at=row.started_at)
         for row in session.scalars(select(ProcessHeartbeat).where(seen))
     )
-
-
-def _canaries(session: Session, *, since: datetime) -> dict[str, datetime | None]:
-    sent = select(TaskCall.queue).where(TaskCall.state.in_(OPEN_STATES), TaskCall.task == TaskName.CANARY).distinct()
-    done = (
-        select(TaskCall.queue, func.max(TaskCall.done_at))
-        .where(
-            TaskCall.done_at >= since,
-            TaskCall.task == TaskName.CANARY,
-            TaskCall.state == CallState.DONE,
-        )
-        .group_by(TaskCall.queue)
-    )
-    return {**dict.fromkeys(session.scalars(sent)), **dict(session.execute(done).all())}

@@ -238,6 +238,19 @@ def test_metrics_count_requests_by_route_and_calls_by_state(make_library: MakeLi
     assert "alexandria_database_up 1.0" in text
 
 
+def test_the_age_of_each_queue_s_canary_is_a_metric(make_library: MakeLibrary) -> None:
+    library = make_library()
+    with library.database.writer() as session:
+        session.add(a_call(state=CallState.DONE, done_at=now() - timedelta(seconds=20)))
+        session.add(a_call(state=CallState.SENT, queue="ml_tasks"))
+        session.add(a_call(state=CallState.DONE, queue="ingest", done_at=now() - timedelta(hours=1)))
+    text = TestClient(create_app(library), base_url="http://localhost").get("/metrics").text
+    ages = dict(re.findall(r'^alexandria_canary_age_seconds\{queue="(\w+)"\} (\S+)$', text, re.MULTILINE))
+    assert set(ages) == {"default", "ml_tasks"}
+    assert float(ages["default"]) == pytest.approx(20, abs=5)
+    assert ages["ml_tasks"] == "+Inf"  # one was sent, and came back never
+
+
 def test_a_client_over_its_limit_is_told_when_to_come_back(make_library: MakeLibrary) -> None:
     client = TestClient(create_app(make_library(rate_limit_per_minute=3)), base_url="http://localhost")
     answers = [client.post("/resources", json={"title": "x"}) for _ in range(3)]
