@@ -1,0 +1,257 @@
+"""What RabbitMQ does to a worker: alarms, closed channels and connections, deleted and wrong queues, its own death."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pika.exceptions
+import pytest
+
+from app.transports.base import Transport
+from app.transports.rabbitmq_topology import DEAD_LETTER_EXCHANGE, topology
+from app.transports.registry import open_transport
+from chaos.polling import poll_until
+from chaos.servers.rabbit import RabbitServer
+from tests.conformance.brokers import FragileLab, messages
+from tests.conformance.product_worker import HeldTasks, ProductWorker, held_tasks
+from tests.conformance.witnesses import RabbitWitness
+
+pytestmark = [
+    pytest.mark.chaos,
+    pytest.mark.timeout(300),
+    pytest.mark.parametrize("fragile", ["rabbitmq"], indirect=True),
+]
+
+CONSUMES_WITHIN_SECONDS = 10.0
+FORCED_CLOSES = 20
+USUAL_WATERMARK = "0.4"
+USUAL_CONSUMER_TIMEOUT_MS = 1_800_000
+USUAL_TICK_MS = 60_000
+
+
+@pytest.fixture
+def server(fragile: FragileLab) -> RabbitServer:
+    assert isinstance(fragile.server, RabbitServer)
+    return fragile.server
+
+
+@pytest.fixture
+def witness(fragile: FragileLab) -> RabbitWitness:
+    assert isinstance(fragile.witness, RabbitWitness)
+    return fragile.witness
+
+
+@pytest.fixture
+def transport(fragile: FragileLab) -> Iterator[Transport]:
+    with closing(open_transport(fragile.url)) as transport:
+        yield transport
+
+
+@pytest.fixture
+def tasks(tmp_path: Path, transport: Transport) -> Iterator[HeldTasks]:
+    with held_tasks(tmp_path, transport) as tasks:
+        yield tasks
+
+
+@pytest.fixture
+def worker(fragile: FragileLab, tasks: HeldTasks) -> Iterator[ProductWorker]:
+    with ProductWorker("worker", url=fragile.url, tasks=tasks, concurrency=3) as worker:
+        yield worker
+
+
+def test_a_memory_alarm_holds_publishers_up_and_no_worker(
+    server: RabbitServer, witness: RabbitWitness, transport: Transport, tasks: HeldTasks, worker: ProductWorker
+) -> None:
+    running = tasks.publish(2)
+    tasks.wait_started(*running)
+
+    with _memory_alarm(server):
+        with closing(open_transport(server.url)) as other:
+            blocked = other.publish(messages(queue="batch"), deadline_seconds=2)
+            assert not blocked[0].accepted
+        tasks.release(*running)
+        tasks.wait_ended(*running, within_seconds=CONSUMES_WITHIN_SECONDS)
+
+    _consumes_again(tasks)
+    assert witness.count("batch") <= 1  # it was unknown, not refused
+    _nothing_is_left(worker, tasks, witness, once=running)
+
+
+def test_a_channel_closed_by_the_consumer_timeout_restarts_no_task(
+    server: RabbitServer, witness: RabbitWitness, tasks: HeldTasks, fragile: FragileLab
+) -> None:
+    with (
+        _consumer_timeout(server, milliseconds=2000),
+        ProductWorker("worker", url=fragile.url, tasks=tasks, concurrency=3) as worker,
+    ):
+        running = tasks.publish(2)
+        tasks.wait_started(*running)
+        poll_until(
+            lambda: worker.log.count("delivered again while it runs") >= 4, within_seconds=60, what="it is closed twice"
+        )
+        tasks.release(*running)
+        tasks.wait_ended(*running)
+
+        _consumes_again(tasks)
+        _nothing_is_left(worker, tasks, witness, once=running)
+
+
+def test_a_deleted_queue_is_declared_again_and_read(
+    witness: RabbitWitness, tasks: HeldTasks, worker: ProductWorker, transport: Transport
+) -> None:
+    running = tasks.publish(3)
+    tasks.wait_started(*running)
+    tasks.publish(5)  # lost with the queue: it is the outbox that sends them again
+
+    with witness.channel() as channel:
+        for queue in topology().queues:
+            channel.queue_delete(queue)
+        channel.exchange_delete(DEAD_LETTER_EXCHANGE)
+
+    poll_until(lambda: _exists(witness, "default.dead"), within_seconds=CONSUMES_WITHIN_SECONDS, what="all is back")
+    transport.declare()  # would say what differs
+    tasks.release(*running)
+    tasks.wait_ended(*running)
+    _consumes_again(tasks)
+    _nothing_is_left(worker, tasks, witness, once=running)
+
+
+def test_a_queue_with_other_arguments_is_named_and_read_once_it_is_right(
+    witness: RabbitWitness, tasks: HeldTasks, fragile: FragileLab
+) -> None:
+    with witness.channel() as channel:
+        channel.queue_delete("default")
+        channel.queue_declare("default", durable=True, arguments={"x-max-priority": 3})
+    with _started("worker", fragile, tasks) as worker:
+        try:
+            lost = "Trying to re-establish the connection"
+            poll_until(lambda: worker.log.count(lost) >= 3, within_seconds=90, what="it tries again and again")
+            [named] = [line for line in worker.log.splitlines() if "stands on the broker with other arguments" in line]
+            assert "for queue 'default'" in named
+            assert worker.process.running
+            assert worker.times_ready() == 0
+        finally:
+            with witness.channel() as channel:
+                channel.queue_delete("default")
+        poll_until(lambda: worker.times_ready() == 1, within_seconds=CONSUMES_WITHIN_SECONDS, what="it is ready")
+        _consumes_again(tasks)
+
+
+def test_an_exchange_of_another_type_is_named_and_costs_only_the_dead_letters(
+    witness: RabbitWitness, tasks: HeldTasks, fragile: FragileLab
+) -> None:
+    with witness.channel() as channel:
+        channel.exchange_delete(DEAD_LETTER_EXCHANGE)
+        channel.exchange_declare(DEAD_LETTER_EXCHANGE, "fanout", durable=True)
+    try:
+        with ProductWorker("worker", url=fragile.url, tasks=tasks) as worker:
+            _consumes_again(tasks)
+            assert "inequivalent arg 'type' for exchange 'dlx'" in worker.log
+    finally:
+        with witness.channel() as channel:
+            channel.exchange_delete(DEAD_LETTER_EXCHANGE)
+
+
+def test_every_connection_closed_20_times_starts_no_running_task_again(
+    server: RabbitServer, witness: RabbitWitness, tasks: HeldTasks, worker: ProductWorker
+) -> None:
+    running = tasks.publish(2)
+    tasks.wait_started(*running)
+    beside: list[str] = []
+    for turn in range(FORCED_CLOSES):
+        server.ctl("close_all_connections", f"forced close {turn}")
+        _noticed(worker, times=turn + 1)
+        beside += _consumes_again(tasks)
+    tasks.release(*running)
+    tasks.wait_ended(*running)
+    _nothing_is_left(worker, tasks, witness, once=[*running, *beside])
+
+
+@pytest.mark.parametrize("wiped", [False, True], ids=["with its data", "without its data"])
+def test_a_broker_that_died_is_read_again(
+    server: RabbitServer, witness: RabbitWitness, tasks: HeldTasks, worker: ProductWorker, wiped: bool
+) -> None:
+    running = tasks.publish(2)
+    tasks.wait_started(*running)
+    server.kill()
+    if wiped:
+        server.wipe()
+    server.start()
+
+    poll_until(lambda: _exists(witness, "default"), within_seconds=CONSUMES_WITHIN_SECONDS, what="the queue is back")
+    _consumes_again(tasks)
+    tasks.release(*running)
+    tasks.wait_ended(*running)
+    _nothing_is_left(worker, tasks, witness, once=running)
+
+
+def _noticed(worker: ProductWorker, *, times: int) -> None:
+    poll_until(
+        lambda: worker.log.count("Connection to broker lost") >= times,
+        within_seconds=CONSUMES_WITHIN_SECONDS,
+        what="the worker notices that its connection is closed",
+    )
+
+
+@contextmanager
+def _started(name: str, fragile: FragileLab, tasks: HeldTasks) -> Iterator[ProductWorker]:
+    """A worker that may not become ready."""
+    worker = ProductWorker(name, url=fragile.url, tasks=tasks)
+    worker.process.start()
+    try:
+        yield worker
+    finally:
+        worker.process.kill()
+
+
+def _consumes_again(tasks: HeldTasks) -> list[str]:
+    """A new task, sent now, ends in time."""
+    deadline = time.monotonic() + CONSUMES_WITHIN_SECONDS
+    names = tasks.publish(seconds=0)
+    tasks.wait_ended(*names, within_seconds=deadline - time.monotonic())
+    return names
+
+
+def _nothing_is_left(worker: ProductWorker, tasks: HeldTasks, witness: RabbitWitness, *, once: list[str]) -> None:
+    """The worker lived through it; when it goes, nothing that it had not acknowledged comes back."""
+    assert worker.process.running
+    assert worker.times_ready() == 1
+    assert {name: len(tasks.starts(name)) for name in once} == dict.fromkeys(once, 1)
+    worker.process.terminate()
+    assert witness.count("default") == 0
+    assert witness.count("default.dead") == 0
+
+
+def _exists(witness: RabbitWitness, queue: str) -> bool:
+    try:
+        witness.count(queue)
+    except pika.exceptions.ChannelClosedByBroker:
+        return False
+    return True
+
+
+@contextmanager
+def _memory_alarm(server: RabbitServer) -> Iterator[None]:
+    server.ctl("set_vm_memory_high_watermark", "0.00001")
+    try:
+        poll_until(lambda: "Memory alarm" in server.ctl("status"), within_seconds=20, what="the alarm is raised")
+        yield
+    finally:
+        server.ctl("set_vm_memory_high_watermark", USUAL_WATERMARK)
+
+
+@contextmanager
+def _consumer_timeout(server: RabbitServer, *, milliseconds: int) -> Iterator[None]:
+    _set(server, consumer_timeout=milliseconds, channel_tick_interval=500)
+    try:
+        yield
+    finally:
+        _set(server, consumer_timeout=USUAL_CONSUMER_TIMEOUT_MS, channel_tick_interval=USUAL_TICK_MS)
+
+
+def _set(server: RabbitServer, **values: int) -> None:
+    for name, value in values.items():
+        server.ctl("eval", f"application:set_env(rabbit, {name}, {value}).")
