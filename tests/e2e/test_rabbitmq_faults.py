@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
+from urllib.parse import quote
 
 import pika
 import pytest
 
 from chaos.polling import poll_until
+from chaos.processes import HarnessError
 from chaos.servers.postgres import PostgresServer
 from chaos.servers.rabbit import RabbitServer
 from chaos.servers.redis import ValkeyServer
@@ -68,8 +70,15 @@ Fault = Callable[[RabbitServer, Writer], None]
 
 
 def _close_everything(broker: RabbitServer, writer: Writer) -> None:
-    for turn in range(FORCED_CLOSES):
-        broker.ctl("close_all_connections", f"forced close {turn}")
+    for _ in range(FORCED_CLOSES):
+        names = poll_until(lambda: _connections(broker), within_seconds=60, what="somebody is connected")
+        for name in names:
+            with suppress(HarnessError):  # it has gone by itself
+                broker.access.management("DELETE", f"/api/connections/{quote(name, safe='')}")
+
+
+def _connections(broker: RabbitServer) -> list[str]:
+    return [connection["name"] for connection in broker.access.management("GET", "/api/connections")]
 
 
 def _delete_the_queues(broker: RabbitServer, writer: Writer) -> None:
