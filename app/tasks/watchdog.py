@@ -2,10 +2,10 @@
 
 A thread of the main process asks the broker, over a connection of its own, how many messages wait in the queues that
 this worker reads. Messages that wait while a slot is free, the consumer knows of no trouble and nothing arrives, for
-`PATIENCE_SECONDS` on end, mean that the consumer hangs. So does an event loop that stands still while a slot is free
-and the broker answers: RabbitMQ has then sent what waits, and nobody reads it. It may hang anywhere, so nothing is
-asked of it: the children are killed, and this process becomes a new worker under the same pid. What it held goes back
-to the queue.
+`PATIENCE_SECONDS` on end, mean that the consumer hangs. So does an event loop that stands still while the broker
+answers, whatever the tasks do (solo excepted, whose loop is the task): RabbitMQ has sent what waits, and nobody reads
+it. It may hang anywhere, so nothing is asked of it: the children are killed, and this process becomes a new worker
+under the same pid. What it held goes back to the queue.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any
 import psutil
 import structlog
 from celery.bootsteps import RUN  # type: ignore[attr-defined]  # celery-types lacks it
+from celery.concurrency.solo import TaskPool as SoloPool
 from celery.signals import task_received, task_rejected, task_unknown, worker_ready, worker_shutdown
 from celery.worker import state
 
@@ -46,13 +47,14 @@ class Consuming:
     """What a worker says of its consumer: the queues it reads now, and how many slots are free.
 
     Monotonic seconds: `alive_at` when it last took a message or noticed trouble with its connection, `turned_at` when
-    its event loop last went round.
+    its event loop last went round; `turns_in_tasks`: it does so beside running tasks (solo does not).
     """
 
     queues: Collection[str]
     free_slots: int
     alive_at: float
     turned_at: float
+    turns_in_tasks: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,17 +82,19 @@ class Watchdog:
         self._awake_since = self._looked_at = clock()
 
     def look(self) -> bool:
-        """True when `PATIENCE_SECONDS` have passed in which each look found a free slot, and work that nobody took."""
+        """True when `PATIENCE_SECONDS` have passed in which each look found work that nobody took."""
         looked_before = self._note_look()
         consuming = self._consuming()
         has_news = consuming.alive_at > looked_before  # then a busy broker is not even asked
-        if has_news or consuming.free_slots <= 0 or not consuming.queues:
+        is_busy = consuming.free_slots <= 0
+        if has_news or not consuming.queues or (is_busy and not consuming.turns_in_tasks):
             return self._all_well()
         waiting = self._waiting(consuming.queues)
         moment, consuming = self._clock(), self._consuming()
         still_since = max(consuming.turned_at, consuming.alive_at, self._awake_since)
         stands_still = moment - still_since >= STANDS_STILL_SECONDS
-        if waiting is None or not (waiting or stands_still):
+        could_take = waiting and not is_busy
+        if waiting is None or not (could_take or stands_still):
             return self._all_well()
         if self._stuck_since is None:
             self._stuck_since = still_since if stands_still else moment
@@ -153,6 +157,7 @@ class WorkerWatch:
             free_slots=slots - len(state.reserved_requests),
             alive_at=max(self._took_at, consumer.troubled_at or 0.0),
             turned_at=self._turned_at,
+            turns_in_tasks=not isinstance(consumer.pool, SoloPool),
         )
 
     def _is_ending(self) -> bool:

@@ -52,18 +52,32 @@ def test_a_loop_that_turns_over_an_empty_queue_is_left_alone() -> None:
     assert scene.bites_after() is None
 
 
+@pytest.mark.parametrize("free_slots", [0, -3])
+def test_a_busy_worker_is_left_alone(free_slots: int) -> None:
+    scene = Scene()
+    scene.worker = replace(scene.worker, free_slots=free_slots)
+    assert scene.bites_after() is None
+
+
+def test_a_busy_solo_worker_is_left_alone_though_its_loop_stands_still() -> None:
+    scene = Scene()
+    scene.turns = False
+    scene.worker = replace(scene.worker, free_slots=0, turns_in_tasks=False)
+    assert scene.bites_after() is None
+
+
+def test_a_loop_that_stands_still_cannot_hide_behind_tasks_whose_ends_nobody_reads() -> None:
+    scene = Scene()
+    scene.turns = False
+    scene.worker = replace(scene.worker, free_slots=0)
+    assert scene.bites_after() == PATIENCE_SECONDS
+
+
 @pytest.mark.parametrize("turns", [True, False])
-@pytest.mark.parametrize(
-    ("queues", "free_slots"),
-    [(("default",), 0), (("default",), -3), ((), 1)],
-    ids=["busy", "busy and more reserved", "paused"],
-)
-def test_a_worker_with_a_reason_to_take_nothing_is_left_alone(
-    queues: tuple[str, ...], free_slots: int, turns: bool
-) -> None:
+def test_a_paused_worker_is_left_alone(turns: bool) -> None:
     scene = Scene()
     scene.turns = turns
-    scene.worker = replace(scene.worker, queues=queues, free_slots=free_slots)
+    scene.worker = replace(scene.worker, queues=())
     assert scene.bites_after() is None
 
 
