@@ -16,7 +16,7 @@ COMPILE_ANY = $(BIN)/uv pip compile --quiet --universal --generate-hashes --cust
 COMPILE = $(COMPILE_ANY) pyproject.toml
 PYTEST := $(BIN)/python -m pytest
 
-# Tests beside each other on two cores. Those of tests/e2e measure latency and run alone.
+# Tests beside each other on two cores; one that measures time waits until it is alone (chaos/turns.py).
 TEST_PROCESSES ?= 2
 PARALLEL_TESTS := $(wildcard tests/unit tests/conformance tests/integration)
 
@@ -32,7 +32,7 @@ help: ## this list
 run: $(RUN_READY) ## start the whole stack on this machine and print its address; Ctrl-C stops it
 	@exec $(BIN)/alexandria up
 
-test: test-parallel test-e2e test-sentence-transformers ## install or find the servers, then run every test
+test: test-parallel test-e2e ## install or find the servers, then run the tests
 
 test-servers: ## only install or find what the tests need beside Python packages
 	@setup/test_servers.sh
@@ -40,8 +40,8 @@ test-servers: ## only install or find what the tests need beside Python packages
 test-parallel: $(DEV_READY) test-servers ## unit, conformance and integration tests
 	$(PYTEST) -n $(TEST_PROCESSES) $(PARALLEL_TESTS)
 
-test-e2e: $(DEV_READY) test-servers ## the real processes, one test at a time
-	$(PYTEST) tests/e2e
+test-e2e: $(DEV_READY) test-servers ## the real processes
+	$(PYTEST) -n $(TEST_PROCESSES) --dist loadscope tests/e2e
 
 test-both-releases: $(DEV_READY) test-servers ## tests/conformance on Debian 13's servers; `make test` has this system's
 	@setup/debian13.sh; case $$? in \
@@ -50,7 +50,7 @@ test-both-releases: $(DEV_READY) test-servers ## tests/conformance on Debian 13'
 		*) exit 1 ;; \
 	esac
 
-test-sentence-transformers: $(ST_READY) ## the optional embedding engine, in an environment of its own
+test-sentence-transformers: $(ST_READY) ## the optional embedding engine: 5 GB, in an environment of its own
 	$(ST_VENV)/bin/python -m pytest --confcutdir=tests/extra tests/extra
 
 check: $(DEV_READY) ## format, lint, types, layers, house rules, lock files

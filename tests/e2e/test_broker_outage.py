@@ -18,7 +18,7 @@ from chaos.stack import Stack
 from tests.e2e.deployment import Client, Deployment
 from tests.e2e.staleness import stale_by_the_tables
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600), pytest.mark.usefixtures("alone")]
 
 WRITES = 500
 RESOURCES = 25

@@ -14,7 +14,7 @@ from chaos.stack import Stack
 from tests.documents import python_doc_pages, r_vignettes
 from tests.e2e.browser import PATIENCE_SECONDS, Complaints, chromium, drop_files
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 expect.set_options(timeout=PATIENCE_SECONDS * 1000)
 PHONE: ViewportSize = {"width": 360, "height": 740}
@@ -252,6 +252,7 @@ def test_the_page_can_be_used_with_the_keyboard_alone(page: Page, read_document:
     expect(page).to_have_url(re.compile("mode=keyword"))
 
 
+@pytest.mark.usefixtures("alone")
 def test_a_silent_cache_is_told_in_the_status_line_and_keeps_no_page_waiting(
     page: Page, cache: ValkeyServer, read_document: str
 ) -> None:

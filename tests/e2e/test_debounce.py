@@ -17,7 +17,7 @@ from tests.e2e.deployment import Client, Deployment
 
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.timeout(180),
+    pytest.mark.timeout(600),
     pytest.mark.parametrize("deployment", ["postgresql-redis"], indirect=True, scope="module"),
 ]
 
@@ -70,6 +70,7 @@ def served(deployment: Deployment) -> Iterator[Served]:
         client.close()
 
 
+@pytest.mark.usefixtures("alone")
 def test_fifty_edits_within_the_window_are_one_call_of_the_embedder_with_the_last_text(served: Served) -> None:
     resource_id = served.create("A first entry.")
     before, started_before = served.embedder_calls(resource_id), served.starts(resource_id)
@@ -88,6 +89,7 @@ def test_fifty_edits_within_the_window_are_one_call_of_the_embedder_with_the_las
     assert not np.allclose(_mean_vector(_entry(EDITS - 1)), _mean_vector(_entry(EDITS - 2)), atol=1e-6)
 
 
+@pytest.mark.usefixtures("alone")
 def test_a_first_embedding_starts_at_once(served: Served) -> None:
     resource_id = served.create("Nothing else happens here today.")
 

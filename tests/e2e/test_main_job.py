@@ -103,6 +103,7 @@ def test_questions_in_other_words_are_answered_by_meaning_and_not_by_keyword(lib
     assert recall["keyword"] < KEYWORD_RECALL_AT_10
 
 
+@pytest.mark.usefixtures("alone")
 def test_after_a_change_only_the_new_words_are_found_within_two_seconds(library: FilledLibrary) -> None:
     client = library.client
     old, new = '"seventeen lanterns above the orchard wall"', '"a heron waited beside the frozen mill"'

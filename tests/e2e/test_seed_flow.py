@@ -25,7 +25,7 @@ from tests.unit.content.web_server import Handler, WebServer, web_server
 
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(600),
     pytest.mark.parametrize("deployment", ["postgresql-redis"], indirect=True, scope="module"),
 ]
 
@@ -68,6 +68,7 @@ def pages() -> Iterator[WebServer]:
         yield server
 
 
+@pytest.mark.usefixtures("alone")
 def test_resource_update_full_flow(served: Served) -> None:
     client = served.client
     created = client.post("/resources", {"title": "A paper", "content": "Text before the update, about zebras."})
