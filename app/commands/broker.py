@@ -42,11 +42,11 @@ def topology(
 
 
 def switch() -> None:
-    """Make the broker of BROKER_URL the active one, whatever runs on the one before.
+    """Make the broker of BROKER_URL (the new one) active, whatever runs on the one before.
 
     Relays and workers of that one end, to be started again by whoever supervises them, with their settings of then.
 
-    Example:  BROKER_URL=amqp://user:password@host// alexandria broker switch
+    Example:  alexandria broker switch
     """
     from app.commands.processes import settings_beside_the_stack
     from app.commands.upkeep import require_tables
@@ -89,12 +89,12 @@ def resend() -> None:
 def drain(
     within: Annotated[float, typer.Option(min=0, help="Seconds to wait before it gives up.")] = 300.0,
 ) -> None:
-    """Watch the broker of BROKER_URL until its queues are empty; exit code 1 when they are not in time.
+    """Watch the broker of BROKER_URL (the old one) until its queues are empty; exit code 1 when they are not in time.
 
     Its workers empty it: copies of calls that another broker carries drop themselves. So nothing is lost either if
     it is never emptied.
 
-    Example:  BROKER_URL=redis://old-host/0 alexandria broker drain --within 60
+    Example:  alexandria broker drain --within 60
     """
     from app.commands.processes import settings_beside_the_stack
     from app.polling import wait_until
