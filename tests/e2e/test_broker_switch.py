@@ -115,13 +115,15 @@ def test_there_and_back_by_hand_under_load(
         with closing(Client(first.url)) as client:
             house.converges(client)
             status = client.get("/broker/status")
-        drained = second.run_command("broker", "drain", "--within", "5", exit_codes=(0, 1))
+        for process in second.workers:  # they drop what was left there
+            process.start()
+        drained = second.run_command("broker", "drain", "--within", "90", within_seconds=120)
 
         assert not writer.refused
         house.every_effect_is_there_and_once(set(writer.accepted))
         assert status["active"]["epoch"] == 3
         assert status["active"]["fingerprint"] == status["fingerprint"]
-        assert "is empty" in drained or "still holds" in drained
+        assert drained.splitlines()[-1].endswith("is empty")
 
 
 @pytest.mark.parametrize("dies", ["redis", "rabbitmq"])
@@ -134,17 +136,17 @@ def test_a_backlog_on_a_broker_that_is_killed_is_done_on_the_other(
         rabbit.vhost() as rabbit_url,
     ):
         alive = rabbit_url if dies == "redis" else redis_server.database_url(1)
-        first = house.on(old.url, "api", "relay")
+        first = house.on(old.url, "api", "relay", "ml-worker")  # nobody serves the queues of the index and of quality
         with closing(Client(first.url)) as client:
             ids = {client.post("/resources", {"title": "t", "content": f"text {n}"})["id"] for n in range(60)}
             poll_until(lambda: _count_sent(house) > 100, within_seconds=60, what="the backlog is at the old broker")
             old.kill()
             second = house.on(alive, *SENDERS)
             second.run_command("broker", "switch")
-            poll_until(lambda: not first.relay.running, within_seconds=30, what="the old relay has ended")
+            for process in (first.relay, first.ml_worker):
+                _ends_for_a_restart(process)
             house.converges(client)
 
-        assert first.relay.exit_code == RESTART_EXIT_CODE
         house.every_effect_is_there_and_once(ids)
 
 
@@ -184,9 +186,13 @@ def _switched(to: Stack, *, away_from: Stack) -> None:
     assert " now; it was " in to.run_command("broker", "switch")
     for name in SENDERS:
         process = away_from.processes[name]
-        poll_until(lambda: not process.running, within_seconds=60, what=f"{name} has ended")  # noqa: B023
-        assert process.exit_code == RESTART_EXIT_CODE, process.report()
-        assert "Traceback" not in process.log.read_text()
+        _ends_for_a_restart(process)
+        assert "Traceback" not in process.log.read_text(), process.report()
+
+
+def _ends_for_a_restart(process: StackProcess) -> None:
+    poll_until(lambda: not process.running, within_seconds=60, what=f"{process.name} has ended")
+    assert process.exit_code == RESTART_EXIT_CODE, process.report()
 
 
 def _writes_go_on(writer: Writer, count: int) -> None:
