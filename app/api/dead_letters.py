@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import AwareDatetime
 
-from app.access import Administers, Reads
+from app.access import Administers, Reads, holder_of
 from app.api.context import TheLibrary
 from app.api.documentation import problems
 from app.api.known_parameters import KnownParametersOnly

@@ -9,7 +9,6 @@ from app.logs import keep_celery_from_configuring
 from app.settings import Settings, get_settings
 from app.tasks.schedule import beat_schedule
 from app.tasks.solo_heartbeat import SoloHeartbeat
-from app.tasks.undecodable import RejectUndecodable
 from app.transports.registry import broker_for
 
 
@@ -34,7 +33,6 @@ def create_celery_app(settings: Settings) -> Celery:
         beat_schedule=beat_schedule(settings),
         beat_max_loop_interval=5,
     )
-    app.steps["consumer"].add(RejectUndecodable)
     app.steps["consumer"].add(SoloHeartbeat)
     keep_celery_from_configuring(settings, role="celery")
     app.steps["worker"].add("app.tasks.broker_watch:BrokerWatch")

@@ -36,6 +36,7 @@ class PatientConsumer(Consumer):
 
     conninfo: Any
     channel_errors: tuple[type[Exception], ...]
+    connection_errors: tuple[type[Exception], ...]
     troubled_at: float | None = None
     """When the connection was last seen broken (monotonic seconds; None: never)."""
 
@@ -77,6 +78,11 @@ class PatientConsumer(Consumer):
         self._note_trouble()
         if isinstance(exc, self.channel_errors):
             self._pause()
+
+    def on_decode_error(self, message: Any, exc: Exception) -> None:
+        """To the dead letters. Stock acknowledges what it cannot decode, and it is gone."""
+        log.error("undecodable message", content_type=message.content_type, error=str(exc))
+        message.reject_log_error(log, self.connection_errors)
 
     def on_ready(self) -> None:
         """It consumes: the next trouble is a new one."""
