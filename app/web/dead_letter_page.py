@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Form, Query, Request, Response
 from starlette.responses import RedirectResponse
 
-from app.access import Reads, Writes, holder_of
+from app.access import Administers, Reads, holder_of
 from app.services import dead_letters
 from app.services.dead_letters import LetterFilter
 from app.web.console import CausesTasks, TheConsole
@@ -38,7 +38,7 @@ def show_dead_letters(
     )
 
 
-@router.post("/{letter_id}/replay", dependencies=[Writes, CausesTasks])
+@router.post("/{letter_id}/replay", dependencies=[Administers, CausesTasks])
 def replay(request: Request, letter_id: UUID, console: TheConsole) -> Response:
     """Run its call again."""
     with console.library.work() as unit:
@@ -46,7 +46,7 @@ def replay(request: Request, letter_id: UUID, console: TheConsole) -> Response:
     return RedirectResponse(f"{PATH}?done={closing.outcome.value}", 303)
 
 
-@router.post("/{letter_id}/discard", dependencies=[Writes, CausesTasks])
+@router.post("/{letter_id}/discard", dependencies=[Administers, CausesTasks])
 def discard(
     request: Request, letter_id: UUID, console: TheConsole, note: Annotated[str, Form(max_length=1000)] = ""
 ) -> Response:
