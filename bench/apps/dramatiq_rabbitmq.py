@@ -1,4 +1,4 @@
-"""dramatiq on RabbitMQ with `confirm_delivery`, as its guide to durability has it; late acks are its default."""
+"""dramatiq on RabbitMQ with `confirm_delivery`, its parameter for publisher confirms; late acks are its default."""
 
 from __future__ import annotations
 
