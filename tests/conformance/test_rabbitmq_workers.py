@@ -127,9 +127,9 @@ def test_a_queue_with_other_arguments_is_named_and_read_once_it_is_right(
         channel.queue_declare("default", durable=True, arguments={"x-max-priority": 3})
     with _started("worker", fragile, tasks) as worker:
         try:
-            lost = "Trying to re-establish the connection"
-            poll_until(lambda: worker.log.count(lost) >= 3, within_seconds=90, what="it tries again and again")
-            [named] = [line for line in worker.log.splitlines() if "stands on the broker with other arguments" in line]
+            refusal = "the broker does not take this worker"
+            poll_until(lambda: refusal in worker.log, within_seconds=90, what="it says why it consumes nothing")
+            [named] = [line for line in worker.log.splitlines() if refusal in line]
             assert "for queue 'default'" in named
             assert worker.process.running
             assert worker.times_ready() == 0
@@ -190,9 +190,9 @@ def test_a_broker_that_died_is_read_again(
 
 def _noticed(worker: ProductWorker, *, times: int) -> None:
     poll_until(
-        lambda: worker.log.count("Connection to broker lost") >= times,
+        lambda: worker.log.count("the broker takes this worker again") >= times,
         within_seconds=CONSUMES_WITHIN_SECONDS,
-        what="the worker notices that its connection is closed",
+        what="the worker is back after its connection was closed",
     )
 
 
