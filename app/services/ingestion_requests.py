@@ -15,7 +15,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.content.safe_fetch import check_url
+from app.content.fetch_policy import check_url
 from app.errors import TooLarge
 from app.events.event_types import EventType
 from app.models.base import new_id
