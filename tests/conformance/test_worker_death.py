@@ -18,7 +18,7 @@ from tests.conformance.worker_pair import WAYS_TO_DIE, WorkerPair, replace_child
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
 
-KINDS = ("rabbitmq",)
+KINDS = ("redis", "valkey", "rabbitmq")
 SEED = 20261124
 KILLS = 20
 KILLED_WITHIN_SECONDS = 5.0
