@@ -19,10 +19,12 @@ PYTEST := $(BIN)/python -m pytest
 # Tests beside each other on two cores; one that measures time waits until it is alone (chaos/turns.py).
 TEST_PROCESSES ?= 2
 PARALLEL_TESTS := $(wildcard tests/unit tests/conformance tests/integration)
+FAULTS := tests/conformance/faults tests/integration/tasks/faults tests/e2e/faults
+WITHOUT_FAULTS := $(addprefix --ignore=,$(FAULTS))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL: test
-.PHONY: help run test test-servers test-parallel test-e2e test-both-releases test-sentence-transformers \
+.PHONY: help run test test-servers test-parallel test-e2e test-faults test-both-releases test-sentence-transformers \
 	check check-format check-lint check-types check-imports check-rules bench bench-lock compare-stock test-performance \
 	chaos compose-test lock format
 
@@ -38,14 +40,18 @@ test-servers: ## only install or find what the tests need beside Python packages
 	@setup/test_servers.sh
 
 test-parallel: $(DEV_READY) test-servers ## unit, conformance and integration tests
-	$(PYTEST) -n $(TEST_PROCESSES) $(PARALLEL_TESTS)
+	$(PYTEST) -n $(TEST_PROCESSES) $(WITHOUT_FAULTS) $(PARALLEL_TESTS)
 
 test-e2e: $(DEV_READY) test-servers ## the real processes
-	$(PYTEST) -n $(TEST_PROCESSES) --dist loadscope tests/e2e
+	$(PYTEST) -n $(TEST_PROCESSES) --dist loadscope $(WITHOUT_FAULTS) tests/e2e
+
+test-faults: $(DEV_READY) test-servers ## kill, freeze and cut off the real processes and servers; half an hour
+	$(PYTEST) -n $(TEST_PROCESSES) --dist loadscope $(FAULTS)
 
 test-both-releases: $(DEV_READY) test-servers ## tests/conformance on Debian 13's servers; `make test` has this system's
 	@setup/debian13.sh; case $$? in \
-		0) TEST_SERVERS=debian-13 $(PYTEST) -n $(TEST_PROCESSES) tests/conformance tests/unit/chaos/test_servers.py ;; \
+		0) TEST_SERVERS=debian-13 $(PYTEST) -n $(TEST_PROCESSES) --dist loadscope tests/conformance \
+			tests/unit/chaos/test_servers.py ;; \
 		69) [ "$$CI" != true ] ;; \
 		*) exit 1 ;; \
 	esac
@@ -82,8 +88,7 @@ compare-stock: $(DEV_READY) test-servers ## what stock kombu breaks on Redis, be
 test-performance: $(DEV_READY) test-servers ## the performance tests, with their numbers
 	$(PYTEST) -m performance --capture=no tests
 
-chaos: $(DEV_READY) test-servers ## kill and freeze the real processes and servers under load
-	$(PYTEST) -m chaos tests
+chaos: test-faults ## the same, until the chaos suite has network faults of its own
 
 compose-test: $(DEV_READY) test-servers ## bring up each compose file on a private Docker engine and use it; needs root
 	setup/private_docker.sh $(PYTEST) tests/compose
