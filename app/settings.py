@@ -19,7 +19,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.errors import SettingsError
 
-BROKER_SCHEMES = ("redis", "rediss", "amqp", "amqps")
+BROKER_SCHEMES = ("redis", "rediss", "sentinel", "amqp", "amqps")
 CACHE_SCHEMES = ("redis", "rediss")
 DATABASE_SCHEMES = ("sqlite", "postgresql", "postgresql+psycopg2")
 
@@ -47,7 +47,7 @@ class Settings(BaseSettings):
     broker_url: SecretStr = Field(
         default=SecretStr("redis://127.0.0.1:6379/0"),
         validation_alias=AliasChoices("BROKER_URL", "CELERY_BROKER_URL"),
-        description="redis:// rediss:// or amqp:// amqps://: the scheme chooses the transport",
+        description="redis:// rediss:// sentinel:// or amqp:// amqps://: the scheme chooses the transport",
     )
     rabbitmq_queue_type: Literal["classic", "quorum"] = "classic"
     rabbitmq_management_url: str = Field(

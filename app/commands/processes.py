@@ -36,7 +36,7 @@ def up(
     from app.supervision.run_state import only_supervisor
     from app.supervision.stack import Programs, plan
     from app.supervision.supervisor import Supervisor
-    from app.transports.address import parse_address
+    from app.transports.registry import parse_address
 
     settings = load_settings(**({} if port is None else {"api_port": port}))
     parse_address(settings.broker)  # refused before anything is started

@@ -79,7 +79,7 @@ class Watchdog:
         self._consuming = consuming
         self._clock = clock
         self._stuck_since: float | None = None
-        self._awake_since = self._looked_at = clock()
+        self._excused_until = self._looked_at = clock()
 
     def look(self) -> bool:
         """True when `PATIENCE_SECONDS` have passed in which each look found work that nobody took."""
@@ -91,7 +91,9 @@ class Watchdog:
             return self._all_well()
         waiting = self._waiting(consuming.queues)
         moment, consuming = self._clock(), self._consuming()
-        still_since = max(consuming.turned_at, consuming.alive_at, self._awake_since)
+        if waiting is None:  # whoever waits for the broker may stand still as long as it is away
+            self._excused_until = moment
+        still_since = max(consuming.turned_at, consuming.alive_at, self._excused_until)
         stands_still = moment - still_since >= STANDS_STILL_SECONDS
         could_take = waiting and not is_busy
         if waiting is None or not (could_take or stands_still):
@@ -104,7 +106,7 @@ class Watchdog:
         """When the last look was. If that is long ago, all of this process slept: nobody could take anything."""
         before, self._looked_at = self._looked_at, self._clock()
         if self._looked_at - before >= STANDS_STILL_SECONDS:
-            self._awake_since = self._looked_at
+            self._excused_until = self._looked_at
             self._stuck_since = None
         return before
 

@@ -14,7 +14,10 @@ CERTIFICATE_CHECKS = ("none", "optional", "required")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
-    """A broker URL in parts, percent-decoded; `path` is without its leading slash."""
+    """A broker URL in parts, percent-decoded; `path` is without its leading slash.
+
+    `celery_url` is what Celery is given. With `sentinels` the broker is where those say that `master_name` is.
+    """
 
     url: str = field(repr=False)
     scheme: str
@@ -24,13 +27,9 @@ class Address:
     password: str | None = field(repr=False)
     path: str
     tls: dict[str, str] | None
-
-    @property
-    def celery_url(self) -> str:
-        """The URL without its TLS options: kombu would hand them to py-amqp under Redis' names."""
-        parts = urlsplit(self.url)
-        rest = [(name, value) for name, value in parse_qsl(parts.query) if name not in TLS_OPTIONS]
-        return urlunsplit(parts._replace(query=urlencode(rest)))
+    celery_url: str = field(repr=False)
+    sentinels: tuple[tuple[str, int], ...] = ()
+    master_name: str = ""
 
     @property
     def place(self) -> str:
@@ -39,8 +38,8 @@ class Address:
         return "127.0.0.1" if host in {"localhost", "::1"} else host
 
 
-def parse_address(url: str) -> Address:
-    """Take a broker URL apart, or raise `SettingsError` with a line that says what is wrong.
+def parse_one(url: str) -> Address:
+    """Take a URL of one place apart, or raise `SettingsError` with a line that says what is wrong.
 
     The line never holds the URL: it may carry a password.
     """
@@ -61,7 +60,15 @@ def parse_address(url: str) -> Address:
         password=unquote(parts.password) if parts.password else None,
         path=unquote(parts.path.removeprefix("/")),
         tls=_tls_options(parts.query) if scheme in TLS_SCHEMES else None,
+        celery_url=_without_tls_options(url),
     )
+
+
+def _without_tls_options(url: str) -> str:
+    """Kombu would hand them to py-amqp under Redis' names."""
+    parts = urlsplit(url)
+    rest = [(name, value) for name, value in parse_qsl(parts.query) if name not in TLS_OPTIONS]
+    return urlunsplit(parts._replace(query=urlencode(rest)))
 
 
 def _tls_options(query: str) -> dict[str, str]:

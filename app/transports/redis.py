@@ -10,7 +10,7 @@ from typing import Any
 
 import redis
 from redis.connection import Connection, SSLConnection
-from redis.exceptions import NoPermissionError
+from redis.exceptions import NoPermissionError, ReadOnlyError
 
 from app.errors import TransportUnavailable
 from app.transports import redis_dead_letters
@@ -29,6 +29,7 @@ from app.transports.redis_format import (
     queue_key,
     wake,
 )
+from app.transports.sentinel import master_of
 
 UNACKED_COUNTED_UP_TO = 1000
 IDLE_SECONDS = 5.0
@@ -99,6 +100,8 @@ class RedisSession:
     """One connection; `Line` bounds it."""
 
     def __init__(self, address: Address) -> None:
+        self._address = address
+        self._is_demoted = False
         tls: dict[str, Any] = dict(address.tls or {})
         # Any: redis-py leaves the methods of a connection untyped.
         self._connection: Any = (Connection if address.tls is None else SSLConnection)(
@@ -118,12 +121,16 @@ class RedisSession:
 
     def open(self, until: float) -> None:
         """Connect, log in, and hear one answer, so that what fails later had been sent."""
+        if self._address.sentinels:
+            self._connection.host, self._connection.port = master_of(self._address)
         self._connection.socket_connect_timeout = max(0.01, min(CONNECT_TIMEOUT_SECONDS, until - monotonic()))
         self._connection.connect()
         self.ping()
 
     def usable(self) -> bool:
-        """False after the server closed it; asks the server after five idle seconds."""
+        """False after the server closed it or is no longer the master; asks the server after five idle seconds."""
+        if self._is_demoted:
+            return False
         try:
             if self._connection.can_read(0):
                 return False
@@ -175,6 +182,7 @@ class RedisSession:
             reply = self._connection.read_response(disconnect_on_error=False)
         except (redis.ResponseError, redis.BusyLoadingError, redis.AuthenticationError) as refusal:
             reply = refusal
+            self._is_demoted = isinstance(refusal, ReadOnlyError) and bool(self._address.sentinels)
         self._used_at = monotonic()
         return reply
 

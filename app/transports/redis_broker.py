@@ -19,7 +19,7 @@ KOMBU_TRANSPORTS = {
     "sentinel": "app.transports.lease.channel:LeaseSentinelTransport",
 }
 
-SCHEMES = ("redis", "rediss")
+SCHEMES = ("redis", "rediss", "sentinel")
 DEFAULT_PORT = 6379
 CONNECT_TIMEOUT_SECONDS = 4.0
 SOCKET_TIMEOUT_SECONDS = 5.0
@@ -27,7 +27,10 @@ HEALTH_CHECK_SECONDS = 5
 
 
 def fingerprint_of(address: Address) -> str:
-    """`redis:host:port/db`."""
+    """`redis:host:port/db`, or `redis:master@host:port,host:port/db` behind Sentinels."""
+    if address.sentinels:
+        known_to = ",".join(sorted(f"{host}:{port}" for host, port in address.sentinels))
+        return f"redis:{address.master_name}@{known_to}/{database_of(address)}"
     return f"redis:{address.place}:{address.port or DEFAULT_PORT}/{database_of(address)}"
 
 
@@ -54,6 +57,8 @@ def broker_for(address: Address, settings: Settings) -> Broker:
         "socket_keepalive": True,
         "health_check_interval": HEALTH_CHECK_SECONDS,
     }
+    if address.sentinels:
+        options["master_name"] = address.master_name
     config = delivery_config(
         settings,
         url=address.celery_url,

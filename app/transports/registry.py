@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from app.errors import SettingsError
 from app.settings import Settings, get_settings
-from app.transports import rabbitmq_broker, redis_broker
-from app.transports.address import Address, parse_address
+from app.transports import rabbitmq_broker, redis_broker, sentinel
+from app.transports.address import Address, parse_one
 from app.transports.base import Broker, Inspection, Transport
 from app.transports.rabbitmq import RabbitTransport
 from app.transports.rabbitmq_inspection import RabbitInspection
@@ -25,6 +25,11 @@ TRANSPORTS = (
     (redis_broker.SCHEMES, _redis_transport, redis_broker.broker_for, RedisInspection),
     (rabbitmq_broker.SCHEMES, _rabbit_transport, rabbitmq_broker.broker_for, RabbitInspection),
 )
+
+
+def parse_address(url: str) -> Address:
+    """Take a broker URL apart, or raise `SettingsError` with a line that says what is wrong, without the URL."""
+    return sentinel.parse_sentinels(url) if url.lower().startswith(f"{sentinel.SCHEME}:") else parse_one(url)
 
 
 def open_transport(url: str, settings: Settings | None = None) -> Transport:

@@ -53,11 +53,12 @@ class RedisServer(Server):
 
     def version(self) -> str:
         """Of the installed program: `7.0`."""
-        said = subprocess.run([*self._command(), "--version"], capture_output=True, text=True, timeout=20, check=True)
+        said = subprocess.run([*self.command(), "--version"], capture_output=True, text=True, timeout=20, check=True)
         found = re.search(r"v=(\d+\.\d+)", said.stdout)
         return found[1] if found else said.stdout.strip()
 
-    def _command(self) -> list[str]:
+    def command(self) -> list[str]:
+        """How the installed program is started."""
         return self.userland.command("redis-server", package="redis-server")
 
     def _choose_ports(self) -> None:
@@ -72,7 +73,7 @@ class RedisServer(Server):
         )
         return OwnedProcess(
             self.name,
-            [*self._command(), str(configuration)],
+            [*self.command(), str(configuration)],
             log=directory / "server.log",
             environment={"PATH": os.defpath, "LC_ALL": "C"},
             directory=directory,
@@ -91,7 +92,8 @@ class ValkeyServer(RedisServer):
 
     name: ClassVar[str] = "valkey"
 
-    def _command(self) -> list[str]:
+    def command(self) -> list[str]:
+        """How the installed program is started."""
         if isinstance(self.userland, ThisMachine):
             try:
                 return [str(get_binary_path())]

@@ -24,7 +24,9 @@ class Wire:
         return self._connection.read_response()
 
     def send(self, *command: str | float) -> None:
-        """Send one command."""
+        """Send one command. (A connection behind Sentinel finds its master in `connect` only.)"""
+        if not self.is_open:
+            self._connection.connect()
         self._connection.send_command(*command, check_health=False)
 
     def heard(self) -> bool:

@@ -119,3 +119,13 @@ def test_a_process_that_slept_is_given_all_the_patience_when_it_wakes() -> None:
     assert scene.bites_after(LOOK_SECONDS) is None
     scene.seconds += 60
     assert scene.bites_after() == PATIENCE_SECONDS
+
+
+def test_a_loop_that_stood_still_with_a_silent_broker_has_all_its_patience_when_the_broker_answers_again() -> None:
+    scene = Scene()
+    scene.turns, scene.ready = False, None
+    assert scene.bites_after() is None
+
+    scene.ready = 5
+
+    assert scene.bites_after() == PATIENCE_SECONDS + LOOK_SECONDS

@@ -13,8 +13,7 @@ from pydantic import SecretStr
 
 from app.errors import SettingsError
 from app.settings import load_settings
-from app.transports.address import parse_address
-from app.transports.registry import broker_for, open_transport
+from app.transports.registry import broker_for, open_transport, parse_address
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), min_size=1, max_size=20)
 HOST = st.text(string.ascii_lowercase + string.digits, min_size=1, max_size=20)
