@@ -91,7 +91,8 @@ test-performance: $(DEV_READY) test-servers ## the performance tests, with their
 chaos: test-faults ## the same, until the chaos suite has network faults of its own
 
 compose-test: $(DEV_READY) test-servers ## bring up each compose file on a private Docker engine and use it; needs root
-	setup/private_docker.sh $(PYTEST) tests/compose
+	@# The tests of a file are the steps of one story, in their order.
+	setup/private_docker.sh $(PYTEST) -p no:randomly --exitfirst --durations=8 tests/compose
 
 format: $(DEV_READY) ## rewrite the files as check-format wants them
 	$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
