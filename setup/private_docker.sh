@@ -74,7 +74,7 @@ outside() {
     env --default-signal=INT,QUIT setpriv --pdeathsig KILL unshare --net --mount --propagation private \
         "$here/private_docker.sh" --as-first-process "$@" &
     namespaces=$!
-    trap 'kill -TERM "$namespaces" 2>/dev/null || true' TERM HUP
+    trap 'kill -KILL "$namespaces" 2>/dev/null || true' TERM HUP # unshare heeds no other signal; all inside goes with it
     trap : INT
     local status=0
     while true; do
