@@ -128,4 +128,4 @@ def test_a_loop_that_stood_still_with_a_silent_broker_has_all_its_patience_when_
 
     scene.ready = 5
 
-    assert scene.bites_after() == PATIENCE_SECONDS + LOOK_SECONDS
+    assert scene.bites_after() == PATIENCE_SECONDS
