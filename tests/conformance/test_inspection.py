@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from app.errors import TransportUnavailable
 from app.settings import Settings, load_settings
 from app.transports.base import QUEUES, Inspection
+from app.transports.rabbitmq_topology import topology
 from app.transports.registry import inspection_of, open_transport
 from chaos.polling import poll_until
 from chaos.ports import free_port
@@ -104,7 +105,7 @@ def test_without_the_management_api_the_server_s_own_words_name_the_first_differ
     without_management.apply()
     with witness.channel() as channel:
         channel.queue_delete("ingest")
-        channel.queue_declare("ingest", durable=True, arguments={"x-max-priority": 3})
+        channel.queue_declare("ingest", durable=True, arguments={**topology().queues["ingest"], "x-max-priority": 3})
 
     found = without_management.check()
 
