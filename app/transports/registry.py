@@ -1,6 +1,9 @@
-"""Which transport serves which URL scheme. A third broker is one file and one line here."""
+"""Which transport serves which URL scheme. A third broker is its files and one row here."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from app.errors import SettingsError
 from app.settings import Settings, get_settings
@@ -21,9 +24,29 @@ def _rabbit_transport(address: Address, settings: Settings) -> Transport:
     return RabbitTransport(address, queue_type=settings.rabbitmq_queue_type)
 
 
-TRANSPORTS = (
-    (redis_broker.SCHEMES, _redis_transport, redis_broker.broker_for, RedisInspection),
-    (rabbitmq_broker.SCHEMES, _rabbit_transport, rabbitmq_broker.broker_for, RabbitInspection),
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """What serves the URLs of some schemes."""
+
+    schemes: tuple[str, ...]
+    transport: Callable[[Address, Settings], Transport]
+    broker: Callable[[Address, Settings], Broker]
+    inspection: Callable[[Address, Settings], Inspection]
+
+
+KINDS = (
+    Kind(
+        schemes=redis_broker.SCHEMES,
+        transport=_redis_transport,
+        broker=redis_broker.broker_for,
+        inspection=RedisInspection,
+    ),
+    Kind(
+        schemes=rabbitmq_broker.SCHEMES,
+        transport=_rabbit_transport,
+        broker=rabbitmq_broker.broker_for,
+        inspection=RabbitInspection,
+    ),
 )
 
 
@@ -38,30 +61,24 @@ def open_transport(url: str, settings: Settings | None = None) -> Transport:
     Without `settings`, those of this process: queues have the same arguments in every one.
     """
     address = parse_address(url)
-    for schemes, transport, _, _ in TRANSPORTS:
-        if address.scheme in schemes:
-            return transport(address, settings or get_settings())
-    raise _unknown(address)
+    return _kind_of(address).transport(address, settings or get_settings())
 
 
 def broker_for(settings: Settings) -> Broker:
     """The broker that `BROKER_URL` names, as data; `SettingsError` for a wrong URL."""
     address = parse_address(settings.broker)
-    for schemes, _, broker, _ in TRANSPORTS:
-        if address.scheme in schemes:
-            return broker(address, settings)
-    raise _unknown(address)
+    return _kind_of(address).broker(address, settings)
 
 
 def inspection_of(settings: Settings) -> Inspection:
     """How the broker that `BROKER_URL` names is checked, and put right; `SettingsError` for a wrong URL."""
     address = parse_address(settings.broker)
-    for schemes, _, _, inspection in TRANSPORTS:
-        if address.scheme in schemes:
-            return inspection(address, settings)
-    raise _unknown(address)
+    return _kind_of(address).inspection(address, settings)
 
 
-def _unknown(address: Address) -> SettingsError:
-    known = ", ".join(f"{scheme}://" for schemes, *_ in TRANSPORTS for scheme in schemes)
-    return SettingsError(f"BROKER_URL: no transport for {address.scheme}://, there are {known}")
+def _kind_of(address: Address) -> Kind:
+    for kind in KINDS:
+        if address.scheme in kind.schemes:
+            return kind
+    known = ", ".join(f"{scheme}://" for kind in KINDS for scheme in kind.schemes)
+    raise SettingsError(f"BROKER_URL: no transport for {address.scheme}://, there are {known}")
