@@ -21,12 +21,14 @@ from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, ResponseError
 from redis.retry import Retry
 
+from app.transports.lease.announcements import Announcements
 from app.transports.lease.holding import Holding, holding_of
 from app.transports.lease.owner import How, Settlement, told
 from app.transports.lease.scripts import CLAIM
 from app.transports.redis_format import LAST_STEP, queue_key, wake, wake_key
 
 UNLIMITED_CLAIM = 16
+EVENT_EXCHANGES = ("celeryev",)
 REST_SECONDS = 0.5
 
 log = structlog.get_logger(__name__)
@@ -108,6 +110,7 @@ class LeaseChannel(kombu_redis.Channel):
         self._rotation = 0
         self._unacknowledged: set[str] = set()
         self._holding: Holding | None = None
+        self._announcements: Announcements | None = None
         super().__init__(*args, **kwargs)
 
     @property
@@ -246,6 +249,8 @@ class LeaseChannel(kombu_redis.Channel):
         if self._in_poll:
             self._lose_flight()
             self._in_poll = None
+        if self._announcements is not None:
+            self._announcements.close()
         super().close()
 
     def _get(self, queue: str, timeout: float | None = None) -> Any:  # noqa: ARG002  kombu's signature
@@ -269,6 +274,18 @@ class LeaseChannel(kombu_redis.Channel):
         """The list a message belongs to: AMQP's order, 9 in the list that is served first, none is lowest."""
         priority: int = super()._get_message_priority(message, reverse)
         return LAST_STEP - priority
+
+    def _put_fanout(self, exchange: str, message: dict[str, Any], routing_key: str, **kwargs: Any) -> None:
+        """Events of tasks go without waiting; what is asked of workers (remote control) waits to be taken."""
+        if exchange not in EVENT_EXCHANGES or "_publish_batch" in kwargs:
+            super()._put_fanout(exchange, message, routing_key, **kwargs)  # type: ignore[misc]  # as above
+            return
+        if self._announcements is None:
+            self._announcements = Announcements(self.pool)
+        payload = dumps(message)
+        topics: list[str] = self._get_publish_topics(exchange, routing_key)  # type: ignore[attr-defined]  # as above
+        for topic in topics:
+            self._announcements.publish(topic, payload)
 
     def _put(self, queue: str, message: dict[str, Any], **kwargs: Any) -> None:
         """With a token for a worker that waits."""
