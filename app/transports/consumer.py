@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import structlog
@@ -22,6 +24,8 @@ SAID_AGAIN_AFTER_SECONDS = 60.0
 DECLARE_DEADLINE_SECONDS = 5.0
 
 STEPS = [step for step in Consumer.Blueprint.default_steps if "delayed_delivery" not in str(step)]
+
+_CELERYS_OWN = logging.getLogger("celery.worker.consumer.consumer")
 
 log = structlog.get_logger(__name__)
 
@@ -72,7 +76,8 @@ class PatientConsumer(Consumer):
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """Lost, or refused while declaring: another set of queue arguments closes the channel."""
-        with warnings.catch_warnings():
+        is_told = self._said is not None and isinstance(exc, self.channel_errors)
+        with warnings.catch_warnings(), _holding_back(_CELERYS_OWN if is_told else None):
             warnings.simplefilter("ignore", PendingDeprecationWarning)  # of a default that we set ourselves
             super().on_connection_error_after_connected(exc)
         self._note_trouble()
@@ -121,6 +126,19 @@ class PatientConsumer(Consumer):
             maybe_shutdown()
         self._note_trouble()
         self._pause_seconds = min(2 * self._pause_seconds, LONGEST_PAUSE_SECONDS)
+
+
+@contextmanager
+def _holding_back(logger: logging.Logger | None) -> Iterator[None]:
+    """What was said in our words is not said again in Celery's."""
+    if logger is None:
+        yield
+        return
+    was, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = was
 
 
 class OnceAMinute(logging.Filter):

@@ -41,6 +41,14 @@ def database_url(postgres_server: PostgresServer) -> Iterator[str]:
     postgres_server.drop_database(url)
 
 
+@pytest.fixture
+def redis_server(redis_server: RedisServer) -> RedisServer:
+    """The shared one, emptied: tests of single messages leave theirs there."""
+    with redis_server.client() as client:
+        client.flushall()
+    return redis_server
+
+
 @pytest.fixture(scope="module")
 def cache() -> Iterator[ValkeyServer]:
     with ValkeyServer() as server:
