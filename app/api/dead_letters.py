@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, BeforeValidator
 
 from app.access import Administers, Reads, holder_of
 from app.api.context import TheLibrary
@@ -32,7 +33,17 @@ router = APIRouter(prefix="/dead-letters", tags=["tasks"])
 _DIRECT = tuple(DeadLetterOut.model_fields.keys() - {"call_id", "resource_id"})
 
 Cursor = Annotated[UUID | None, Query(description="`next_cursor` of the page before")]
-Moment = AwareDatetime
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
+
+
+def _as_the_schema_says(value: object) -> object:
+    """Pydantic alone also takes seconds since 1970, a date without a time, and more."""
+    if isinstance(value, str) and not _RFC_3339.fullmatch(value):
+        raise ValueError("takes a time such as 2026-11-24T12:00:00Z (RFC 3339)")
+    return value
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_as_the_schema_says)]
 
 
 def _wanted(  # noqa: PLR0917 — query parameters, given by name

@@ -31,8 +31,8 @@ from app.errors import AlexandriaError
 from app.settings import environment_of_child, get_settings
 from app.transports.registry import open_transport
 
-PATIENCE_SECONDS = 6.0
-"""With a start of 2 to 6 s on top, a hanging worker is replaced within 15 s on a busy machine too."""
+PATIENCE_SECONDS = 5.0
+"""With a start of 2 to 7 s on top, a hanging worker is replaced within 15 s on a busy machine too."""
 LOOK_SECONDS = 1.0
 TURN_SECONDS = 0.5
 STANDS_STILL_SECONDS = 3.0

@@ -57,7 +57,8 @@ def test_a_setting_that_cannot_be_right_is_one_line_and_exit_code_2(tmp_path: Pa
 
     assert done.returncode == 2
     assert (
-        done.stderr == "alexandria: BROKER_URL: takes a URL that begins with redis://, rediss://, amqp://, amqps://\n"
+        done.stderr
+        == "alexandria: BROKER_URL: takes a URL that begins with redis://, rediss://, sentinel://, amqp://, amqps://\n"
     )
 
 
