@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import random
 
+import pytest
+import redis
+
 from app.transports.base import PRIORITIES, Transport
 from chaos.polling import poll_until
 from tests.conformance.brokers import Lab, messages
@@ -34,6 +37,21 @@ def test_a_worker_reads_only_the_queues_it_was_given(lab: Lab, transport: Transp
 
     assert worker.notes(at_least=1) == ["p2"]
     assert lab.witness.count("ml_tasks") == 1
+
+
+@pytest.mark.parametrize("lab", ["redis", "valkey"], indirect=True)
+def test_bytes_that_are_no_utf_8_end_in_the_dead_letters_and_no_worker(
+    lab: Lab, transport: Transport, start_worker: WorkerMaker
+) -> None:
+    bad = b'{"headers": {}, "body": "\xff\xfe", "properties": {"delivery_tag": "bad"}}'
+    with redis.Redis.from_url(lab.url) as client:
+        client.lpush("default", bad)
+        worker = start_worker(lab.url)
+        transport.publish(messages([5]), deadline_seconds=PATIENT_SECONDS)
+
+        assert worker.notes(at_least=1) == ["p5"]
+        poll_until(lambda: client.llen("default.dead") == 1, within_seconds=10, what="it is a dead letter")
+        assert bytes(client.lindex("default.dead", 0) or b"").endswith(bad)
 
 
 def _all_gone(transport: Transport) -> bool:

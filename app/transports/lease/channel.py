@@ -217,7 +217,12 @@ class LeaseChannel(kombu_redis.Channel):
         waiting: deque[tuple[str, str, bytes]] = self.holding.undelivered
         while waiting:
             queue, tag, raw = waiting.popleft()
-            message = loads(bytes_to_str(raw))
+            try:
+                message = loads(bytes_to_str(raw))
+            except ValueError as error:  # Lua reads bytes that are no UTF-8; raised here they would end every worker
+                log.error("undecodable message", queue=queue, error=str(error))
+                self.holding.owner.settle(tag, How.REJECT)
+                continue
             message["properties"]["delivery_tag"] = tag
             yield queue, message
 
