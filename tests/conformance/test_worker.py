@@ -40,10 +40,12 @@ def test_a_worker_reads_only_the_queues_it_was_given(lab: Lab, transport: Transp
 
 
 @pytest.mark.parametrize("lab", ["redis", "valkey"], indirect=True)
-def test_bytes_that_are_no_utf_8_end_in_the_dead_letters_and_no_worker(
-    lab: Lab, transport: Transport, start_worker: WorkerMaker
+@pytest.mark.parametrize("body", [b"\xff\xfe", b"no base64"], ids=["no-utf-8", "no-base64"])
+def test_a_body_that_cannot_be_read_ends_in_the_dead_letters_and_ends_no_worker(
+    lab: Lab, transport: Transport, start_worker: WorkerMaker, body: bytes
 ) -> None:
-    bad = b'{"headers": {}, "body": "\xff\xfe", "properties": {"delivery_tag": "bad"}}'
+    encoding = b'{"delivery_tag": "bad", "body_encoding": "base64"}'
+    bad = b'{"headers": {}, "body": "' + body + b'", "properties": ' + encoding + b"}"
     with redis.Redis.from_url(lab.url) as client:
         client.lpush("default", bad)
         worker = start_worker(lab.url)

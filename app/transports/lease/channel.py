@@ -219,7 +219,8 @@ class LeaseChannel(kombu_redis.Channel):
             queue, tag, raw = waiting.popleft()
             try:
                 message = loads(bytes_to_str(raw))
-            except ValueError as error:  # Lua reads bytes that are no UTF-8; raised here they would end every worker
+                self.decode_body(message.get("body"), message["properties"].get("body_encoding"))
+            except (ValueError, TypeError, AttributeError) as error:  # raised later it would end every worker
                 log.error("undecodable message", queue=queue, error=str(error))
                 self.holding.owner.settle(tag, How.REJECT)
                 continue
