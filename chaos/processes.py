@@ -21,6 +21,8 @@ import psutil
 from chaos.polling import poll_until
 
 LOG_TAIL_LINES = 40
+# Run after the parent-death signal is set: an owner that died before that would never be noticed.
+UNLESS_ORPHANED = '[ "$PPID" = "$0" ] || exit 1; exec "$@"'
 
 
 class HarnessError(RuntimeError):
@@ -98,7 +100,10 @@ class OwnedProcess:
         setpriv = find_program("setpriv", package="util-linux")
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [setpriv, "--pdeathsig", self.death_signal, "--", *self.command],
+                [
+                    *(setpriv, "--pdeathsig", self.death_signal, "--"),
+                    *("/bin/sh", "-c", UNLESS_ORPHANED, str(os.getpid()), *self.command),
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
