@@ -16,17 +16,16 @@ COMPILE_ANY = $(BIN)/uv pip compile --quiet --universal --generate-hashes --cust
 COMPILE = $(COMPILE_ANY) pyproject.toml
 PYTEST := $(BIN)/python -m pytest
 
-# Tests beside each other on two cores; one that measures time waits until it is alone (chaos/turns.py).
-TEST_PROCESSES ?= 2
-PARALLEL_TESTS := $(wildcard tests/unit tests/conformance tests/integration)
+# More than the two cores: many tests wait for a process or a deadline (tests/conftest.py says who runs beside whom).
+TEST_PROCESSES ?= 3
+PYTEST_BESIDE := $(PYTEST) -n $(TEST_PROCESSES) --dist loadgroup --no-loadscope-reorder
 FAULTS := tests/conformance/faults tests/integration/tasks/faults tests/e2e/faults
 # OTHER_RELEASE=tests/conformance adds the faults: ten minutes more.
 OTHER_RELEASE ?= --ignore=tests/conformance/faults tests/conformance tests/unit/chaos/test_servers.py
 WITHOUT_FAULTS := $(addprefix --ignore=,$(FAULTS))
 
 .DEFAULT_GOAL := help
-.NOTPARALLEL: test
-.PHONY: help run test test-servers test-parallel test-e2e test-faults test-both-releases test-sentence-transformers \
+.PHONY: help run test test-servers test-faults test-both-releases test-sentence-transformers \
 	check check-format check-lint check-types check-imports check-rules bench bench-lock compare-stock test-performance \
 	chaos compose-test lock format
 
@@ -36,23 +35,18 @@ help: ## this list
 run: $(RUN_READY) ## start the whole stack on this machine and print its address; Ctrl-C stops it
 	@exec $(BIN)/alexandria up
 
-test: test-parallel test-e2e ## install or find the servers, then run the tests
+test: $(DEV_READY) test-servers ## install or find the servers, then run the tests; 12 minutes
+	$(PYTEST_BESIDE) $(WITHOUT_FAULTS) tests/unit tests/conformance tests/integration tests/e2e
 
 test-servers: ## only install or find what the tests need beside Python packages
 	@setup/test_servers.sh
 
-test-parallel: $(DEV_READY) test-servers ## unit, conformance and integration tests
-	$(PYTEST) -n $(TEST_PROCESSES) $(WITHOUT_FAULTS) $(PARALLEL_TESTS)
-
-test-e2e: $(DEV_READY) test-servers ## the real processes
-	$(PYTEST) -n $(TEST_PROCESSES) --dist loadscope $(WITHOUT_FAULTS) tests/e2e
-
-test-faults: $(DEV_READY) test-servers ## kill, freeze and cut off the real processes and servers; half an hour
-	$(PYTEST) -n $(TEST_PROCESSES) --dist loadscope $(FAULTS)
+test-faults: $(DEV_READY) test-servers ## kill, freeze and cut off the real processes and servers; 20 minutes
+	$(PYTEST_BESIDE) $(FAULTS)
 
 test-both-releases: $(DEV_READY) test-servers ## tests/conformance on Debian 13's servers; `make test` has this system's
 	@setup/debian13.sh; case $$? in \
-		0) TEST_SERVERS=debian-13 $(PYTEST) -n $(TEST_PROCESSES) $(OTHER_RELEASE) ;; \
+		0) TEST_SERVERS=debian-13 $(PYTEST_BESIDE) $(OTHER_RELEASE) ;; \
 		69) [ "$$CI" != true ] ;; \
 		*) exit 1 ;; \
 	esac

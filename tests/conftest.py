@@ -2,13 +2,16 @@
 
 Each test process has a Redis and a PostgreSQL of its own; RabbitMQ is shared by the processes of a run
 and each test gets a virtual host. A server that is not installed is an error, never a skip.
+
+Processes run beside each other by modules (`--dist loadgroup`), the slow ones first. A test that measures time uses
+`alone`: the others end their test and wait. Modules with such tests are one group, so none waits for another of them.
 """
 
 from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -21,8 +24,11 @@ from chaos.servers.postgres import PostgresServer
 from chaos.servers.rabbit import RabbitAccess
 from chaos.servers.redis import RedisServer
 from chaos.servers.shared_rabbit import SharedRabbit
+from chaos.turns import Turns
 
 SHARED_RABBIT = pytest.StashKey[SharedRabbit]()
+TURNS = pytest.StashKey[Turns]()
+SLOW_FIRST = ("alone", "tests/e2e/", "tests/conformance/", "tests/integration/", "tests/")
 
 hypothesis.settings.register_profile(
     "alexandria",
@@ -50,6 +56,26 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.hypothesis_seed = str(random.SystemRandom().getrandbits(32))
 
 
+def pytest_sessionstart(session: pytest.Session) -> None:
+    assert session.config.cache is not None
+    session.config.stash[TURNS] = Turns(session.config.cache.mkdir("turns"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    measuring = {item.path for item in items if "alone" in getattr(item, "fixturenames", ())}
+    groups = {item: "alone" if item.path in measuring else item.nodeid.partition("::")[0] for item in items}
+    for item, group in groups.items():
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: next(rank for rank, name in enumerate(SLOW_FIRST) if groups[item].startswith(name)))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Around a whole test with its fixtures, and outside of its time limit."""
+    with item.config.stash[TURNS].beside_others():
+        return (yield)
+
+
 def pytest_report_header(config: pytest.Config) -> str:
     return f"hypothesis: repeat with --hypothesis-seed={config.option.hypothesis_seed}"
 
@@ -57,11 +83,19 @@ def pytest_report_header(config: pytest.Config) -> str:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     if SHARED_RABBIT in session.config.stash:
         session.config.stash[SHARED_RABBIT].leave()
+    session.config.stash[TURNS].close()
 
 
 @pytest.fixture(autouse=True)
 def _settings_read_afresh() -> None:
     get_settings.cache_clear()
+
+
+@pytest.fixture
+def alone(pytestconfig: pytest.Config) -> Iterator[None]:
+    """For a test that measures time: the other processes of the run have ended their test and wait with the next."""
+    with pytestconfig.stash[TURNS].alone():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -153,10 +153,10 @@ class WorkerWatch:
 
     def _consuming(self) -> Consuming:
         consumer = self._consumer
-        slots = int(consumer.pool.num_processes)
+        ending = self._is_ending()
         return Consuming(
-            queues=() if self._is_ending() else tuple(consumer.app.amqp.queues.consume_from),
-            free_slots=slots - len(state.reserved_requests),
+            queues=() if ending else tuple(consumer.app.amqp.queues.consume_from),
+            free_slots=0 if ending else int(consumer.pool.num_processes) - len(state.reserved_requests),
             alive_at=max(self._took_at, consumer.troubled_at or 0.0),
             turned_at=self._turned_at,
             turns_in_tasks=not isinstance(consumer.pool, SoloPool),

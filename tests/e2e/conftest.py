@@ -1,8 +1,8 @@
-"""The three deployments that every end-to-end promise is held on, and who runs beside whom."""
+"""The three deployments that every end-to-end promise is held on."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,34 +11,9 @@ import pytest
 from chaos.servers.postgres import PostgresServer
 from chaos.servers.rabbit import RabbitAccess
 from chaos.servers.redis import RedisServer, ValkeyServer
-from chaos.turns import Turns
 from tests.e2e.deployment import Deployment
 
 DEPLOYMENTS = ("sqlite-valkey", "postgresql-redis", "postgresql-rabbitmq")
-TURNS = pytest.StashKey[Turns]()
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    assert config.cache is not None
-    config.stash[TURNS] = Turns(config.cache.mkdir("turns"))
-
-
-def pytest_unconfigure(config: pytest.Config) -> None:
-    config.stash[TURNS].close()
-
-
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Around a whole test with its fixtures, and outside of its time limit."""
-    with item.config.stash[TURNS].beside_others():
-        return (yield)
-
-
-@pytest.fixture
-def alone(pytestconfig: pytest.Config) -> Iterator[None]:
-    """For a test that measures time: the other processes of the run have ended their test and wait with the next."""
-    with pytestconfig.stash[TURNS].alone():
-        yield
 
 
 @pytest.fixture(scope="module", params=DEPLOYMENTS)

@@ -166,14 +166,17 @@ def _agrees_with_the_tables(flower: FlowerApi, deployment: Deployment) -> None:
 
 
 def _shown(flower: FlowerApi) -> dict[str, str]:
-    return {task["uuid"]: task["state"] for task in flower.get("/api/tasks").values() if task["name"] not in SCHEDULED}
+    tasks = flower.get("/api/tasks").values()
+    return {task["uuid"]: f"{task['name']} {task['state']}" for task in tasks if task["name"] not in SCHEDULED}
 
 
 def _stored(deployment: Deployment) -> dict[str, str]:
     """Of the calls that have run; one that waits has run if it was tried."""
-    rows = deployment.query(f"SELECT id, state, attempts FROM task_calls WHERE task NOT IN {SCHEDULED}")
+    rows = deployment.query(f"SELECT id, task, state, attempts FROM task_calls WHERE task NOT IN {SCHEDULED}")
     return {
-        str(call_id): SHOWN_AS.get(state, state) for call_id, state, attempts in rows if state != "waiting" or attempts
+        str(call_id): f"{task} {SHOWN_AS.get(state, state)}"
+        for call_id, task, state, attempts in rows
+        if state != "waiting" or attempts
     }
 
 
