@@ -1,9 +1,10 @@
 """The relay: claims due calls, publishes them, marks them sent, and sends again what was lost.
 
     stand     its broker is the active one, or it waits; when another becomes active it ends, to be started again
-    claim     one transaction: due calls, urgent first, as many as may be in flight; checks that it still stands
+    look      one statement: what is due, and how many calls are in flight
+    claim     one statement a queue and priority: as many as may be in flight, if it still stands
     publish   outside any transaction, with a deadline, one outcome a call
-    mark      one transaction: sent, or waiting again
+    mark      one statement: sent; what was not sent waits again
 
 Any number may run: claims skip what another holds. Killed between two steps it leaves claims that any relay
 returns after a while, and copies that drop themselves at the worker.
@@ -24,7 +25,7 @@ from sqlalchemy.orm import Session
 from app.database import Database, get_database
 from app.errors import BrokerSwitched, TransientError, TransportRejected, TransportUnavailable
 from app.events import dispatch, recovery
-from app.events.dispatch import ClaimedCall
+from app.events.dispatch import ClaimedCall, Outlook
 from app.models.base import now
 from app.services import active_broker, failures
 from app.services.broker_news import News
@@ -78,6 +79,7 @@ class Relay:
         self._news = News()
         self._tenure = Tenure(database, fingerprint=transport.fingerprint, clock=clock)
         self._sent_lately = False
+        self._outlook = Outlook(due_at={}, in_flight={})
         self.went_round_at = time.monotonic()
         self._recovered_at: datetime | None = None
         self._dead_letters = DeadLetterImport(database=database, transport=transport, settings=settings)
@@ -106,10 +108,14 @@ class Relay:
         """Send what is due; returns how many calls the broker has accepted."""
         if not self._stands():
             return 0
-        due_at = self._next_due_at()
-        if due_at is None or due_at > self._clock() or not self._broker_answers():
+        self._outlook = self._look()
+        due = self._outlook.due(self._clock())
+        if not due:
+            self._tenure.look()
             return 0
-        calls = self._claim()
+        if not self._broker_answers():
+            return 0
+        calls = self._claim(due)
         if not calls:
             return 0
         outcomes = self._publish(calls)
@@ -119,6 +125,7 @@ class Relay:
         """Return to waiting what was lost; returns how many calls will be sent a second time."""
         if not self._stands():
             return 0
+        self._tenure.look()
         active_broker.resend_left_behind(self._database)
         moment = self._clock()
         asleep = self._recovered_at is None or abs(moment - self._recovered_at) > 3 * RECOVERY_INTERVAL
@@ -147,9 +154,9 @@ class Relay:
         self._sent_lately = self.tick() > 0
         moment = self._clock()
         if self._recovered_at is None or abs(moment - self._recovered_at) >= RECOVERY_INTERVAL:
-            if self._needs_recovery():
+            if self._sent_lately or self._outlook.in_flight:
                 self.recover()
-            else:
+            else:  # an idle system is not written to
                 self._recovered_at = moment
         if self._broker_is_down:
             return OUTAGE_POLL_SECONDS
@@ -157,27 +164,21 @@ class Relay:
 
     def _pause(self) -> float:
         """Until the next call is due; while due calls wait for room in flight, a short time."""
-        due_at = self._next_due_at()
+        if self._sent_lately:
+            self._outlook = self._look()
+        due_at = self._outlook.next_due_at
         poll = self._settings.relay_poll_seconds
         if due_at is None:
             return poll
         return min(poll, max(BACKLOG_POLL_SECONDS, (due_at - self._clock()).total_seconds()))
 
     def _stands(self) -> bool:
-        """Whether its broker is the active one; without that nothing is claimed, and nothing called lost."""
-        if not self._tenure.begun:
-            return self._broker_answers() and self._tenure.begin()
-        self._tenure.look()
-        return True
+        """Whether its broker was the active one when it began; every claim asks again."""
+        return self._tenure.begun or (self._broker_answers() and self._tenure.begin())
 
-    def _next_due_at(self) -> datetime | None:
-        with self._database.reader() as session:
-            return dispatch.next_due_at(session)
-
-    def _needs_recovery(self) -> bool:
-        """An idle system is not written to."""
-        with self._database.reader() as session:
-            return bool(dispatch.in_flight(session))
+    def _look(self) -> Outlook:
+        with self._database.glance() as session:
+            return dispatch.outlook(session)
 
     def _broker_answers(self) -> bool:
         """While the broker is down it is asked first: claiming would only churn the table."""
@@ -201,17 +202,31 @@ class Relay:
             log.warning("the broker is away; calls wait in the outbox", broker=self._transport.fingerprint, why=reason)
         self._broker_is_down = True
 
-    def _claim(self) -> list[ClaimedCall]:
+    def _claim(self, due: Sequence[tuple[str, int]]) -> list[ClaimedCall]:
+        """Of what is due, in that order, what has room in flight."""
         moment = self._clock()
-        limit = self._settings.relay_in_flight_per_queue
+        limit, batch = self._settings.relay_in_flight_per_queue, self._settings.relay_batch_size
+        flying = self._outlook.in_flight
+        room = {queue: min(batch, limit - flying.get(queue, 0)) for queue, _ in due}
+        if not any(left > 0 for left in room.values()):
+            return []
         claimed: list[ClaimedCall] = []
-        with self._database.writer() as session:
-            self._tenure.check(session)
-            flying = dispatch.in_flight(session)
-            for queue in dispatch.due_queues(session, moment=moment):
-                room = min(self._settings.relay_batch_size, limit - flying.get(queue, 0))
-                claimed += dispatch.claim(session, queue=queue, limit=room, moment=moment)
-        return sorted(claimed, key=lambda call: -call.priority)
+        with self._database.step() as session:
+            for queue, priority in due:
+                if room[queue] > 0:
+                    calls = dispatch.claim(
+                        session,
+                        queue=queue,
+                        priority=priority,
+                        limit=room[queue],
+                        epoch=self._tenure.epoch,
+                        moment=moment,
+                    )
+                    room[queue] -= len(calls)
+                    claimed += calls
+        if not claimed:  # by another relay, or for another broker
+            self._tenure.look_now()
+        return claimed
 
     def _publish(self, calls: Sequence[ClaimedCall]) -> list[Outcome] | None:
         messages = [message_of(call) for call in calls]
@@ -232,10 +247,12 @@ class Relay:
         reasons = {outcome.reason for _, outcome in known if not (outcome.accepted or outcome.permanent)}
         if unsent:
             self._broker_lost("; ".join(sorted(reasons)))
-        with self._database.writer() as session:
+        with self._database.step() as session:
             marked = dispatch.mark_sent(session, sent, moment=moment)
-            dispatch.give_back(session, unsent, due_at=moment + REFUSED_DELAY)
-            self._bury(session, rejected)
+        if unsent or rejected:
+            with self._database.writer() as session:
+                dispatch.give_back(session, unsent, due_at=moment + REFUSED_DELAY)
+                self._bury(session, rejected)
         self.counts.published += marked
         self.counts.returned += len(unsent)
         return marked

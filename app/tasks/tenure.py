@@ -35,6 +35,12 @@ class Tenure:
         """Whether this relay has been the active one's since its start."""
         return self._held is not None
 
+    @property
+    def epoch(self) -> int:
+        """What a claim has to name; only once begun."""
+        assert self._held is not None
+        return self._held.epoch
+
     def begin(self) -> bool:
         """Make this broker the active one, or wait: False while a relay of another one lives."""
         with self._database.writer() as session:
@@ -51,16 +57,19 @@ class Tenure:
 
     def look(self) -> None:
         """Once a second: raises `BrokerSwitched` when another broker has become the active one."""
-        if time.monotonic() - self._looked_at < LOOK_AGAIN_SECONDS:
-            return
+        if time.monotonic() - self._looked_at >= LOOK_AGAIN_SECONDS:
+            self.look_now()
+
+    def look_now(self) -> None:
+        """See `look`."""
         self._looked_at = time.monotonic()
-        with self._database.reader() as session:
+        with self._database.glance() as session:
             active = active_broker.active(session)
         if self._held is None or active.epoch != self._held.epoch:
             raise self._switched(active)
 
     def check(self, session: Session) -> None:
-        """In the transaction that claims: once a switch has committed, no relay of the old broker gets past this."""
+        """In a transaction that recovers: once a switch has committed, no relay of the old broker gets past this."""
         if self._held is None or not active_broker.holds(session, self._held):
             raise self._switched(active_broker.active(session))
 

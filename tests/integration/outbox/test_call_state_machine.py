@@ -36,6 +36,7 @@ from app.services import derived_states
 from app.services.unit_of_work import UnitOfWork, unit_of_work
 from app.settings import load_settings
 from app.transports.base import QueueDepth
+from tests.integration.outbox.claims import claim_due
 
 KIND = DerivedKind.SEARCH_INDEX
 LEASE = timedelta(seconds=15)
@@ -145,7 +146,7 @@ class CallMachine(RuleBasedStateMachine):
     @rule(target=claims, limit=st.integers(1, 3))
     def relay_claims(self, limit: int) -> list[ClaimedCall]:
         with self.database.writer() as session:
-            return dispatch.claim(session, queue="default", limit=limit, moment=self.moment)
+            return claim_due(session, queue="default", limit=limit, moment=self.moment)
 
     @rule(target=published, claim=claims, arrives=st.booleans())
     def relay_publishes(self, claim: list[ClaimedCall], arrives: bool) -> list[ClaimedCall]:
@@ -296,7 +297,7 @@ class CallMachine(RuleBasedStateMachine):
             self.ahead += timedelta(seconds=71)
             self.relay_recovers()
             with self.database.writer() as session:
-                claim = dispatch.claim(session, queue="default", limit=50, moment=self.moment)
+                claim = claim_due(session, queue="default", limit=50, moment=self.moment)
             self.on_broker += claim
             self.relay_marks_sent(claim)
             while self.on_broker:

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from app.database import Database
-from app.events import dispatch, execution
+from app.events import execution
 from app.events.event_system import EventEmitter
 from app.events.event_types import EventType
 from app.events.execution import StartedCall
@@ -17,6 +17,7 @@ from app.models.base import now
 from app.models.outbox import CallState, TaskCall
 from app.services.unit_of_work import unit_of_work
 from app.tasks.task_names import TaskName
+from tests.integration.outbox.claims import claim_due
 from tests.integration.outbox.edits import Begin, edit
 
 
@@ -40,7 +41,7 @@ def running(database: Database, begin: Begin, resource_id: UUID) -> StartedCall:
     with database.writer() as session:
         for call in session.scalars(select(TaskCall).where(TaskCall.task == TaskName.INVALIDATE_CACHE)):
             session.delete(call)
-        [claimed] = dispatch.claim(session, queue="ml_tasks", limit=1, moment=now() + timedelta(minutes=1))
+        [claimed] = claim_due(session, queue="ml_tasks", limit=1, moment=now() + timedelta(minutes=1))
         started = execution.start(
             session, claimed.id, generation=1, owner="w", lease=timedelta(seconds=15), moment=now()
         )

@@ -16,6 +16,7 @@ from app.models.base import new_id, now
 from app.models.outbox import CallState, TaskCall
 from app.models.resource import Resource
 from app.transports.base import QUEUES, QueueDepth
+from tests.integration.outbox.claims import claim_due
 from tests.integration.outbox.edits import Begin, edit
 
 
@@ -29,7 +30,7 @@ def in_flight(database: Database, begin: Begin) -> list[dispatch.ClaimedCall]:
         edit(begin, row.id, version=2)
     with database.writer() as session:
         later = now() + timedelta(minutes=1)
-        return [call for queue in QUEUES for call in dispatch.claim(session, queue=queue, limit=50, moment=later)]
+        return [call for queue in QUEUES for call in claim_due(session, queue=queue, limit=50, moment=later)]
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from app.models.base import now
 from app.models.outbox import CallState, EffectRecord, EventRecord, TaskCall
 from app.tasks.task_names import TaskName
 from app.transports.base import QueueDepth
+from tests.integration.outbox.claims import claim_due
 from tests.integration.outbox.edits import Begin, edit
 
 LEASE = timedelta(seconds=15)
@@ -30,7 +31,7 @@ def calls(database: Database, task: TaskName = TaskName.REGENERATE_EMBEDDING) ->
 
 def claim_all(database: Database, *, queue: str, moment: datetime) -> list[dispatch.ClaimedCall]:
     with database.writer() as session:
-        return dispatch.claim(session, queue=queue, limit=100, moment=moment)
+        return claim_due(session, queue=queue, limit=100, moment=moment)
 
 
 def started(database: Database, claimed: dispatch.ClaimedCall, owner: str = "w") -> StartedCall | None:
@@ -115,7 +116,7 @@ def test_urgent_calls_are_claimed_first(database: Database, begin: Begin, resour
     edit(begin, resource_id, version=2)
 
     with database.writer() as session:
-        claimed = dispatch.claim(session, queue="default", limit=2, moment=now() + timedelta(minutes=1))
+        claimed = claim_due(session, queue="default", limit=2, moment=now() + timedelta(minutes=1))
 
     assert [call.priority for call in claimed] == [9, 9]
 
@@ -133,7 +134,7 @@ def test_two_relays_never_claim_one_call(database: Database, begin: Begin) -> No
 
 def claim_some(database: Database) -> list[dispatch.ClaimedCall]:
     with database.writer() as session:
-        return dispatch.claim(session, queue="default", limit=10, moment=now())
+        return claim_due(session, queue="default", limit=10, moment=now())
 
 
 def planned(key: str | None) -> PlannedCall:

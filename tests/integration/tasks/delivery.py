@@ -12,7 +12,6 @@ from celery import Celery
 from celery.exceptions import Retry
 from sqlalchemy import select
 
-from app.events import dispatch
 from app.events.dispatch import ClaimedCall
 from app.events.hooks import PlannedCall
 from app.models.base import new_id, now
@@ -22,6 +21,7 @@ from app.models.resource import Resource
 from app.services.library import Library
 from app.tasks.database_task import DatabaseTask
 from app.tasks.task_names import TaskName
+from tests.integration.outbox.claims import claim_due
 
 Body = Callable[..., None]
 
@@ -84,7 +84,7 @@ class Outbox:
     def claim(self, *, queue: str = "default", moment: datetime | None = None) -> ClaimedCall:
         """The one call that is due."""
         with self.library.database.writer() as session:
-            [claimed] = dispatch.claim(session, queue=queue, limit=10, moment=moment or now())
+            [claimed] = claim_due(session, queue=queue, limit=10, moment=moment or now())
         return claimed
 
     def claimed(self, call: PlannedCall) -> ClaimedCall:

@@ -20,6 +20,7 @@ from app.services.presence import Heart
 from app.settings import load_settings
 from app.tasks.relay import Relay
 from chaos.polling import poll_until
+from tests.integration.outbox.claims import claim_due
 from tests.integration.tasks.brokers import RecordingBroker
 from tests.integration.tasks.delivery import Outbox, call_for
 
@@ -162,7 +163,7 @@ def test_a_claim_and_a_switch_that_meet_never_leave_a_call_to_the_old_broker(lib
         assert active_broker.holds(session, active_of(library))
         thread = threading.Thread(target=switch)
         thread.start()
-        [claimed] = dispatch.claim(session, queue="default", limit=10, moment=now())
+        [claimed] = claim_due(session, queue="default", limit=10, moment=now())
         assert not switched.wait(0.3), "the switch commits under a claim"
     thread.join(30)
 

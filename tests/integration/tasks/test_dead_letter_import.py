@@ -27,6 +27,7 @@ from app.tasks.relay import Relay
 from app.tasks.task_names import TaskName
 from app.transports.base import DeadMessage, Message, Transport
 from app.transports.registry import open_transport
+from tests.integration.outbox.claims import claim_due
 from tests.integration.tasks.brokers import RecordingBroker
 from tests.integration.tasks.delivery import Outbox, call_for, deliver, task_of
 from tests.integration.tasks.graveyard import Graveyard
@@ -100,7 +101,7 @@ def waits_to_be_tried_again(library: Library, call: ClaimedCall) -> CallState:
 def is_sent_anew(library: Library, call: ClaimedCall) -> CallState:
     waits_to_be_tried_again(library, call)
     with library.database.writer() as session:
-        claimed = dispatch.claim(session, queue=call.queue, limit=1, moment=now())
+        claimed = claim_due(session, queue=call.queue, limit=1, moment=now())
         dispatch.mark_sent(session, claimed, moment=now())
     return CallState.SENT
 
