@@ -8,15 +8,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, CompoundSelect, func, literal, null, select, tuple_, union_all, update
+from sqlalchemy import ColumnElement, CompoundSelect, bindparam, func, literal, null, select, tuple_, union_all, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from app.events.outbox import is_postgres
 from app.models.active_broker import ActiveBroker
+from app.models.base import UtcDateTime
 from app.models.outbox import IN_FLIGHT_STATES, CallState, DeadLetter, TaskCall
 
 UNSTARTED_STATES = (CallState.CLAIMED, CallState.SENT)
@@ -80,42 +83,11 @@ def claim(
 ) -> list[ClaimedCall]:
     """Take up to `limit` calls of one queue and priority, the first due first; other relays skip them.
 
-    None, once another epoch has begun: no switch commits while this transaction is open. One statement. PostgreSQL
-    does not wait for its disk: see `_not_waiting_for_the_disk`.
+    None, once another epoch has begun: no switch commits while this transaction is open. One statement, and
+    PostgreSQL does not wait for its disk: see `_not_waiting_for_the_disk`.
     """
-    due = (
-        select(TaskCall.id)
-        .where(
-            TaskCall.state == CallState.WAITING,
-            TaskCall.queue == queue,
-            TaskCall.priority == priority,
-            TaskCall.due_at <= moment,
-        )
-        .order_by(TaskCall.due_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-        .cte("due")  # evaluated once; as a subquery PostgreSQL may run it again for each row, and lock more
-    )
-    taken = (
-        update(TaskCall)
-        .where(
-            TaskCall.id.in_(select(due.c.id)),
-            TaskCall.state == CallState.WAITING,
-            # FOR SHARE: claims do not wait for each other, a switch waits for them and they for it.
-            select(ActiveBroker.epoch).with_for_update(read=True).scalar_subquery() == epoch,
-            *_not_waiting_for_the_disk(session),
-        )
-        .values(
-            state=CallState.CLAIMED,
-            generation=TaskCall.generation + 1,
-            epoch=epoch,
-            claimed_at=moment,
-            owner=None,
-        )
-        .returning(*(getattr(TaskCall, name) for name in ClaimedCall.__slots__))
-        .execution_options(synchronize_session=False)
-    )
-    rows = session.execute(taken).mappings().all()
+    values = {"of_queue": queue, "of_priority": priority, "room": limit, "in_epoch": epoch, "at": moment}
+    rows = session.execute(_taking(is_postgres(session)), values).mappings().all()
     return sorted((ClaimedCall(**row) for row in rows), key=lambda call: call.id)
 
 
@@ -123,29 +95,73 @@ def mark_sent(session: Session, calls: Sequence[ClaimedCall], *, moment: datetim
     """`claimed → sent`, for the generation that was published and for no other; returns how many moved."""
     if not calls:
         return 0
-    keys = [(call.id, call.generation) for call in calls]
-    moved = session.execute(
+    values = {"sent": [(call.id, call.generation) for call in calls], "at": moment}
+    return len(session.execute(_marking(is_postgres(session)), values).all())
+
+
+@cache
+def _taking(on_postgres: bool) -> ReturningUpdate[Any]:
+    """The statement of `claim`, made once: making it takes SQLAlchemy longer than running it."""
+    at = bindparam("at", type_=UtcDateTime())
+    due = (
+        select(TaskCall.id)
+        .where(
+            TaskCall.state == CallState.WAITING,
+            TaskCall.queue == bindparam("of_queue"),
+            TaskCall.priority == bindparam("of_priority"),
+            TaskCall.due_at <= at,
+        )
+        .order_by(TaskCall.due_at)
+        .limit(bindparam("room"))
+        .with_for_update(skip_locked=True)
+        .cte("due")  # evaluated once; as a subquery PostgreSQL may run it again for each row, and lock more
+    )
+    # FOR SHARE: claims do not wait for each other, a switch waits for them and they for it.
+    epoch = select(ActiveBroker.epoch).with_for_update(read=True).scalar_subquery()
+    return (
         update(TaskCall)
         .where(
-            tuple_(TaskCall.id, TaskCall.generation).in_(keys),
-            TaskCall.state == CallState.CLAIMED,
-            *_not_waiting_for_the_disk(session),
+            TaskCall.id.in_(select(due.c.id)),
+            TaskCall.state == CallState.WAITING,
+            epoch == bindparam("in_epoch"),
+            *_not_waiting_for_the_disk(on_postgres),
         )
-        .values(state=CallState.SENT, sent_at=moment)
+        .values(
+            state=CallState.CLAIMED,
+            generation=TaskCall.generation + 1,
+            epoch=bindparam("in_epoch"),
+            claimed_at=at,
+            owner=None,
+        )
+        .returning(*(getattr(TaskCall, name) for name in ClaimedCall.__slots__))
+        .execution_options(synchronize_session=False)
+    )
+
+
+@cache
+def _marking(on_postgres: bool) -> ReturningUpdate[Any]:
+    """The statement of `mark_sent`."""
+    return (
+        update(TaskCall)
+        .where(
+            tuple_(TaskCall.id, TaskCall.generation).in_(bindparam("sent", expanding=True)),
+            TaskCall.state == CallState.CLAIMED,
+            *_not_waiting_for_the_disk(on_postgres),
+        )
+        .values(state=CallState.SENT, sent_at=bindparam("at", type_=UtcDateTime()))
         .returning(TaskCall.id)
         .execution_options(synchronize_session=False)
     )
-    return len(moved.all())
 
 
-def _not_waiting_for_the_disk(session: Session) -> tuple[ColumnElement[bool], ...]:
+def _not_waiting_for_the_disk(on_postgres: bool) -> tuple[ColumnElement[bool], ...]:
     """A condition that always holds, and lets PostgreSQL answer this transaction's commit before it is on the disk.
 
     A server that breaks down may forget such a commit (of the last 0.6 s). A forgotten mark is that of a relay that
     died before it; after a forgotten claim the call is sent again in the same generation, as by a broker that
     delivers twice. Whatever a worker writes after it is on the disk only together with it.
     """
-    if not is_postgres(session):  # SQLite waits for its disk where SQLITE_SYNCHRONOUS says so, and not else
+    if not on_postgres:  # SQLite waits for its disk where SQLITE_SYNCHRONOUS says so, and not else
         return ()
     return (select(func.set_config("synchronous_commit", "off", True)).scalar_subquery() == "off",)
 

@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 from app.database import KEEPALIVES
 from app.events.outbox import WAKE_UP_CHANNEL
 
-SQLITE_POLL_SECONDS = 0.01
+SQLITE_POLL_SECONDS = 0.005
 RECONNECT_SECONDS = 1.0
 CONNECT_TIMEOUT_SECONDS = 5
 

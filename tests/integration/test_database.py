@@ -11,11 +11,12 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from uuid import UUID
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from app.database import Database, open_database
@@ -328,6 +329,41 @@ def test_a_deadlock_is_a_passing_error_of_one_of_the_two(migrated_postgres_url: 
 
     database.engine.dispose()
     assert sorted(ends) == ["committed", "database-unavailable"]
+
+
+def test_connections_that_the_server_has_ended_are_replaced_before_anyone_uses_them(migrated_postgres_url: str) -> None:
+    database = open_database(load_settings(database_url=migrated_postgres_url), role="api")
+    executioner = open_database(load_settings(database_url=migrated_postgres_url))
+    own = text("SELECT pg_backend_pid()")
+    with database.reader() as first, database.glance() as second:
+        ended = {first.scalar(own), second.scalar(own)}
+    with executioner.reader() as session:
+        for pid in ended:
+            session.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
+
+    with database.writer() as first, database.step() as second:
+        used = {first.scalar(own), second.scalar(own)}
+
+    for one in (database, executioner):
+        one.engine.dispose()
+    assert len(ended) == len(used) == 2
+    assert not used & ended
+
+
+def test_each_statement_of_a_step_is_committed_on_postgresql(migrated_postgres_url: str) -> None:
+    database = open_database(load_settings(database_url=migrated_postgres_url))
+
+    with suppress(ZeroDivisionError), database.step() as session:
+        session.execute(insert(Counter).values(name="visits", value=1))
+        raise ZeroDivisionError
+    with suppress(ZeroDivisionError), database.writer() as session:  # on the same connection
+        session.execute(update(Counter).values(value=2))
+        raise ZeroDivisionError
+
+    with database.glance() as session:
+        assert session.scalar(select(Counter.value)) == 1
+    assert database.pool_status()["connects_total"] == 1
+    database.engine.dispose()
 
 
 def test_a_server_that_is_not_there_is_a_passing_error() -> None:

@@ -6,7 +6,7 @@ takes its next step. The broker is a bag of messages that may deliver late, twic
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -42,6 +42,8 @@ KIND = DerivedKind.SEARCH_INDEX
 LEASE = timedelta(seconds=15)
 LOST_AFTER = timedelta(seconds=60)
 MAX_ATTEMPTS = 3
+DEBOUNCE_SCALE = 10.0
+"""Every wait is a multiple of 5 s, and so are the steps of time: what is due depends on no moment of the real clock."""
 
 
 class NoCache:
@@ -52,6 +54,10 @@ class NoCache:
 
     def delete_pattern(self, pattern: str) -> bool:
         return True
+
+
+class BrokeDown(Exception):
+    """The database, with what it had not yet written to its disk."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +104,7 @@ class CallMachine(RuleBasedStateMachine):
             self.database,
             emitter=EventEmitter(),
             cache=NoCache(),
-            debounce_scale=1.0,
+            debounce_scale=DEBOUNCE_SCALE,
             call=call,
         )
 
@@ -137,8 +143,8 @@ class CallMachine(RuleBasedStateMachine):
             resource.version += 1
             self._tell(unit, EventType.RESOURCE_DELETED, resource)
 
-    @rule(seconds=st.sampled_from([0.5, 2, 11, 70]))
-    def time_passes(self, seconds: float) -> None:
+    @rule(seconds=st.sampled_from([5, 10, 20, 70]))
+    def time_passes(self, seconds: int) -> None:
         self.ahead += timedelta(seconds=seconds)
 
     # --- two relays: claim, publish and mark are steps of their own ----------------------------------------------
@@ -147,6 +153,16 @@ class CallMachine(RuleBasedStateMachine):
     def relay_claims(self, limit: int) -> list[ClaimedCall]:
         with self.database.writer() as session:
             return claim_due(session, queue="default", limit=limit, moment=self.moment)
+
+    @rule(target=published, limit=st.integers(1, 3), arrives=st.booleans())
+    def relay_publishes_what_the_database_forgets(self, limit: int, arrives: bool) -> list[ClaimedCall]:
+        """PostgreSQL answers a claim before it is on the disk: a server that breaks down may lose it."""
+        with suppress(BrokeDown), self.database.writer() as session:
+            claim = claim_due(session, queue="default", limit=limit, moment=self.moment)
+            raise BrokeDown
+        if arrives:
+            self.on_broker += claim
+        return claim
 
     @rule(target=published, claim=claims, arrives=st.booleans())
     def relay_publishes(self, claim: list[ClaimedCall], arrives: bool) -> list[ClaimedCall]:

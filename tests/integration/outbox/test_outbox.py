@@ -6,16 +6,17 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
-from app.database import Database
+from app.database import Database, open_database
 from app.events import dispatch, execution, outbox, recovery
 from app.events.event_types import EventType
 from app.events.execution import StaleOwner, StartedCall
 from app.events.hooks import PlannedCall
 from app.models.base import now
 from app.models.outbox import CallState, EffectRecord, EventRecord, TaskCall
+from app.settings import load_settings
 from app.tasks.task_names import TaskName
 from app.transports.base import QueueDepth
 from tests.integration.outbox.claims import claim_due
@@ -130,6 +131,25 @@ def test_two_relays_never_claim_one_call(database: Database, begin: Begin) -> No
     claimed = [call.id for claim in claims for call in claim]
 
     assert len(claimed) == len(set(claimed)) == 60
+
+
+def test_claims_and_marks_wait_for_no_disk_and_nothing_else_does(migrated_postgres_url: str) -> None:
+    database = open_database(load_settings(database_url=migrated_postgres_url))
+    waits = text("SHOW synchronous_commit")
+    with database.writer() as session:
+        outbox.enqueue(session, [planned("one")])
+    with database.writer() as session:
+        [claimed] = claim_due(session, queue="default", limit=10, moment=now())
+        during_claim = session.scalar(waits)
+    with database.writer() as session:
+        between = session.scalar(waits)
+        dispatch.mark_sent(session, [claimed], moment=now())
+        during_mark = session.scalar(waits)
+    with database.glance() as session:
+        after = session.scalar(waits)
+
+    database.engine.dispose()
+    assert (during_claim, between, during_mark, after) == ("off", "on", "off", "on")
 
 
 def claim_some(database: Database) -> list[dispatch.ClaimedCall]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from datetime import timedelta
+from functools import partial
 from uuid import UUID
 
 import pytest
@@ -174,6 +175,18 @@ def test_a_claim_and_a_switch_that_meet_never_leave_a_call_to_the_old_broker(lib
     assert active_broker.resend_left_behind(library.database) == 1
     with library.database.writer() as session:
         assert dispatch.mark_sent(session, [claimed], moment=now()) == 0
+
+
+def test_a_claim_in_an_epoch_that_is_over_takes_nothing(library: Library, outbox: Outbox) -> None:
+    call_id = outbox.store(call_for(outbox.resource()))
+    claim = partial(dispatch.claim, queue="default", priority=5, limit=10, moment=now())
+    switch_to(library, OtherBroker())
+
+    with library.database.step() as session:
+        assert claim(session, epoch=0) == []
+        [claimed] = claim(session, epoch=1)
+
+    assert (claimed.id, claimed.generation) == (call_id, 1)
 
 
 def test_two_relays_that_disagree_leave_one_active_broker(library: Library, outbox: Outbox) -> None:
