@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from app.cache.redis_cache import cache
 from app.database import Role, get_database
@@ -11,9 +11,11 @@ from app.embedding.embedder import get_embedder
 from app.events.event_system import event_emitter
 from app.events.hooks import register_all_hooks
 from app.index.search_index import open_index
-from app.index.vectors import Vectors
 from app.services.library import Library
 from app.settings import Settings, get_settings
+
+if TYPE_CHECKING:
+    from app.index.vectors import Vectors
 
 
 def open_library(settings: Settings | None = None, *, role: Role = "worker") -> Library:
@@ -35,6 +37,8 @@ def open_library(settings: Settings | None = None, *, role: Role = "worker") -> 
 
 @lru_cache(maxsize=1)
 def _vectors() -> Vectors:
+    from app.index.vectors import Vectors  # noqa: PLC0415 — numpy is not loaded before the model
+
     embedder = get_embedder()
     return Vectors(model_id=embedder.model_id, dimension=embedder.dimension)
 

@@ -2,18 +2,14 @@
 
 `<generation> <version or -> <JSON>`. The two words before the JSON are what scripts compare; the
 JSON is any plain value pydantic can write (models, dataclasses, dates and UUIDs become their JSON
-form; tuples come back as lists, keys of mappings as strings). Vectors go in as text:
-`encode_vector` is a quarter of the size of a list of decimals and gives the same floats back.
+form; tuples come back as lists, keys of mappings as strings).
 """
 
 from __future__ import annotations
 
-import base64
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic_core import from_json, to_json
 
 UNVERSIONED = "-"
@@ -39,13 +35,3 @@ def decode_entry(raw: bytes, *, generation: bytes | None) -> Hit | None:
         return None
     number = None if version == UNVERSIONED.encode() else int(version)
     return Hit(value=from_json(payload), version=number)
-
-
-def encode_vector(vector: NDArray[np.float32]) -> str:
-    """A vector of shape (dim,) as base64 of little-endian float32."""
-    return base64.b64encode(np.asarray(vector, dtype="<f4").tobytes()).decode("ascii")
-
-
-def decode_vector(text: str) -> NDArray[np.float32]:
-    """The vector that `encode_vector` wrote, shape (dim,); `ValueError` when it is damaged."""
-    return np.frombuffer(base64.b64decode(text, validate=True), dtype="<f4").astype(np.float32)

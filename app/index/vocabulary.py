@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from rapidfuzz.distance import OSA
 from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
@@ -62,6 +61,8 @@ def _nearest(session: Session, word: str, documents_with: Callable[[str], int]) 
     if not _WORD.fullmatch(word):
         return None
     allowed = 1 if len(word) < 5 else 2
+    from rapidfuzz.distance import OSA  # noqa: PLC0415 — only a search that finds nothing needs it
+
     scored = ((OSA.distance(word, other, score_cutoff=allowed), other) for other in _similar(session, word, allowed))
     near = sorted(pair for pair in scored if 0 < pair[0] <= allowed)[: _FINALISTS * 4]
     best = near[0][0] if near else 0

@@ -5,18 +5,17 @@ from __future__ import annotations
 from uuid import UUID
 
 import numpy as np
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.events.event_types import EventType
 from app.models.base import now
-from app.models.derived import Counter, DerivedKind, Embedding
+from app.models.derived import DerivedKind, Embedding
 from app.models.resource import Resource
 from app.services import derived_states
+from app.services.embedding_changes import next_change
 from app.services.library import Library, Work
 from app.services.unit_of_work import UnitOfWork
-
-CHANGES = "embeddings"
 
 
 def regenerate(library: Library, resource_id: UUID, *, work: Work) -> None:
@@ -40,13 +39,6 @@ def regenerate(library: Library, resource_id: UUID, *, work: Work) -> None:
         _store(unit, resource_id, vectors, model_id=embedder.model_id, dim=embedder.dimension, version=version)
 
 
-def forget(session: Session, resource_id: UUID) -> None:
-    """Empty the vectors of a deleted resource, so that every process drops them from its matrix."""
-    emptied = update(Embedding).where(Embedding.resource_id == resource_id)
-    if session.get(Embedding, resource_id) is not None:
-        session.execute(emptied.values(passage_count=0, passages=b"", change=_next_change(session)))
-
-
 def _source(session: Session, resource_id: UUID) -> tuple[str, int] | None:
     row = session.execute(
         select(Resource.content, Resource.content_version).where(
@@ -65,7 +57,7 @@ def _store(unit: UnitOfWork, resource_id: UUID, vectors: np.ndarray, *, model_id
     row.passage_count = len(vectors)
     row.passages = vectors.astype("<f2").tobytes()
     row.vector = _mean(vectors, dim).astype("<f4").tobytes()
-    row.change = _next_change(session)
+    row.change = next_change(session)
     session.add(row)
     derived_states.mark_built(session, resource_id, DerivedKind.EMBEDDING, version=version)
     unit.emit(
@@ -79,14 +71,3 @@ def _mean(vectors: np.ndarray, dim: int) -> np.ndarray:
         return np.zeros(dim, dtype=np.float32)
     mean = vectors.mean(axis=0)
     return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-12))
-
-
-def _next_change(session: Session) -> int:
-    """The counter's row lock orders embedding commits, so a matrix that has seen change n misses none below it."""
-    moved = update(Counter).where(Counter.name == CHANGES).values(value=Counter.value + 1).returning(Counter.value)
-    value = session.execute(moved).scalar_one_or_none()
-    if value is None:
-        session.add(Counter(name=CHANGES, value=1))
-        session.flush()
-        return 1
-    return int(value)

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from app.cache.redis_cache import RedisCache
 from app.database import Database
-from app.embedding.embedder import Embedder
 from app.events.event_system import Event, EventEmitter
 from app.events.execution import StartedCall
-from app.index.search_index import SearchIndex
-from app.index.vectors import Vectors
 from app.services.unit_of_work import UnitOfWork, unit_of_work
 from app.settings import Settings
+
+if TYPE_CHECKING:  # whoever opens a library loads what is in it: the relay opens none
+    from app.cache.redis_cache import RedisCache
+    from app.embedding.embedder import Embedder
+    from app.index.search_index import SearchIndex
+    from app.index.vectors import Vectors
 
 Work = Callable[[], AbstractContextManager[UnitOfWork]]
 """Opens the unit of work that a service writes its result through."""

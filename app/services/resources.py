@@ -16,7 +16,7 @@ from app.errors import InvalidInput, NotFound, PreconditionFailed, TooLarge, Ver
 from app.events.event_types import EventType
 from app.models.base import new_id, now
 from app.models.resource import IngestionState, Resource
-from app.services import duplicates, embeddings
+from app.services import duplicates, embedding_changes
 from app.services.library import Library
 from app.services.unit_of_work import UnitOfWork
 
@@ -111,7 +111,7 @@ def delete(library: Library, resource_id: UUID, *, accepted_versions: frozenset[
         _require(resource, expected_version=None, accepted_versions=accepted_versions)
         resource.version += 1
         resource.deleted_at = resource.updated_at = now()
-        embeddings.forget(unit.session, resource_id)
+        embedding_changes.forget(unit.session, resource_id)
         duplicates.regroup(unit.session, resource.content_sha256)
         unit.emit(EventType.RESOURCE_DELETED, _event_data(resource))
 

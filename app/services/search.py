@@ -5,22 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
 from sqlalchemy import Row, select
 from sqlalchemy.orm import Session
 
-from app.embedding.embedder import Embedder
 from app.errors import InvalidInput, TransientError
 from app.index.documents import Facets, Filters
 from app.index.search_index import SearchIndex
-from app.index.vectors import Near, Vectors
 from app.knowledge.query_grammar import Query, parse
 from app.knowledge.rank_fusion import fuse
 from app.knowledge.snippets import snippet_of
 from app.models.resource import Resource
 from app.services.search_cursor import OFFSET_MAX, decode_cursor, encode_cursor, question_digest
+
+if TYPE_CHECKING:  # loaded with the model, by the first search that asks for meaning
+    from app.embedding.embedder import Embedder
+    from app.index.vectors import Near, Vectors
 
 Mode = Literal["keyword", "semantic", "hybrid"]
 

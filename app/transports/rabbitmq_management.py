@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import json
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Any
-from urllib.parse import quote
-
-import httpx2
+from urllib.parse import quote, urlsplit
 
 from app.transports.address import Address
 
@@ -18,13 +19,13 @@ class Management:
 
     def __init__(self, address: Address, *, url: str = "") -> None:
         host = f"[{address.host}]" if ":" in address.host else address.host
+        where = urlsplit(url or f"http://{host}:{PORT}")
+        kind = HTTPSConnection if where.scheme == "https" else HTTPConnection
+        self._http = kind(where.hostname or "", where.port, timeout=PATIENCE_SECONDS)
+        self._root = where.path.rstrip("/")
         self._vhost = quote(address.path or "/", safe="")
-        self._http = httpx2.Client(
-            base_url=url or f"http://{host}:{PORT}",
-            auth=(address.user or "guest", address.password or "guest"),
-            timeout=PATIENCE_SECONDS,
-            trust_env=False,
-        )
+        user = f"{address.user or 'guest'}:{address.password or 'guest'}".encode()
+        self._headers = {"Authorization": f"Basic {base64.b64encode(user).decode('ascii')}"}
 
     def queues(self) -> dict[str, dict[str, Any]] | None:
         """By name: `type`, `durable`, `arguments`, …; None when the API does not answer this user."""
@@ -49,7 +50,10 @@ class Management:
 
     def _get(self, path: str) -> list[dict[str, Any]] | None:
         try:
-            answer = self._http.get(path)
-            return list(answer.json()) if answer.is_success else None
-        except (httpx2.HTTPError, ValueError):
+            self._http.request("GET", self._root + path, headers=self._headers)
+            answer = self._http.getresponse()
+            body = answer.read()
+            return list(json.loads(body)) if answer.status == 200 else None
+        except (HTTPException, OSError, ValueError):
+            self._http.close()
             return None

@@ -8,6 +8,8 @@ import sys
 import pytest
 
 READERS = ("trafilatura", "pypdf", "markdown_it", "py3langid")
+HEAVY = ("numpy", "onnxruntime", "rapidfuzz", "httpx2")
+NOT_THE_RELAYS = ("app.cache.redis_cache", "app.index.search_index", "app.content.extraction", "fastapi", "celery")
 LOADED = """
 import importlib, sys
 importlib.import_module(sys.argv[1])
@@ -15,16 +17,26 @@ print(*(name for name in sys.argv[2:] if name in sys.modules))
 """
 
 
-def loaded_by(module: str) -> list[str]:
-    command = [sys.executable, "-c", LOADED, module, *READERS]
+def loaded_by(module: str, *names: str) -> list[str]:
+    command = [sys.executable, "-c", LOADED, module, *names]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     return done.stdout.split()
 
 
 @pytest.mark.parametrize("module", ["app.main", "app.tasks.relay", "app.tasks.schedule"])
 def test_who_reads_no_documents_loads_no_readers(module: str) -> None:
-    assert loaded_by(module) == []
+    assert loaded_by(module, *READERS) == []
+
+
+@pytest.mark.parametrize("module", ["app.main", "app.tasks.relay", "app.tasks.schedule"])
+def test_who_computes_nothing_loads_nothing_to_compute_with(module: str) -> None:
+    """Nor a second client of HTTP."""
+    assert loaded_by(module, *HEAVY) == []
+
+
+def test_the_relay_loads_neither_cache_nor_index_nor_frameworks() -> None:
+    assert loaded_by("app.tasks.relay", *NOT_THE_RELAYS) == []
 
 
 def test_a_worker_loads_the_readers_before_it_forks() -> None:
-    assert loaded_by("app.tasks.celery_tasks") == list(READERS)
+    assert loaded_by("app.tasks.celery_tasks", *READERS) == list(READERS)

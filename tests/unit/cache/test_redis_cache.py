@@ -4,11 +4,9 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-import numpy as np
 import pytest
 
 from app.cache import keys
-from app.cache.entry import decode_vector, encode_vector
 from app.cache.redis_cache import RedisCache
 from chaos.servers.redis import RedisServer
 from tests.unit.cache.conftest import CacheMaker
@@ -86,14 +84,6 @@ def test_values_come_back_as_their_json_form(cache: RedisCache) -> None:
         "text": "naïve \0 ✓ 𝄞",
         "n": 1.5,
     }
-
-
-def test_a_vector_comes_back_bit_for_bit(cache: RedisCache) -> None:
-    vector = np.linspace(-1, 1, 384, dtype=np.float32)
-
-    cache.set(keys.embedding_key("1"), encode_vector(vector))
-
-    assert np.array_equal(decode_vector(cache.get("embedding:1")), vector)
 
 
 def test_a_value_that_json_cannot_hold_is_not_stored(cache: RedisCache) -> None:

@@ -1,0 +1,30 @@
+"""Changes of embeddings, numbered in the order of their commits: what is newer than a matrix of vectors."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from sqlalchemy import update
+from sqlalchemy.orm import Session
+
+from app.models.derived import Counter, Embedding
+
+CHANGES = "embeddings"
+
+
+def forget(session: Session, resource_id: UUID) -> None:
+    """Empty the vectors of a deleted resource, so that every process drops them from its matrix."""
+    emptied = update(Embedding).where(Embedding.resource_id == resource_id)
+    if session.get(Embedding, resource_id) is not None:
+        session.execute(emptied.values(passage_count=0, passages=b"", change=next_change(session)))
+
+
+def next_change(session: Session) -> int:
+    """The counter's row lock orders embedding commits, so a matrix that has seen change n misses none below it."""
+    moved = update(Counter).where(Counter.name == CHANGES).values(value=Counter.value + 1).returning(Counter.value)
+    value = session.execute(moved).scalar_one_or_none()
+    if value is None:
+        session.add(Counter(name=CHANGES, value=1))
+        session.flush()
+        return 1
+    return int(value)
