@@ -22,7 +22,7 @@ from app.events.execution import describe
 from app.models.base import now
 from app.models.outbox import OPEN_STATES, TaskCall
 from app.models.resource import IngestionState, PendingUpload, Resource
-from app.services import derived_states
+from app.services import derived_states, duplicates
 from app.services.library import Library, Work
 from app.services.taking_over import take_over
 from app.services.unit_of_work import UnitOfWork
@@ -184,6 +184,9 @@ def _read(source: _Source, settings: Settings) -> _Reading:
 
 
 def _write(unit: UnitOfWork, resource_id: UUID, reading: _Reading, *, started: datetime) -> None:
+    text_sha256 = duplicates.fingerprint(reading.document.text) if reading.document is not None else ""
+    if reading.document is not None:
+        duplicates.hold(unit.session, text_sha256, leaving=resource_id)
     resource = derived_states.lock_resource(unit.session, resource_id)
     if resource is None or _is_overtaken(resource, started):
         return
@@ -195,7 +198,7 @@ def _write(unit: UnitOfWork, resource_id: UUID, reading: _Reading, *, started: d
     resource.fetched_etag, resource.fetched_last_modified = reading.etag, reading.last_modified
     forget_upload(unit, resource_id)
     if reading.document is not None:
-        take_over(unit, resource, reading.document, moment=finished)
+        take_over(unit, resource, reading.document, text_sha256=text_sha256, moment=finished)
     unit.built(resource.version)
     seconds = (finished - started).total_seconds()
     data = {"resource_id": str(resource_id), "duration_seconds": seconds, "success": True}

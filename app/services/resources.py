@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
@@ -35,8 +34,10 @@ SUMMARY = (
 def create(library: Library, fields: Mapping[str, Any], *, unit: UnitOfWork) -> dict[str, Any]:
     """A new resource as `describe` shows it. Raises `InvalidInput`, `TooLarge`."""
     _check(library, fields)
-    moment = now()
     values = {"content": "", **fields}
+    sha256 = _fingerprint_of(values["content"])
+    duplicates.hold(unit.session, sha256)
+    moment = now()  # after the wait for another of the same text, so that the older one is the one that was there
     resource = Resource(
         **values,
         id=new_id(),
@@ -48,7 +49,7 @@ def create(library: Library, fields: Mapping[str, Any], *, unit: UnitOfWork) -> 
         updated_at=moment,
     )
     unit.session.add(resource)
-    _fingerprint(unit.session, resource)
+    _mark(unit.session, resource, sha256)
     unit.emit(EventType.RESOURCE_CREATED, _event_data(resource))
     return describe(resource)
 
@@ -95,24 +96,28 @@ def update(
     among `accepted_versions`), `InvalidInput`, `TooLarge`.
     """
     _check(library, changes)
+    sha256 = _fingerprint_of(changes.get("content", ""))
     with library.work() as unit:
+        if "content" in changes:
+            duplicates.hold(unit.session, sha256, leaving=resource_id)
         resource = _lock(unit.session, resource_id)
         _require(resource, expected_version=expected_version, accepted_versions=accepted_versions)
         changed = [name for name, value in changes.items() if getattr(resource, name) != value]
         if changed:
-            _apply(unit, resource, {name: changes[name] for name in changed})
+            _apply(unit, resource, {name: changes[name] for name in changed}, content_sha256=sha256)
         return describe(resource)
 
 
 def delete(library: Library, resource_id: UUID, *, accepted_versions: frozenset[int] | None = None) -> None:
     """Leave a tombstone, swept later. Raises `NotFound`, `PreconditionFailed`."""
     with library.work() as unit:
+        duplicates.hold(unit.session, None, leaving=resource_id)
         resource = _lock(unit.session, resource_id)
         _require(resource, expected_version=None, accepted_versions=accepted_versions)
         resource.version += 1
         resource.deleted_at = resource.updated_at = now()
-        embedding_changes.forget(unit.session, resource_id)
         duplicates.regroup(unit.session, resource.content_sha256)
+        embedding_changes.forget(unit.session, resource_id)  # its counter is locked after every resource, as by a build
         unit.emit(EventType.RESOURCE_DELETED, _event_data(resource))
 
 
@@ -126,7 +131,7 @@ def summarise(resource: Resource) -> dict[str, Any]:
     return {name: getattr(resource, name) for name in SUMMARY}
 
 
-def _apply(unit: UnitOfWork, resource: Resource, changes: Mapping[str, Any]) -> None:
+def _apply(unit: UnitOfWork, resource: Resource, changes: Mapping[str, Any], *, content_sha256: str | None) -> None:
     for name, value in changes.items():
         setattr(resource, name, value)
     resource.version += 1
@@ -135,7 +140,7 @@ def _apply(unit: UnitOfWork, resource: Resource, changes: Mapping[str, Any]) -> 
     resource.content_version += has_new_content
     resource.metadata_version += has_new_metadata
     if has_new_content:
-        _fingerprint(unit.session, resource)
+        _mark(unit.session, resource, content_sha256)
     data = _event_data(resource) | {"changed_fields": sorted(changes)}
     unit.emit(EventType.RESOURCE_UPDATED, data)
     if has_new_content:
@@ -144,15 +149,17 @@ def _apply(unit: UnitOfWork, resource: Resource, changes: Mapping[str, Any]) -> 
         unit.emit(EventType.RESOURCE_METADATA_CHANGED, data)
 
 
-def _fingerprint(session: Session, resource: Resource) -> None:
-    """SHA-256 of the normalised text, and whose duplicate it is; no text is nobody's."""
-    text = normalise_text(resource.content or "")
-    before, resource.content_sha256 = (
-        resource.content_sha256,
-        hashlib.sha256(text.encode()).hexdigest() if text else None,
-    )
-    resource.duplicate_of = resource.duplicate_of if text else None
-    duplicates.regroup(session, before, resource.content_sha256)
+def _fingerprint_of(content: str) -> str | None:
+    """Of the normalised text; None without any."""
+    text = normalise_text(content)
+    return duplicates.fingerprint(text) if text else None
+
+
+def _mark(session: Session, resource: Resource, content_sha256: str | None) -> None:
+    """Which text it has now, and whose duplicate it is; no text is nobody's."""
+    before, resource.content_sha256 = resource.content_sha256, content_sha256
+    resource.duplicate_of = resource.duplicate_of if content_sha256 else None
+    duplicates.regroup(session, before, content_sha256)
 
 
 def _event_data(resource: Resource) -> dict[str, Any]:

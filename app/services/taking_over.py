@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from datetime import datetime
 
 from app.content.document import ExtractedDocument
@@ -12,11 +11,16 @@ from app.services import duplicates
 from app.services.unit_of_work import UnitOfWork
 
 
-def take_over(unit: UnitOfWork, resource: Resource, document: ExtractedDocument, *, moment: datetime) -> None:
-    """Write text and metadata to the locked resource, and emit what that changes."""
+def take_over(
+    unit: UnitOfWork, resource: Resource, document: ExtractedDocument, *, text_sha256: str, moment: datetime
+) -> None:
+    """Write text and metadata to the locked resource, and emit what that changes.
+
+    The caller holds the text of that fingerprint, and the one the resource had, see `duplicates.hold`.
+    """
     first = resource.content_version == 0
     changed = _fill_metadata(resource, document)
-    if _take_text(unit, resource, document.text):
+    if _take_text(unit, resource, document.text, found=text_sha256):
         changed.append("content")
     if not changed:
         return
@@ -41,9 +45,9 @@ def take_over(unit: UnitOfWork, resource: Resource, document: ExtractedDocument,
         unit.emit(EventType.RESOURCE_METADATA_CHANGED, data)
 
 
-def _take_text(unit: UnitOfWork, resource: Resource, text: str) -> bool:
+def _take_text(unit: UnitOfWork, resource: Resource, text: str, *, found: str) -> bool:
     """Whether the text was written: it is new, and nobody has put a text of their own in the place of the last one."""
-    found, last, held = hashlib.sha256(text.encode()).hexdigest(), resource.fetched_sha256, resource.content_sha256
+    last, held = resource.fetched_sha256, resource.content_sha256
     resource.fetched_sha256 = found
     is_edited = resource.content_version > 0 and (last is None or held != last)
     if is_edited or found in {last, held}:
