@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from app.cache.redis_cache import cache
 from app.database import Role, get_database
 from app.embedding.embedder import get_embedder
+from app.embedding.model_ids import OF_ENGINE
 from app.events.event_system import event_emitter
 from app.events.hooks import register_all_hooks
 from app.index.search_index import open_index
@@ -21,12 +22,14 @@ if TYPE_CHECKING:
 def open_library(settings: Settings | None = None, *, role: Role = "worker") -> Library:
     """The library of this process, its hooks registered. Nothing is connected yet, and no model loaded."""
     database = get_database(role)
+    settings = settings or get_settings()
     library = Library(
-        settings=settings or get_settings(),
+        settings=settings,
         database=database,
         emitter=event_emitter,
         cache=cache,
         index=open_index(database.engine.dialect.name),
+        embedding_model=OF_ENGINE[settings.embedding_engine],
         embedder=get_embedder,
         vectors=_vectors,
     )

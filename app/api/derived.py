@@ -25,7 +25,9 @@ router = APIRouter(tags=["derived"], dependencies=[Reads])
 def read_resource_status(resource_id: UUID, library: TheLibrary) -> Any:
     """`stale` means that a rebuild is due or on its way; `failed` that nobody will try again by himself."""
     with library.database.reader() as session:
-        return consistency.resource_status(session, resources.find(session, resource_id))
+        return consistency.resource_status(
+            session, resources.find(session, resource_id), embedding_model=library.embedding_model
+        )
 
 
 @router.get(
@@ -54,4 +56,4 @@ def read_resource_quality(resource_id: UUID, library: TheLibrary) -> Quality:
 def read_consistency(library: TheLibrary) -> Any:
     """After any fault this returns to `converged` by itself."""
     with library.database.reader() as session:
-        return consistency.overview(session)
+        return consistency.overview(session, embedding_model=library.embedding_model)

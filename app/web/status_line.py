@@ -19,7 +19,7 @@ def show_status(request: Request, console: TheConsole) -> Response:
     """Readiness, and how much of what is derived is behind."""
     try:
         with console.library.database.reader() as session:
-            overview = consistency.overview(session)
+            overview = consistency.overview(session, embedding_model=console.library.embedding_model)
     except TransientError:  # the line says so itself
         overview = None
     return render(request, "status.html", overview=overview)

@@ -32,6 +32,7 @@ def a_library(**settings: Any) -> Iterator[Library]:
         emitter=EventEmitter(),
         cache=RedisCache(url=chosen.cache, deadline_seconds=5),
         index=open_index(database.engine.dialect.name),
+        embedding_model=embedder.model_id,
         embedder=lambda: embedder,
         vectors=lambda: vectors,
     )

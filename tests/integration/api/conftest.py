@@ -52,6 +52,7 @@ def open_test_library(settings: Settings) -> Library:
         emitter=EventEmitter(),
         cache=RedisCache(url=settings.cache),
         index=open_index(database.engine.dialect.name),
+        embedding_model=embedder.model_id,
         embedder=lambda: embedder,
         vectors=lambda: vectors,
     )

@@ -179,7 +179,7 @@ def assert_failed(library: Library, resource_id: UUID, *, error: str, times: int
     assert resource.content_version == 0
     with library.database.reader() as session:
         assert session.get(PendingUpload, resource_id) is None
-        status = consistency.resource_status(session, resource)
+        status = consistency.resource_status(session, resource, embedding_model=library.embedding_model)
         failures = [event for event in events_of(library, resource_id) if event.name == "ingestion.failed"]
     assert status["ingestion"]["state"] == "failed"
     assert status["ingestion"]["error"] == resource.ingestion_error

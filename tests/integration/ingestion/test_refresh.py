@@ -84,7 +84,9 @@ def read(library: Library, resource_id: UUID) -> Resource:
 
 def ingestion_status(library: Library, resource_id: UUID) -> dict[str, object]:
     with library.database.reader() as session:
-        status = consistency.resource_status(session, session.get_one(Resource, resource_id))
+        status = consistency.resource_status(
+            session, session.get_one(Resource, resource_id), embedding_model=library.embedding_model
+        )
     shown: dict[str, object] = status["ingestion"]
     return shown
 
@@ -256,12 +258,14 @@ def test_nothing_is_fresh_before_there_is_a_text(library: Library, web: WebServe
     resource_id, call_id = request(library, web, f"/{uuid4()}")
     with library.database.reader() as session:
         resource = session.scalars(select(Resource).where(Resource.id == resource_id)).one()
-        before = consistency.resource_status(session, resource)["derived"]
+        before = consistency.resource_status(session, resource, embedding_model=library.embedding_model)["derived"]
 
     run(library, start(library, call_id))
 
     with library.database.reader() as session:
-        after = consistency.resource_status(session, session.get_one(Resource, resource_id))
+        after = consistency.resource_status(
+            session, session.get_one(Resource, resource_id), embedding_model=library.embedding_model
+        )
     assert {kind["state"] for kind in before.values()} == {"stale"}
     assert {kind["state"] for kind in after["derived"].values()} == {"failed"}
     assert all(kind["error"] == after["ingestion"]["error"] for kind in after["derived"].values())

@@ -317,8 +317,8 @@ def assert_failed(library: Library, resource_id: UUID, *, error: str) -> None:
     with library.database.reader() as session:
         state = session.get_one(DerivedState, (resource_id, DerivedKind.EMBEDDING))
         resource = session.get_one(Resource, resource_id)
-        overview = consistency.overview(session)
-        status = consistency.resource_status(session, resource)
+        overview = consistency.overview(session, embedding_model=library.embedding_model)
+        status = consistency.resource_status(session, resource, embedding_model=library.embedding_model)
     assert (state.built_from, state.failed_version) == (0, 1)
     assert state.error is not None
     assert state.error["type"] == error

@@ -146,7 +146,9 @@ def test_a_message_given_up_before_any_start_makes_its_call_dead_with_the_broker
     assert [entry["type"] for entry in letter["history"]] == ["rejected"]
     assert read(library, letter["id"])["headers"]["x-death"][0]["reason"] == "rejected"
     with library.database.reader() as session:
-        assert consistency.overview(session)["kinds"]["embedding"]["failed"] == 1
+        assert (
+            consistency.overview(session, embedding_model=library.embedding_model)["kinds"]["embedding"]["failed"] == 1
+        )
     with library.database.writer() as session:
         assert dispatch.mark_sent(session, [call], moment=now()) == 0  # the relay comes late
 

@@ -125,7 +125,7 @@ def test_while_it_waits_again_its_derived_data_is_stale_and_not_failed(library: 
     replay(library, letter.id)
 
     with library.database.reader() as session:
-        overview = consistency.overview(session)
+        overview = consistency.overview(session, embedding_model=library.embedding_model)
     kind = overview["kinds"]["embedding"]
     assert (kind["failed"], kind["stale"], overview["dead_letters"], overview["open_calls"]) == (0, 1, 0, 1)
 
@@ -221,7 +221,7 @@ def test_the_replay_for_a_deleted_resource_writes_nothing_and_says_so(library: L
     assert outbox.state(letter.call_id) == CallState.DONE
     with library.database.reader() as session:
         assert session.get_one(Resource, resource_id).deleted_at is not None
-        assert not consistency.overview(session)["open_calls"]
+        assert not consistency.overview(session, embedding_model=library.embedding_model)["open_calls"]
 
 
 def test_the_bytes_of_an_upload_are_there_for_a_replay_and_go_with_a_discard(library: Library, outbox: Outbox) -> None:

@@ -193,7 +193,9 @@ def test_what_the_broker_will_never_take_is_dead_and_holds_up_nobody(library: Li
     assert (letter.call_id, letter.reason) == (never, "broker_rejected")
     assert letter.error == {"type": "broker-rejected", "detail": "not plain JSON"}
     with library.database.reader() as session:
-        assert consistency.overview(session)["kinds"]["embedding"]["failed"] == 1
+        assert (
+            consistency.overview(session, embedding_model=library.embedding_model)["kinds"]["embedding"]["failed"] == 1
+        )
     broker.is_away = True  # a broker thought to be lost would be asked first, and nothing claimed
     store(library, canaries(1, first=9))
     assert relay.tick() == 0

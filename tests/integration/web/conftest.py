@@ -45,6 +45,7 @@ def library(tmp_path: Path) -> Iterator[Library]:
         emitter=EventEmitter(),
         cache=RedisCache(url=settings.cache),
         index=open_index(database.engine.dialect.name),
+        embedding_model=embedder.model_id,
         embedder=lambda: embedder,
         vectors=lambda: vectors,
     )
