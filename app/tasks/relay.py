@@ -110,13 +110,9 @@ class Relay:
             return 0
         self._outlook = self._look()
         due = self._outlook.due(self._clock())
-        if not due:
-            self._tenure.look()
-            return 0
-        if not self._broker_answers():
-            return 0
-        calls = self._claim(due)
+        calls = self._claim(due) if due and self._broker_answers() else []
         if not calls:
+            self._tenure.look()  # a claim has asked for itself
             return 0
         outcomes = self._publish(calls)
         return self._mark(calls, outcomes)

@@ -118,6 +118,33 @@ def test_a_switch_by_hand_ends_the_old_relay_and_is_not_taken_back(
     assert active_of(library).epoch == 3
 
 
+@pytest.mark.parametrize("why", ["its broker is dead", "there is no room in flight"])
+def test_a_switch_ends_an_old_relay_that_cannot_claim(
+    library: Library, outbox: Outbox, call_id: UUID, why: str
+) -> None:
+    broker = RecordingBroker()
+    tight = load_settings(relay_publish_deadline_seconds=1, relay_in_flight_per_queue=1)
+    old = Relay(database=library.database, transport=broker, settings=tight)
+    old.tick()
+    outbox.store(call_for(outbox.resource()))
+    if why == "its broker is dead":
+        with library.database.writer() as session:
+            session.execute(update(TaskCall).where(TaskCall.id == call_id).values(state=CallState.DONE))
+        broker.is_away = True
+    assert old.tick() == 0
+    switch_to(library, OtherBroker())
+
+    def has_ended() -> bool:
+        try:
+            old.tick()
+        except BrokerSwitched:
+            return True
+        return False
+
+    poll_until(has_ended, within_seconds=10, what="the old relay ends")
+    assert outbox.call(call_id).generation == 1
+
+
 def test_running_calls_keep_their_lease_in_a_switch_and_sent_ones_wait_again(library: Library, outbox: Outbox) -> None:
     one = RecordingBroker()
     ids = [outbox.store(call_for(outbox.resource())) for _ in range(3)]
