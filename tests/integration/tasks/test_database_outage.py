@@ -94,6 +94,7 @@ def test_killed_before_the_start_the_message_waits_and_then_runs_once(server: Po
 
     resource_id = outbox.resource()
     claimed = outbox.claimed(call_for(resource_id))
+    outbox.resource()  # a claim is on the disk with the next commit that waits for it
     server.kill()
 
     delivery = Delivery(task_of(body), claimed)
@@ -102,6 +103,43 @@ def test_killed_before_the_start_the_message_waits_and_then_runs_once(server: Po
 
     assert runs == [resource_id]
     assert_done_once(outbox, delivery, claimed)
+
+
+def test_a_claim_that_the_server_forgot_is_made_again_and_all_its_copies_run_once(
+    server: PostgresServer, outbox: Outbox
+) -> None:
+    runs = []
+
+    def body(library: Library, resource_id: UUID, *, work: Work) -> None:
+        runs.append(resource_id)
+
+    first = claim_forgotten_by(server, outbox)
+    task = task_of(body)
+
+    deliver(task, first)  # published before the server broke down
+    assert (runs, outbox.state(first.id)) == ([], CallState.WAITING)
+    again = outbox.claim()
+    assert (again.id, again.generation) == (first.id, first.generation)
+    for copy in (again, first, again):
+        deliver(task, copy)
+
+    assert runs == [first.subject]
+    assert outbox.state(first.id) == CallState.DONE
+    assert len(outbox.effects(first.id)) == 1
+
+
+def claim_forgotten_by(server: PostgresServer, outbox: Outbox) -> ClaimedCall:
+    """A claim that was answered, and lost with the memory of the server."""
+    server.execute("ALTER SYSTEM SET wal_writer_delay = '10s'")  # else a claim is on the disk after 0.2 s
+    server.kill()
+    server.start()
+    for _ in range(5):
+        claimed = outbox.claimed(call_for(outbox.resource()))
+        server.kill()
+        server.start()
+        if outbox.state(claimed.id) == CallState.WAITING:
+            return claimed
+    pytest.fail("the server forgets no claim")
 
 
 def assert_done_once(outbox: Outbox, delivery: Delivery, claimed: ClaimedCall) -> None:
