@@ -104,7 +104,10 @@ class Messages(RuleBasedStateMachine):
 
     @rule(owner=st.sampled_from(OWNERS))
     def renew(self, owner: str) -> None:
-        self._run(RENEW, owner, *(tag.decode() for tag in self.client.hkeys("unacked")))
+        held = self.client.hgetall("unacked_owner")
+        words = [(tag, f"{owner}|{fence.decode().split('|')[1]}") for tag, fence in held.items()]
+        lost = self._run(RENEW, owner, *(word for pair in words for word in pair))
+        assert set(lost) == {tag for tag, fence in held.items() if not fence.startswith(f"{owner}|".encode())}
 
     @rule(owner=st.sampled_from(OWNERS))
     def retire(self, owner: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import count
@@ -48,10 +48,10 @@ class Owner:
         """Where it listens, so that everyone can see it live."""
         return f"unacked_owner:{self.id}"
 
-    def held(self) -> list[str]:
-        """The tags of the messages in its memory."""
+    def held(self) -> dict[str, str]:
+        """The messages in its memory: tag -> fence of the claim that it knows of."""
         with self._lock:
-            return list(self._held)
+            return dict(self._held)
 
     def __len__(self) -> int:
         return len(self._held)
@@ -91,12 +91,17 @@ class Owner:
         with self._lock:
             self._untold.extendleft(settlements)
 
-    def lose(self, tags: Iterable[str]) -> int:
-        """These were taken over meanwhile; returns how many it still thought its own."""
+    def lose(self, fences: Mapping[str, str]) -> int:
+        """These were taken over meanwhile; returns how many it still thought its own.
+
+        A message may have gone round and come back by a newer claim, which is not lost.
+        """
         with self._lock:
-            lost = sum(1 for tag in tags if self._held.pop(tag, None) is not None)
-        self.lease_lost_total += lost
-        return lost
+            lost = [tag for tag, fence in fences.items() if self._held.get(tag) == fence]
+            for tag in lost:
+                del self._held[tag]
+        self.lease_lost_total += len(lost)
+        return len(lost)
 
     def never_read(self, claim: int) -> None:
         """The answer of this claim never came: whatever it took goes back."""

@@ -114,8 +114,10 @@ class Pulse:
         self._listener.send("PING")
 
     def _renew(self) -> None:
-        lost = RENEW.run(self._requests.ask, self._owner.id, *self._owner.held())
-        count = self._owner.lose(tag.decode() for tag in lost)
+        held = self._owner.held()
+        words = (word for pair in held.items() for word in pair)
+        lost = RENEW.run(self._requests.ask, self._owner.id, *words)
+        count = self._owner.lose({tag: held[tag] for tag in map(bytes.decode, lost)})
         if count:
             log.warning("leases were lost: others do this work", owner=self._owner.id, count=count)
 

@@ -1,0 +1,124 @@
+"""Whose a message is, when it has gone round: taken over by another process, given back, and claimed anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import redis
+
+from app.transports.base import Transport
+from app.transports.lease.owner import How, Owner, told
+from app.transports.lease.pulse import Pulse
+from app.transports.lease.scripts import CLAIM, RENEW, SETTLE, SWEEP
+from app.transports.lease.wire import Wire
+from chaos.polling import poll_until
+from tests.conformance.brokers import Lab, messages
+
+pytestmark = pytest.mark.parametrize("lab", ["redis", "valkey"], indirect=True)
+
+PATIENT_SECONDS = 10.0
+
+
+@pytest.fixture
+def client(lab: Lab, transport: Transport) -> Iterator[redis.Redis]:
+    assert transport.publish(messages(), deadline_seconds=PATIENT_SECONDS)[0].accepted
+    with redis.Redis.from_url(lab.url, socket_timeout=5) as client:
+        yield client
+
+
+class Claimant:
+    """A process, as far as the server knows one."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self.owner = Owner()
+        self._client = client
+
+    def claim(self) -> str:
+        """Take the message; its tag."""
+        number = self.owner.new_claim()
+        _, tag, _ = CLAIM.run(self._client.execute_command, self.owner.id, number, 1, 0, "default", 0)
+        self.owner.hold(tag.decode(), claim=number)
+        return str(tag.decode())
+
+    def settle(self, tag: str, how: How) -> None:
+        """End it, and tell at once."""
+        self.owner.settle(tag, how)
+        SETTLE.run(self._client.execute_command, *told(self.owner.take_untold()))
+
+
+class EventfulWire(Wire):
+    """Between the answer to the first renewal and whoever asked, something happens."""
+
+    def __init__(self, connection: Any, event: Callable[[], None]) -> None:
+        super().__init__(connection)
+        self._event = event
+        self.renewals = 0
+
+    def ask(self, *command: str | float) -> Any:
+        answer = super().ask(*command)
+        if command[1] in {RENEW.sha, RENEW.source}:
+            if not self.renewals:
+                self._event()
+            self.renewals += 1
+        return answer
+
+
+def test_a_message_that_comes_back_while_its_loss_is_told_is_kept(lab: Lab, client: redis.Redis) -> None:
+    ours, theirs = Claimant(client), Claimant(client)
+    tag = ours.claim()
+    die(client, ours.owner)
+    assert theirs.claim() == tag
+
+    def comes_back() -> None:
+        theirs.settle(tag, How.GIVE_BACK)
+        assert ours.claim() == tag
+
+    wires: list[EventfulWire] = []
+
+    def new_wire() -> Wire:
+        wires.append(EventfulWire(new_connection(client), comes_back))
+        return wires[-1]
+
+    pulse = Pulse(ours.owner, new_wire, max_deliveries=5)
+    pulse.start()
+    try:
+        poll_until(
+            lambda: max(wire.renewals for wire in wires) > 1,
+            within_seconds=PATIENT_SECONDS,
+            what="the next renewal, after what the first one lost",
+        )
+
+        assert ours.owner.held() == {tag: f"{ours.owner.id}|2"}
+        assert ours.owner.lease_lost_total == 0
+        ours.settle(tag, How.ACKNOWLEDGE)
+        assert client.hlen("unacked") == 0
+    finally:
+        pulse.stop()
+
+
+def test_a_renewal_is_for_the_claim_that_the_process_knows(client: redis.Redis) -> None:
+    """The answer to the second claim has not been read: its lease is not prolonged by who knows the first only."""
+    ours = Claimant(client)
+    tag = ours.claim()
+    known = ours.owner.held()
+    ours.settle(tag, How.GIVE_BACK)
+    ours.claim()
+
+    words = (word for pair in known.items() for word in pair)
+    assert RENEW.run(client.execute_command, ours.owner.id, *words) == [tag.encode()]
+    assert ours.owner.lose(known) == 0
+
+
+def die(client: redis.Redis, owner: Owner) -> None:
+    """As the server sees it: no renewal for longer than a lease."""
+    seconds, _ = client.time()
+    client.set("unacked_swept", seconds)
+    client.zadd("unacked_owners", {owner.id: seconds - 100})
+    assert SWEEP.run(client.execute_command, *(0, 0, 15, 15, 5, 3600))[1:] == [1, 0, owner.id.encode()]
+
+
+def new_connection(client: redis.Redis) -> Any:
+    pool = client.connection_pool
+    return pool.connection_class(**{**pool.connection_kwargs, "protocol": 2})
