@@ -13,11 +13,11 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.orm import Session
 
 from app.errors import AlexandriaError, PermanentError
-from app.events.dispatch import wait_again
+from app.events.dispatch import UNSTARTED_STATES, wait_again
 from app.models.outbox import CallState, DeadLetter, EffectRecord, TaskCall
 
 STARTABLE = (CallState.CLAIMED, CallState.SENT, CallState.RUNNING)
@@ -61,25 +61,45 @@ def start(
     owner: str,
     lease: timedelta,
     moment: datetime,
+    spared_starts: int | None = None,
 ) -> StartedCall | None:
-    """Own the call, or None when this copy is stale."""
-    owned = (
-        update(TaskCall)
-        .where(TaskCall.id == call_id, TaskCall.generation == generation, TaskCall.state.in_(STARTABLE))
-        .values(
-            state=CallState.RUNNING,
-            owner=owner,
-            starts=TaskCall.starts + 1,
-            started_at=moment,
-            lease_until=moment + lease,
-        )
-        .returning(TaskCall)
-        .execution_options(synchronize_session=False, populate_existing=True)
-    )
-    row = session.scalars(owned).one_or_none()
-    if row is None:
-        return None
-    return _started(row, owner=owner, moment=moment)
+    """Own the call, or None when this copy is stale, or the call has been started exactly `spared_starts` times."""
+    startable = [TaskCall.id == call_id, TaskCall.generation == generation, TaskCall.state.in_(STARTABLE)]
+    if spared_starts is not None:
+        startable.append(TaskCall.starts != spared_starts)
+    return _start(session, startable, owner=owner, lease=lease, moment=moment)
+
+
+def reserve(
+    session: Session,
+    call_id: UUID,
+    *,
+    generation: int,
+    owner: str,
+    lease: timedelta,
+    moment: datetime,
+    starts: int,
+) -> bool:
+    """Own a call that has been started so often, without counting a start; False when this copy is stale."""
+    reservable = [TaskCall.id == call_id, TaskCall.generation == generation, TaskCall.state.in_(STARTABLE)]
+    values = {"state": CallState.RUNNING, "owner": owner, "lease_until": moment + lease}
+    reserved = update(TaskCall).where(*reservable, TaskCall.starts == starts).values(**values).returning(TaskCall.id)
+    return session.execute(reserved.execution_options(synchronize_session=False)).first() is not None
+
+
+def start_reserved(
+    session: Session, call_id: UUID, *, generation: int, owner: str, lease: timedelta, moment: datetime
+) -> StartedCall | None:
+    """Start what this owner has reserved; None when it has lost it meanwhile."""
+    own = [TaskCall.id == call_id, TaskCall.generation == generation, TaskCall.owner == owner]
+    return _start(session, [*own, TaskCall.state == CallState.RUNNING], owner=owner, lease=lease, moment=moment)
+
+
+def put_off(session: Session, call_id: UUID, *, generation: int, owner: str, due_at: datetime) -> bool:
+    """Let a call wait again that this owner has reserved, or nobody has started; False when it has moved on."""
+    unstarted = wait_again(session, call_id, generation=generation, states=UNSTARTED_STATES, due_at=due_at)
+    running = (CallState.RUNNING,)
+    return unstarted or wait_again(session, call_id, generation=generation, states=running, owner=owner, due_at=due_at)
 
 
 def renew(session: Session, owners: Sequence[str], *, until: datetime) -> int:
@@ -183,6 +203,31 @@ def backoff(attempt: int, *, first: timedelta, most: timedelta) -> timedelta:
     """
     exponential: timedelta = first * 2 ** min(attempt - 1, 30)
     return min(most, exponential) * random.random()
+
+
+def _start(
+    session: Session,
+    startable: Sequence[ColumnElement[bool]],
+    *,
+    owner: str,
+    lease: timedelta,
+    moment: datetime,
+) -> StartedCall | None:
+    owned = (
+        update(TaskCall)
+        .where(*startable)
+        .values(
+            state=CallState.RUNNING,
+            owner=owner,
+            starts=TaskCall.starts + 1,
+            started_at=moment,
+            lease_until=moment + lease,
+        )
+        .returning(TaskCall)
+        .execution_options(synchronize_session=False, populate_existing=True)
+    )
+    row = session.scalars(owned).one_or_none()
+    return None if row is None else _started(row, owner=owner, moment=moment)
 
 
 def _started(row: TaskCall, *, owner: str, moment: datetime) -> StartedCall:

@@ -1,6 +1,6 @@
 """DatabaseTask: a task that owns its call while it runs, and ends it in the transaction of its effect.
 
-start      one committed UPDATE to `running`; no row: a stale copy, dropped
+start      one committed UPDATE to `running`; no row: a stale copy, dropped; the last that is allowed: alone
 body       the service computes, and writes through `work()`: effect and done-mark in one commit
 failure    TransientError: waits in the outbox with backoff; PermanentError, or too many attempts: dead
 database   away: start, body and failure wait in place while the lease is renewed, and count as no attempt
@@ -10,35 +10,34 @@ from __future__ import annotations
 
 import inspect
 import os
-import socket
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import cached_property
 from types import GenericAlias
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, get_type_hints
 from uuid import UUID
 
-import stamina
 import structlog
 from celery import Task
 from celery.exceptions import Reject, Retry
 from pydantic import TypeAdapter, ValidationError
 
 from app.composition import open_library
-from app.errors import DatabaseUnavailable, InvalidInput, PermanentError
+from app.errors import InvalidInput, PermanentError
 from app.events import execution
 from app.events.correlation import correlated
 from app.events.execution import StaleOwner, StartedCall
-from app.models.base import new_id, now
+from app.models.base import now
 from app.services import failures
 from app.services.library import Library
 from app.services.unit_of_work import UnitOfWork
+from app.tasks.delivery import Delivery
 from app.tasks.leases import LeaseKeeper
-
-T = TypeVar("T")
+from app.tasks.patience import patiently
+from app.tasks.room import RoomTaken, room_of_worker
 
 log = structlog.get_logger(__name__)
 
@@ -53,6 +52,18 @@ class WorkerProcess:
         self.library = library
         lease = timedelta(seconds=self.library.settings.call_lease_seconds)
         self.leases = LeaseKeeper(self.library.database, lease=lease)
+        self.room = room_of_worker()
+        self.patience_seconds = self.library.settings.task_soft_time_limit_seconds / 4
+
+    def delivery(self, call_id: UUID, *, generation: int) -> Delivery:
+        """A message that this process was given."""
+        return Delivery(
+            self.library.database,
+            call_id,
+            generation=generation,
+            lease=self.leases.lease,
+            max_deliveries=self.library.settings.max_deliveries,
+        )
 
 
 _process: WorkerProcess | None = None
@@ -119,33 +130,42 @@ class DatabaseTask(Task[..., None]):
         if generation is None:
             self.run(process.library, *self._validated(args), work=process.library.work)
             return
-        started = self._start(process, UUID(self.request.id), int(generation))
-        if started is None:
-            log.info("stale copy dropped", task=self.name, call_id=self.request.id, generation=generation)
-            return
-        ids = {"call_id": str(started.id), "correlation_id": started.correlation_id}
+        delivery = process.delivery(UUID(self.request.id), generation=int(generation))
+        try:
+            if not self._run_in_company(process, delivery) and not self._run_alone(process, delivery):
+                log.info("stale copy dropped", task=self.name, call_id=self.request.id, generation=generation)
+        except RoomTaken as error:
+            due_at = delivery.put_off()
+            log.info("put off", task=self.name, call_id=self.request.id, why=error.detail)
+            raise Retry(exc=error, when=due_at) from None
+
+    def _run_in_company(self, process: WorkerProcess, delivery: Delivery) -> bool:
+        """False when this copy is stale, or the call must run alone."""
+        with process.room.company(patience_seconds=process.patience_seconds):
+            call = delivery.start()
+            if call is not None:
+                self._run_started(process, call)
+        return call is not None
+
+    def _run_alone(self, process: WorkerProcess, delivery: Delivery) -> bool:
+        """The last start that a call is allowed: see `app.tasks.room`. False when this copy is stale."""
+        if not delivery.reserve():
+            return False
+        with process.leases.holding(delivery.owner), process.room.solitude(patience_seconds=process.patience_seconds):
+            call = delivery.start_reserved()
+            if call is not None:
+                log.warning("runs alone: it was started before and never came to an end", **_fields(call))
+                self._run_started(process, call)
+        return call is not None
+
+    def _run_started(self, process: WorkerProcess, call: StartedCall) -> None:
+        ids = {"call_id": str(call.id), "correlation_id": call.correlation_id}
         with (
-            correlated(correlation=started.correlation_id, causation=str(started.id)),
+            correlated(correlation=call.correlation_id, causation=str(call.id)),
             structlog.contextvars.bound_contextvars(**ids),
-            process.leases.holding(started.owner),
+            process.leases.holding(call.owner),
         ):
-            self._execute(process, started)
-
-    def _start(self, process: WorkerProcess, call_id: UUID, generation: int) -> StartedCall | None:
-        owner = f"{socket.gethostname()}:{os.getpid()}:{new_id()}"
-
-        def start() -> StartedCall | None:
-            with process.library.database.writer() as session:
-                return execution.start(
-                    session,
-                    call_id,
-                    generation=generation,
-                    owner=owner,
-                    lease=process.leases.lease,
-                    moment=now(),
-                )
-
-        return _patiently(start)
+            self._execute(process, call)
 
     def _execute(self, process: WorkerProcess, call: StartedCall) -> None:
         began = time.monotonic()
@@ -153,7 +173,7 @@ class DatabaseTask(Task[..., None]):
         try:
             self._check_deliveries(process.library, call)
             arguments = self._validated(tuple(call.args))
-            _patiently(lambda: self._run_body(process.library, call, arguments))
+            patiently(lambda: self._run_body(process.library, call, arguments))
         except StaleOwner:
             log.warning("effect dropped: another execution owns the call", task=self.name)
         except TooManyDeliveries as error:
@@ -181,7 +201,7 @@ class DatabaseTask(Task[..., None]):
     def _fail(self, library: Library, call: StartedCall, error: Exception, *, began: float) -> None:
         """Temporary, or unknown: tried again until the attempts are used up."""
         if call.attempt > self.max_retries and self.is_void_in_the_end:
-            _patiently(lambda: _end(library, call))
+            patiently(lambda: _end(library, call))
             self._log_end(call, began=began, success=False, error=error)
             return
         if call.attempt > self.max_retries:
@@ -199,7 +219,7 @@ class DatabaseTask(Task[..., None]):
             with library.database.writer() as session:
                 execution.try_again(session, call, error=error, delay=delay, moment=now())
 
-        _patiently(reschedule)
+        patiently(reschedule)
         self._log_end(call, began=began, success=False, error=error, retry_in_seconds=delay.total_seconds())
         # Nothing is sent by this: Celery acknowledges the message and tells its monitors of a retry, not of a success.
         raise Retry(exc=error, when=now() + delay)
@@ -207,7 +227,7 @@ class DatabaseTask(Task[..., None]):
     def _bury(self, library: Library, call: StartedCall, error: Exception, *, reason: str, began: float) -> None:
         """Dead in the database first, then rejected, so that the message ends in the broker's dead letters too."""
         text = "".join(traceback.format_exception(error))
-        _patiently(lambda: failures.bury(library, call, error, reason=reason, traceback=text))
+        patiently(lambda: failures.bury(library, call, error, reason=reason, traceback=text))
         self._log_end(call, began=began, success=False, error=error, dead=reason)
         raise Reject(reason=f"{reason}: {execution.describe(error)['detail']}", requeue=False)
 
@@ -245,12 +265,3 @@ def _fields(call: StartedCall) -> dict[str, Any]:
         "attempt": call.attempt,
         "generation": call.generation,
     }
-
-
-def _patiently(function: Callable[[], T]) -> T:
-    """Wait in place while the database is away or busy: a task is never given up for that."""
-    waits = stamina.retry_context(on=DatabaseUnavailable, attempts=None, timeout=None, wait_initial=0.05, wait_max=5.0)
-    for attempt in waits:
-        with attempt:
-            return function()
-    raise AssertionError("unreachable: the retry has no end")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -21,6 +22,14 @@ def library(migrated_url: str, cache_url: str) -> Iterator[Library]:
         work_over(library)
         yield library
         work_over(None)
+
+
+@pytest.fixture
+def impatient(library: Library) -> Library:
+    """The same, whose tasks are given a second: they wait for each other a quarter of it."""
+    library = replace(library, settings=library.settings.model_copy(update={"task_soft_time_limit_seconds": 1}))
+    work_over(library)
+    return library
 
 
 @pytest.fixture

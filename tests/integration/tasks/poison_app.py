@@ -7,14 +7,19 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from app.errors import InvalidInput
 from app.services.library import Library, Work
 from app.tasks.celery_app import celery_app as app
 from app.tasks.database_task import DatabaseTask
+
+KILLS_AFTER_SECONDS = 1.5
 
 
 def _task(name: str, **options: Any) -> Callable[[Callable[..., None]], DatabaseTask]:
@@ -42,6 +47,25 @@ def kill_worker(library: Library, name: str, *, work: Work) -> None:
     _note(name)
     os.kill(os.getppid(), signal.SIGKILL)
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+@_task("poison.kill_everyone")
+def kill_everyone(library: Library, name: str, *, work: Work) -> None:
+    """End the worker with all its processes, once those that run beside this are in the middle of it."""
+    _note(name)
+    threading.Event().wait(KILLS_AFTER_SECONDS)
+    main = psutil.Process(os.getppid())
+    for process in (main, *main.children(recursive=True)):
+        if process.pid != os.getpid():
+            process.kill()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@_task("poison.slow_innocent")
+def slow_innocent(library: Library, name: str, *, work: Work) -> None:
+    """Do what was asked, for longer than `kill_everyone` waits."""
+    _note(name)
+    threading.Event().wait(2 * KILLS_AFTER_SECONDS)
 
 
 @_task("poison.fail", max_retries=2)

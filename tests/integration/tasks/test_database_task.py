@@ -12,6 +12,7 @@ from sqlalchemy import select
 
 from app.errors import FetchUnavailable, InvalidInput
 from app.events import dispatch, execution
+from app.events.dispatch import ClaimedCall
 from app.migrate import METADATA
 from app.models.base import now
 from app.models.derived import Counter, DerivedKind, DerivedState, Embedding
@@ -22,6 +23,7 @@ from app.services.library import Library, Work
 from app.tasks.celery_app import celery_app
 from app.tasks.celery_tasks import regenerate_embedding_task
 from app.tasks.database_task import DatabaseTask
+from app.tasks.room import RoomTaken, room_of_worker
 from app.tasks.task_names import TaskName
 from tests.integration.tasks.delivery import Outbox, call_for, deliver, task_of
 
@@ -201,10 +203,10 @@ def test_arguments_that_do_not_fit_are_dead_at_once(library: Library, outbox: Ou
     assert not marked(library, resource_id)
 
 
-def test_a_call_that_took_its_worker_down_too_often_is_dead(library: Library, outbox: Outbox) -> None:
-    resource_id = outbox.resource()
-    claimed = outbox.claimed(call_for(resource_id))
-    for number in range(library.settings.max_deliveries):
+def started_and_never_ended(library: Library, outbox: Outbox, *, times: int) -> ClaimedCall:
+    """A call whose worker died so often."""
+    claimed = outbox.claimed(call_for(outbox.resource()))
+    for number in range(times):
         with library.database.writer() as session:
             assert execution.start(
                 session,
@@ -214,6 +216,12 @@ def test_a_call_that_took_its_worker_down_too_often_is_dead(library: Library, ou
                 lease=timedelta(seconds=15),
                 moment=now(),
             )
+    return claimed
+
+
+def test_a_call_that_took_its_worker_down_too_often_is_dead(library: Library, outbox: Outbox) -> None:
+    claimed = started_and_never_ended(library, outbox, times=library.settings.max_deliveries)
+    resource_id = UUID(claimed.args[0])
 
     with pytest.raises(Reject):
         deliver(task_of(marks), claimed)
@@ -222,6 +230,38 @@ def test_a_call_that_took_its_worker_down_too_often_is_dead(library: Library, ou
     assert (letter.reason, letter.error["type"]) == ("delivery_limit", "delivery-limit")
     assert not marked(library, resource_id)
     assert_failed(library, resource_id, error="delivery-limit")
+
+
+def test_the_last_start_that_a_call_is_allowed_is_made_alone(library: Library, outbox: Outbox) -> None:
+    claimed = started_and_never_ended(library, outbox, times=library.settings.max_deliveries - 1)
+
+    def is_alone(library: Library, resource_id: UUID, *, work: Work) -> None:
+        with pytest.raises(RoomTaken), room_of_worker().company(patience_seconds=0.1):
+            pass
+        marks(library, resource_id, work=work)
+
+    deliver(task_of(is_alone), claimed)
+
+    call = outbox.call(claimed.id)
+    assert (call.state, call.starts) == (CallState.DONE, library.settings.max_deliveries)
+    with room_of_worker().company(patience_seconds=0.1):
+        pass
+
+
+@pytest.mark.parametrize("starts", [0, 4])
+def test_who_gets_no_room_in_the_worker_waits_again_and_counts_no_start(
+    impatient: Library, outbox: Outbox, starts: int
+) -> None:
+    claimed = started_and_never_ended(impatient, outbox, times=starts)
+    others = room_of_worker()
+
+    with others.company(patience_seconds=1) if starts else others.solitude(patience_seconds=1):
+        deliver(task_of(marks), claimed)
+
+    call = outbox.call(claimed.id)
+    assert (call.state, call.starts, call.owner, call.lease_until) == (CallState.WAITING, starts, None, None)
+    assert now() < call.due_at < now() + timedelta(seconds=10)
+    assert not marked(impatient, UUID(claimed.args[0]))
 
 
 def test_an_ingestion_that_fails_for_good_says_so_on_its_resource(library: Library, outbox: Outbox) -> None:

@@ -21,7 +21,7 @@ from fastapi.testclient import TestClient
 
 from app.events.hooks import PlannedCall
 from app.main import create_app
-from app.models.outbox import CallState, TaskCall
+from app.models.outbox import OPEN_STATES, CallState, TaskCall
 from app.services.library import Library
 from app.settings import load_settings
 from app.tasks.relay import Relay
@@ -185,6 +185,27 @@ def test_a_task_that_kills_its_whole_worker_each_time_is_started_so_often_and_no
 ) -> None:
     with a_house(request, tmp_path, where, concurrency=1) as house:
         poisoned(house, "poison.kill_worker")
+
+
+@pytest.mark.parametrize("where", PAIRS + CROSSED, ids="-".join)
+def test_what_ran_beside_the_killers_of_its_whole_worker_is_done_in_the_end(
+    request: pytest.FixtureRequest, tmp_path: Path, where: tuple[str, str]
+) -> None:
+    """Two poisons, so that the innocent call has died often enough when the second one is not known yet."""
+    with a_house(request, tmp_path, where, concurrency=3) as house:
+        limit = house.library.settings.max_deliveries
+        poisons = [house.send("poison.kill_everyone", f"poison {number}", priority=POISON) for number in range(2)]
+        innocent = house.send("poison.slow_innocent", "innocent", priority=POISON)
+
+        def is_over() -> bool:
+            return not {call.state for call in house.calls(*poisons, innocent)} & set(OPEN_STATES)
+
+        house.keep_up_until(is_over, within_seconds=360, what="all have ended")
+
+        assert [call.state for call in house.calls(*poisons, innocent)] == [CallState.DEAD] * 2 + [CallState.DONE]
+        started = house.started()
+        assert [started[f"poison {number}"] for number in range(2)] == [limit] * 2
+        assert 1 < started["innocent"] <= limit
 
 
 @pytest.mark.parametrize("where", PAIRS, ids="-".join)
