@@ -211,7 +211,7 @@ class Transport(Protocol):
         """Make the queues and their dead-letter queues exist; quiet when they do.
 
         Raises `TransportRejected` if the broker holds one of them with other arguments (the message
-        names it), `TransportUnavailable` if the broker cannot be reached.
+        names it), or cannot serve at all as it is set up; `TransportUnavailable` if it cannot be reached.
         """
 
     def depths(self, queues: Sequence[str] = QUEUES, *, deadline_seconds: float = 2.0) -> dict[str, QueueDepth]:

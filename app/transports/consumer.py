@@ -66,7 +66,7 @@ class PatientConsumer(Consumer):
     def connect(self) -> Any:
         """Connect, and make what a message may need exist before the first one can come."""
         connection = super().connect()
-        self._declare()
+        self._declare(connection)
         return connection
 
     def on_connection_error_before_connected(self, exc: Exception) -> None:
@@ -109,13 +109,17 @@ class PatientConsumer(Consumer):
         self._is_in_trouble = True
         self.troubled_at = time.monotonic()
 
-    def _declare(self) -> None:
+    def on_broker_refused(self, _connection: Any, error: TransportRejected) -> None:
+        """It will not do as it is set up. What consumes from it may go well all the same."""
+        self._say(error)
+
+    def _declare(self, connection: Any) -> None:
         """Queues, dead letters and what binds them: someone may have deleted any of it."""
         transport = open_transport(get_settings().broker)
         try:
             transport.declare(deadline_seconds=DECLARE_DEADLINE_SECONDS)
         except TransportRejected as error:
-            self._say(error)
+            self.on_broker_refused(connection, error)
         except TransportUnavailable as error:
             log.warning("queues not declared", error=error.detail)  # what consumes them will see for itself
         finally:

@@ -12,7 +12,7 @@ import redis
 from redis.connection import Connection, SSLConnection
 from redis.exceptions import NoPermissionError, ReadOnlyError
 
-from app.errors import TransportUnavailable
+from app.errors import TransportRejected, TransportUnavailable
 from app.transports import redis_dead_letters
 from app.transports.address import Address
 from app.transports.base import PRIORITIES, QUEUES, DeadMessage, Message, Outcome, QueueDepth
@@ -20,6 +20,7 @@ from app.transports.batch import Batch
 from app.transports.lease.scripts import SWEEP
 from app.transports.lease.sweep import sweep_arguments, swept
 from app.transports.line import Line
+from app.transports.redis_admission import NotAdmitted, admit
 from app.transports.redis_broker import CONNECT_TIMEOUT_SECONDS, DEFAULT_PORT, database_of, fingerprint_of
 from app.transports.redis_format import (
     UNACKED_KEY,
@@ -56,8 +57,16 @@ class RedisTransport:
         return batch.close()
 
     def declare(self, *, deadline_seconds: float = 5.0) -> None:
-        """Lists come and go with their messages: nothing to make, only to see that the server answers."""
-        self._line.call(lambda session, _: session.ping(), deadline_seconds=deadline_seconds)
+        """Lists come and go with their messages: nothing to make, only to see that the server will do.
+
+        Raises `TransportRejected` for a cluster, and for a user without the rights that leases need.
+        """
+        try:
+            self._line.call(lambda session, _: session.ping(), deadline_seconds=deadline_seconds)
+        except TransportUnavailable as error:
+            if isinstance(error.__cause__, NotAdmitted):
+                raise TransportRejected(error.__cause__.detail) from error
+            raise
 
     def depths(self, queues: Sequence[str] = QUEUES, *, deadline_seconds: float = 2.0) -> dict[str, QueueDepth]:
         """See `Transport`; `unacked` is None while workers hold more than 1000 messages."""
@@ -120,12 +129,12 @@ class RedisSession:
         self._used_at = 0.0
 
     def open(self, until: float) -> None:
-        """Connect, log in, and hear one answer, so that what fails later had been sent."""
+        """Connect, log in, and see that the server will do; with an answer heard, what fails later had been sent."""
         if self._address.sentinels:
             self._connection.host, self._connection.port = master_of(self._address)
         self._connection.socket_connect_timeout = max(0.01, min(CONNECT_TIMEOUT_SECONDS, until - monotonic()))
         self._connection.connect()
-        self.ping()
+        admit(self.ask)
 
     def usable(self) -> bool:
         """False after the server closed it or is no longer the master; asks the server after five idle seconds."""
@@ -229,8 +238,6 @@ def _warnings(session: RedisSession) -> tuple[str, ...]:
     if isinstance(reply, Exception):
         raise reply
     info = dict(line.split(":", 1) for line in reply.decode().splitlines() if ":" in line)
-    if info.get("redis_mode") == "cluster":
-        raise TransportUnavailable("Redis Cluster is not supported: use one server or Sentinel")
     if info.get("role") == "slave":
         raise TransportUnavailable("this server is a read-only replica")
     warnings = []

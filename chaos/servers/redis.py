@@ -21,18 +21,27 @@ from chaos.servers.userland import ThisMachine, Userland
 
 
 class RedisServer(Server):
-    """Debian's `redis-server`. `max_memory` in Redis' words (`100mb`); it never evicts unless told a policy."""
+    """Debian's `redis-server`. `max_memory` in Redis' words (`100mb`); it never evicts unless told a policy.
+
+    `cluster`: one node of a Redis Cluster, which holds no slots yet.
+    """
 
     name: ClassVar[str] = "redis"
 
     def __init__(
-        self, *, max_memory: str = "0", eviction: str = "noeviction", userland: Userland | None = None
+        self,
+        *,
+        max_memory: str = "0",
+        eviction: str = "noeviction",
+        cluster: bool = False,
+        userland: Userland | None = None,
     ) -> None:
         super().__init__(userland)
         self.port = 0
         self.password = secrets.token_hex(16)
         self.max_memory = max_memory
         self.eviction = eviction
+        self.cluster = cluster
 
     @property
     def url(self) -> str:
@@ -70,6 +79,7 @@ class RedisServer(Server):
             f"bind 127.0.0.1\nport {self.port}\nrequirepass {self.password}\ndir {directory}\n"
             f'save ""\nappendonly yes\nappendfsync everysec\n'
             f"maxmemory {self.max_memory}\nmaxmemory-policy {self.eviction}\n"
+            f"cluster-enabled {'yes' if self.cluster else 'no'}\n"
         )
         return OwnedProcess(
             self.name,

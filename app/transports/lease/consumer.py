@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+from app.errors import TransportRejected
 from app.transports.consumer import PatientConsumer
 
 
 class LeaseConsumer(PatientConsumer):
-    """Drops nothing with a connection: the process owns what it has, runs it, and settles it over the next one."""
+    """Drops nothing with a connection: the process owns what it has, runs it, and settles it over the next one.
+
+    Takes nothing from a server that will not do: a script without one of its rights stops in the middle.
+    """
+
+    def on_broker_refused(self, connection: Any, error: TransportRejected) -> None:
+        """To be tried again like a connection that was refused."""
+        connection.collect()
+        raise ConnectionRefusedError(error.detail)
 
     def on_close(self) -> None:
         """Celery's own forgets reserved tasks and flushes the pool, because AMQP's tags die with their channel."""

@@ -54,6 +54,23 @@ def redis_that_forgets(_: pytest.FixtureRequest) -> Iterator[str]:
         yield server.url
 
 
+def redis_as_a_cluster(_: pytest.FixtureRequest) -> Iterator[str]:
+    with RedisServer(cluster=True) as server, server.client() as client:
+        client.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)
+        poll_until(
+            lambda: dict(client.execute_command("CLUSTER INFO"))["cluster_state"] == "ok",
+            within_seconds=20,
+            what="the cluster serves",
+        )
+        yield server.url
+
+
+def redis_user_without_scripts(_: pytest.FixtureRequest) -> Iterator[str]:
+    with RedisServer() as server, server.client() as client:
+        client.execute_command("ACL", "SETUSER", "limited", "on", f">{PASSWORD}", "~*", "&*", "+@all", "-evalsha")
+        yield f"redis://limited:{PASSWORD}@127.0.0.1:{server.port}/0"
+
+
 def rabbitmq_with_another_password(request: pytest.FixtureRequest) -> Iterator[str]:
     rabbit: RabbitAccess = request.getfixturevalue("rabbit")
     yield f"amqp://alexandria:{PASSWORD}@127.0.0.1:{rabbit.port}/%2F"
@@ -82,6 +99,8 @@ TROUBLES: dict[str, tuple[Trouble, str]] = {
     "redis-host": (redis_on_an_unknown_host, "Name or service not known"),
     "redis-evicts": (redis_that_evicts, "maxmemory-policy is allkeys-lru"),
     "redis-forgets": (redis_that_forgets, "the append-only file is off"),
+    "redis-cluster": (redis_as_a_cluster, "Redis Cluster is not supported"),
+    "redis-rights": (redis_user_without_scripts, "has no right to EVALSHA"),
     "rabbitmq-password": (rabbitmq_with_another_password, "refused"),
     "rabbitmq-down": (rabbitmq_that_nobody_runs, "Connection refused"),
     "rabbitmq-vhost": (rabbitmq_without_that_vhost, "vhost nowhere not found"),
