@@ -93,11 +93,17 @@ def transport(lab: Lab, transport_to: TransportMaker) -> Transport:
 
 @pytest.fixture
 def start_worker(tmp_path: Path) -> Iterator[WorkerMaker]:
-    """Start a stock Celery worker configured from `broker_for`."""
+    """Start a stock Celery worker: of an app that is configured from `broker_for`, or of another."""
     with ExitStack() as stack:
 
-        def start(url: str, *, queues: str = "default", environment: Mapping[str, str] | None = None) -> Worker:
-            worker = Worker(url=url, queues=queues, directory=tmp_path, environment=environment)
+        def start(
+            url: str,
+            *,
+            app: str = "tests.conformance.worker_app",
+            queues: str = "default",
+            environment: Mapping[str, str] | None = None,
+        ) -> Worker:
+            worker = Worker(url=url, app=app, queues=queues, directory=tmp_path, environment=environment)
             return stack.enter_context(worker)
 
         yield start

@@ -19,9 +19,11 @@ ROOT = Path(__file__).parents[2]
 class Worker:
     """One solo worker with a prefetch of one."""
 
-    def __init__(self, *, url: str, queues: str, directory: Path, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, *, url: str, app: str, queues: str, directory: Path, environment: Mapping[str, str] | None = None
+    ) -> None:
         self._notes = directory / "notes"
-        command = ["-m", "celery", "-A", "tests.conformance.worker_app", "worker", "-P", "solo", "-c", "1"]
+        command = ["-m", "celery", "-A", app, "worker", "-P", "solo", "-c", "1"]
         options = ["-Q", queues, "-l", "INFO", "--without-gossip", "--without-mingle"]
         self.process = OwnedProcess(
             "worker",
