@@ -24,6 +24,13 @@ from app.models.base import now
 from app.models.derived import Counter
 from app.models.outbox import OPEN_STATES, CallState, DeadLetter, TaskCall
 from app.services.library import Library
+from app.transports.tally import LEASE_LOST, MESSAGES_RECOVERED
+
+COUNTERS = {
+    REDISPATCHED: "Calls sent again because lost",
+    LEASE_LOST: "Messages that a live worker lost to others: it was frozen, or cut off (Redis)",
+    MESSAGES_RECOVERED: "Messages of dead workers, given back (Redis)",
+}
 
 router = APIRouter(tags=["operations"], dependencies=[Reads])
 log = structlog.get_logger(__name__)
@@ -69,7 +76,7 @@ class LibraryCollector(Collector):
                     _open_calls(session),
                     _oldest_due(session),
                     _dead_letters(session),
-                    _redispatched(session),
+                    *_counters(session),
                     _canary_ages(session, interval_seconds=self._library.settings.canary_interval_seconds),
                 ]
         except TransientError as error:
@@ -122,11 +129,11 @@ def _dead_letters(session: Session) -> Metric:
     return metric
 
 
-def _redispatched(session: Session) -> Metric:
-    row = session.get(Counter, REDISPATCHED)
-    return CounterMetricFamily(
-        "alexandria_redispatched", "Calls sent again because lost", value=row.value if row else 0
-    )
+def _counters(session: Session) -> Iterator[Metric]:
+    """Of processes that have no port."""
+    counted = {row.name: row.value for row in session.scalars(select(Counter).where(Counter.name.in_(COUNTERS)))}
+    for name, meaning in COUNTERS.items():
+        yield CounterMetricFamily(f"alexandria_{name}", meaning, value=counted.get(name, 0))
 
 
 def _canary_ages(session: Session, *, interval_seconds: float) -> Metric:

@@ -65,7 +65,7 @@ def enqueue(session: Session, calls: Iterable[PlannedCall], *, debounce_scale: f
 
 def enqueue_tick(session: Session, call: PlannedCall, *, schedule: str, tick: datetime) -> UUID | None:
     """Store the call of one tick of a schedule, or None when another beat has done so already."""
-    key = _insert(session)(ScheduleTick).values(name=schedule, tick=tick, call_id=new_id())
+    key = insert_of(session)(ScheduleTick).values(name=schedule, tick=tick, call_id=new_id())
     inserted = session.execute(key.on_conflict_do_nothing().returning(ScheduleTick.call_id)).scalar_one_or_none()
     if inserted is None:
         return None
@@ -95,7 +95,8 @@ def wake_relay(session: Session) -> None:
         session.execute(select(func.pg_notify(WAKE_UP_CHANNEL, "")))
 
 
-def _insert(session: Session) -> Any:
+def insert_of(session: Session) -> Any:
+    """`insert` of the session's database, which can be told what to do on conflict."""
     return postgresql.insert if is_postgres(session) else sqlite.insert
 
 
@@ -160,7 +161,7 @@ def _upsert(
         return []
     # One order of keys everywhere, so that two transactions never wait for each other's rows.
     rows.sort(key=lambda row: row["coalesce_key"] or "")
-    statement = _insert(session)(TaskCall).values(rows)
+    statement = insert_of(session)(TaskCall).values(rows)
     new = statement.excluded
     statement = statement.on_conflict_do_update(
         index_elements=[TaskCall.coalesce_key],

@@ -13,9 +13,9 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, and_, false, func, or_, select, update
 from sqlalchemy.orm import Session
 
+from app.events import counters
 from app.events.dispatch import in_order_of_keys, wait_again
 from app.models.active_broker import ActiveBroker
-from app.models.derived import Counter
 from app.models.outbox import CallState, TaskCall
 from app.transports.base import QueueDepth
 
@@ -109,6 +109,4 @@ def extend_leases(session: Session, *, until: datetime) -> None:
 
 def count_redispatched(session: Session, count: int) -> None:
     """`redispatched_total`: calls that were sent a second time because the first was lost."""
-    row = session.get(Counter, REDISPATCHED) or Counter(name=REDISPATCHED, value=0)
-    row.value += count
-    session.add(row)
+    counters.count(session, REDISPATCHED, count)

@@ -5,17 +5,21 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import structlog
 from sqlalchemy import delete
+from sqlalchemy.orm import Session
 
 from app.database import Database
 from app.errors import TransientError
+from app.events import counters
 from app.models.base import new_id, now
 from app.models.outbox import ProcessHeartbeat
+from app.transports.tally import tally
 
 INTERVAL_SECONDS = 3.0
 MISSED_AFTER_SECONDS = 15.0
@@ -24,7 +28,10 @@ log = structlog.get_logger(__name__)
 
 
 class Heart:
-    """A thread that writes one row every few seconds, and removes it at the end."""
+    """A thread that writes one row every few seconds, and removes it at the end.
+
+    With it goes what the transports of this process have counted.
+    """
 
     def __init__(
         self,
@@ -83,13 +90,25 @@ class Heart:
             seen_at=now(),
             **self._fixed,
         )
-        with self._database.writer() as session:
+        with self._writing() as session:
             session.merge(row)
         sign_of_life(self._alive_file)
 
     def _remove(self) -> None:
-        with self._database.writer() as session:
+        with self._writing() as session:
             session.execute(delete(ProcessHeartbeat).where(ProcessHeartbeat.name == self.name))
+
+    @contextmanager
+    def _writing(self) -> Iterator[Session]:
+        counts = tally.take()
+        try:
+            with self._database.writer() as session:
+                for name, more in sorted(counts.items()):
+                    counters.count(session, name, more)
+                yield session
+        except BaseException:
+            tally.put_back(counts)
+            raise
 
 
 def sign_of_life(file: Path | None) -> None:

@@ -31,6 +31,7 @@ from app.transports.redis_format import (
     wake,
 )
 from app.transports.sentinel import master_of
+from app.transports.tally import MESSAGES_RECOVERED, tally
 
 UNACKED_COUNTED_UP_TO = 1000
 IDLE_SECONDS = 5.0
@@ -83,7 +84,9 @@ class RedisTransport:
             lambda session, _: SWEEP.run(session.ask_one, *arguments), deadline_seconds=deadline_seconds
         )
         found = swept(answer)
-        return found.returned if found else 0
+        returned = found.returned if found else 0
+        tally.add(MESSAGES_RECOVERED, returned)
+        return returned
 
     def take_dead(
         self, queues: Sequence[str] = QUEUES, *, limit: int = 100, deadline_seconds: float = 5.0

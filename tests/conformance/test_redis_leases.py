@@ -13,6 +13,7 @@ from app.transports.lease.owner import How, Owner, told
 from app.transports.lease.pulse import Pulse
 from app.transports.lease.scripts import CLAIM, RENEW, SETTLE, SWEEP
 from app.transports.lease.wire import Wire
+from app.transports.tally import LEASE_LOST, MESSAGES_RECOVERED, tally
 from chaos.polling import poll_until
 from tests.conformance.brokers import Lab, messages
 
@@ -75,6 +76,7 @@ def test_a_message_that_comes_back_while_its_loss_is_told_is_kept(lab: Lab, clie
         theirs.settle(tag, How.GIVE_BACK)
         assert ours.claim() == tag
 
+    tally.take()
     wires: list[EventfulWire] = []
 
     def new_wire() -> Wire:
@@ -91,7 +93,7 @@ def test_a_message_that_comes_back_while_its_loss_is_told_is_kept(lab: Lab, clie
         )
 
         assert ours.owner.held() == {tag: f"{ours.owner.id}|2"}
-        assert ours.owner.lease_lost_total == 0
+        assert tally.take() == {}
         ours.settle(tag, How.ACKNOWLEDGE)
         assert client.hlen("unacked") == 0
     finally:
@@ -111,11 +113,34 @@ def test_a_renewal_is_for_the_claim_that_the_process_knows(client: redis.Redis) 
     assert ours.owner.lose(known) == 0
 
 
-def die(client: redis.Redis, owner: Owner) -> None:
-    """As the server sees it: no renewal for longer than a lease."""
+def test_what_is_lost_and_what_is_recovered_is_counted(lab: Lab, client: redis.Redis, transport: Transport) -> None:
+    ours, theirs = Claimant(client), Claimant(client)
+    ours.claim()
+    tally.take()
+    silent_for_longer_than_a_lease(client, ours.owner)
+    poll_until(lambda: transport.tend(max_deliveries=5) == 1, within_seconds=PATIENT_SECONDS, what="it is given back")
+    assert tally.take() == {MESSAGES_RECOVERED: 1}
+    theirs.claim()
+
+    pulse = Pulse(ours.owner, lambda: Wire(new_connection(client)), max_deliveries=5)
+    pulse.start()
+    try:
+        poll_until(lambda: not ours.owner.held(), within_seconds=PATIENT_SECONDS, what="it learns of its loss")
+        poll_until(lambda: tally.take() == {LEASE_LOST: 1}, within_seconds=PATIENT_SECONDS, what="the loss is counted")
+    finally:
+        pulse.stop()
+
+
+def silent_for_longer_than_a_lease(client: redis.Redis, owner: Owner) -> None:
+    """As the server sees it."""
     seconds, _ = client.time()
-    client.set("unacked_swept", seconds)
+    client.set("unacked_swept", seconds - 1)
     client.zadd("unacked_owners", {owner.id: seconds - 100})
+
+
+def die(client: redis.Redis, owner: Owner) -> None:
+    """And be found dead."""
+    silent_for_longer_than_a_lease(client, owner)
     assert SWEEP.run(client.execute_command, *(0, 0, 15, 15, 5, 3600))[1:] == [1, 0, owner.id.encode()]
 
 

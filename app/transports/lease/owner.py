@@ -35,7 +35,6 @@ class Owner:
 
     def __init__(self) -> None:
         self.id = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex}"
-        self.lease_lost_total = 0
         self.tell: Callable[[], None] = lambda: None
         self._held: dict[str, str] = {}
         self._untold: deque[Settlement] = deque()
@@ -100,7 +99,6 @@ class Owner:
             lost = [tag for tag, fence in fences.items() if self._held.get(tag) == fence]
             for tag in lost:
                 del self._held[tag]
-        self.lease_lost_total += len(lost)
         return len(lost)
 
     def never_read(self, claim: int) -> None:

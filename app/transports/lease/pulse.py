@@ -18,6 +18,7 @@ from app.transports.lease.owner import Owner, told
 from app.transports.lease.scripts import GIVE_BACK_CLAIMS, RENEW, RETIRE, SETTLE, SWEEP
 from app.transports.lease.sweep import LEASE_SECONDS, RENEW_SECONDS, SWEEP_SECONDS, sweep_arguments, swept
 from app.transports.lease.wire import Wire
+from app.transports.tally import LEASE_LOST, MESSAGES_RECOVERED, tally
 
 COMPANY_SECONDS = 0.05
 """A settlement waits so long for a claim to carry it, then goes alone."""
@@ -118,6 +119,7 @@ class Pulse:
         words = (word for pair in held.items() for word in pair)
         lost = RENEW.run(self._requests.ask, self._owner.id, *words)
         count = self._owner.lose({tag: held[tag] for tag in map(bytes.decode, lost)})
+        tally.add(LEASE_LOST, count)
         if count:
             log.warning("leases were lost: others do this work", owner=self._owner.id, count=count)
 
@@ -129,6 +131,7 @@ class Pulse:
 
     def _sweep(self) -> None:
         found = swept(SWEEP.run(self._requests.ask, *self._sweep_arguments))
+        tally.add(MESSAGES_RECOVERED, found.returned if found else 0)
         if found and found.dead:
             log.warning("given back what dead workers held", owners=found.dead, count=found.returned)
 
