@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -19,18 +23,22 @@ from chaos.stack_process import StackProcess
 from tests.e2e.deployment import Client, Deployment
 from tests.e2e.ledger import Writer
 from tests.e2e.staleness import stale_by_the_tables
+from tests.unit.content.web_server import Handler, web_server
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 SEED = 20261124
 RESTART_EXIT_CODE = 75
 SENDERS = ("relay", "worker", "ml-worker")
+FETCHED_WITHIN_SECONDS = 120.0
 SETTINGS = {
     "EMBEDDING_ENGINE": "hashing",
     "DEBOUNCE_SCALE": "0.2",
     "RETRY_FIRST_DELAY_SECONDS": "0.5",
     "RECONCILE_INTERVAL_SECONDS": "3600",  # what was left behind must come back without it,
     "RELAY_LOST_AFTER_SECONDS": "3600",  # and without being called lost
+    "INGEST_ALLOWED_PRIVATE_HOSTS": "127.0.0.1",
+    "INGEST_FETCH_TIMEOUT_SECONDS": str(FETCHED_WITHIN_SECONDS),
 }
 
 
@@ -156,6 +164,49 @@ def test_a_backlog_on_a_broker_that_is_killed_is_done_on_the_other(
             house.converges(client)
 
         house.every_effect_is_there_and_once(ids)
+
+
+@pytest.mark.parametrize("old_broker", ["lives", "dies"])
+@pytest.mark.parametrize("kind", ["redis", "rabbitmq"])
+def test_a_worker_told_to_end_during_a_switch_finishes_its_task_once_and_ends(
+    kind: str, old_broker: str, request: pytest.FixtureRequest, cache: ValkeyServer, database_url: str
+) -> None:
+    with a_house(database_url, cache) as house, _to_be_killed(kind) as old, web_server() as pages:
+        enough = threading.Event()
+        pages.answers["/slow"] = partial(_drips_until, enough)
+        first = house.on(old.url, "api", "relay", "worker")
+        with closing(Client(first.url)) as client:
+            call_id = client.post("/ingest", {"url": pages.url("/slow")})["call_id"]
+            poll_until(lambda: pages.requests, within_seconds=60, what="the task runs")
+            second = house.on(request.getfixturevalue("rabbit_url" if kind == "redis" else "redis_url"), *SENDERS)
+            if old_broker == "dies":
+                old.kill()
+            second.run_command("broker", "switch")
+            os.kill(first.worker.pid, signal.SIGTERM)
+            _ends_for_a_restart(first.relay)
+            assert first.worker.running, "it does not leave its task"
+
+            enough.set()
+            poll_until(lambda: not first.worker.running, within_seconds=60, what="the worker has ended")
+            house.converges(client)
+
+        assert first.worker.exit_code in {0, RESTART_EXIT_CODE}, first.worker.report()
+        assert house.query(f"SELECT count(*), max(attempt) FROM effects WHERE call_id = '{call_id}'") == [(1, 1)]
+        assert house.query(f"SELECT state, starts FROM task_calls WHERE id = '{call_id}'") == [("done", 1)]
+        assert len(pages.requests) == 1
+
+
+def _drips_until(enough: threading.Event, page: Handler) -> None:
+    """A byte, and another, so that no reader gives up; then all the rest."""
+    drops, text = 1000, b"<html><title>Late</title><p>A page that takes its time to come.</p></html>"
+    page.send_response(200)
+    page.send_header("Content-Type", "text/html")
+    page.send_header("Content-Length", str(drops + len(text)))
+    page.end_headers()
+    while drops and not enough.wait(0.2):
+        page.wfile.write(b" ")
+        drops -= 1
+    page.wfile.write(b" " * drops + text)
 
 
 def test_relays_that_disagree_wait_for_each_other_and_readyz_names_both(
