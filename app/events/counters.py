@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from app.events.outbox import insert_of
 from app.models.derived import Counter
 
 
-def count(session: Session, name: str, more: int) -> None:
-    """Add to a counter, which begins at 0; two processes at once both count."""
+def count(session: Session, name: str, more: int) -> int:
+    """Add to a counter, which begins at 0, and return where it stands; two processes at once both count."""
     statement: Any = insert_of(session)(Counter).values(name=name, value=more)
-    session.execute(
-        statement.on_conflict_do_update(
-            index_elements=[Counter.name], set_={"value": Counter.value + statement.excluded.value}
-        )
+    added = statement.on_conflict_do_update(
+        index_elements=[Counter.name], set_={"value": Counter.value + statement.excluded.value}
     )
+    return int(session.scalars(added.returning(Counter.value)).one())
+
+
+def forget(session: Session, name: str) -> None:
+    """It begins at 0 again."""
+    session.execute(delete(Counter).where(Counter.name == name).execution_options(synchronize_session=False))

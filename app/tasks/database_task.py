@@ -38,6 +38,7 @@ from app.tasks.delivery import Delivery
 from app.tasks.leases import LeaseKeeper
 from app.tasks.patience import patiently
 from app.tasks.room import RoomTaken, room_of_worker
+from app.tasks.strangers import TooManyDeliveries, counted_start
 
 log = structlog.get_logger(__name__)
 
@@ -83,13 +84,6 @@ def work_over(library: Library | None) -> None:
     _process = None if library is None else WorkerProcess(library)
 
 
-class TooManyDeliveries(PermanentError):
-    """The call was started more often than `MAX_DELIVERIES` allows."""
-
-    slug = "delivery-limit"
-    title = "Started too often"
-
-
 class Effect:
     """Opens the unit of work that ends a call, and remembers whether that happened."""
 
@@ -128,7 +122,9 @@ class DatabaseTask(Task[..., None]):
         generation = getattr(self.request, "generation", None)
         process = worker_process()
         if generation is None:
-            self.run(process.library, *self._validated(args), work=process.library.work)
+            limit = process.library.settings.max_deliveries
+            with counted_start(process.library.database, str(self.request.id), max_deliveries=limit):
+                self.run(process.library, *self._validated(args), work=process.library.work)
             return
         delivery = process.delivery(UUID(self.request.id), generation=int(generation))
         try:

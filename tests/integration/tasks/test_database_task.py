@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -11,7 +12,7 @@ from celery.exceptions import Reject
 from sqlalchemy import select
 
 from app.errors import FetchUnavailable, InvalidInput
-from app.events import dispatch, execution
+from app.events import counters, dispatch, execution
 from app.events.dispatch import ClaimedCall
 from app.migrate import METADATA
 from app.models.base import now
@@ -24,6 +25,7 @@ from app.tasks.celery_app import celery_app
 from app.tasks.celery_tasks import regenerate_embedding_task
 from app.tasks.database_task import DatabaseTask
 from app.tasks.room import RoomTaken, room_of_worker
+from app.tasks.strangers import TooManyDeliveries, stranger_named
 from app.tasks.task_names import TaskName
 from tests.integration.tasks.delivery import Outbox, call_for, deliver, task_of
 
@@ -230,6 +232,27 @@ def test_a_call_that_took_its_worker_down_too_often_is_dead(library: Library, ou
     assert (letter.reason, letter.error["type"]) == ("delivery_limit", "delivery-limit")
     assert not marked(library, resource_id)
     assert_failed(library, resource_id, error="delivery-limit")
+
+
+@pytest.mark.parametrize("times", [4, 5])
+def test_a_message_of_no_call_that_took_its_worker_down_too_often_is_not_started_again(
+    library: Library, outbox: Outbox, times: int
+) -> None:
+    resource_id, task = outbox.resource(), task_of(marks)
+    for _ in range(times):
+        with library.database.writer() as session:
+            counters.count(session, stranger_named("by hand"), 1)
+
+    task.push_request(id="by hand")
+    try:
+        with pytest.raises(TooManyDeliveries) if times >= library.settings.max_deliveries else nullcontext():
+            task(str(resource_id))
+    finally:
+        task.pop_request()
+
+    assert marked(library, resource_id) == (times < library.settings.max_deliveries)
+    with library.database.reader() as session:
+        assert session.get(Counter, stranger_named("by hand")) is None, "it ended, and begins anew if sent anew"
 
 
 def test_the_last_start_that_a_call_is_allowed_is_made_alone(library: Library, outbox: Outbox) -> None:

@@ -17,7 +17,9 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from celery import Celery
 from fastapi.testclient import TestClient
+from pydantic import SecretStr
 
 from app.events.hooks import PlannedCall
 from app.main import create_app
@@ -28,7 +30,7 @@ from app.tasks.relay import Relay
 from app.tasks.tending import Tending
 from app.tasks.wake_up import wake_up_of
 from app.transports.base import Message
-from app.transports.registry import open_transport
+from app.transports.registry import broker_for, open_transport
 from chaos.polling import poll_until
 from chaos.processes import OwnedProcess
 from chaos.stack import ROOT
@@ -185,6 +187,23 @@ def test_a_task_that_kills_its_whole_worker_each_time_is_started_so_often_and_no
 ) -> None:
     with a_house(request, tmp_path, where, concurrency=1) as house:
         poisoned(house, "poison.kill_worker")
+
+
+@pytest.mark.parametrize("where", PAIRS, ids="-".join)
+def test_a_message_of_no_call_that_kills_its_whole_worker_each_time_is_started_so_often_and_no_more(
+    request: pytest.FixtureRequest, tmp_path: Path, where: tuple[str, str]
+) -> None:
+    with a_house(request, tmp_path, where, concurrency=1) as house:
+        task = "poison.kill_worker"
+        by_hand = Celery("by-hand", set_as_current=False)
+        by_hand.conf.update(broker_for(load_settings(broker_url=SecretStr(house.graveyard.url))).celery_config)
+        by_hand.send_task(task, ("poison",), queue="default")
+
+        house.keep_up_until(house.letters, within_seconds=360, what="it is a dead letter")
+
+        assert house.started()["poison"] == house.library.settings.max_deliveries
+        [letter] = house.letters().values()
+        assert (letter["task"], letter["args"]) == (task, ["poison"])
 
 
 @pytest.mark.parametrize("where", PAIRS + CROSSED, ids="-".join)
