@@ -134,6 +134,7 @@ class Settings(BaseSettings):
     ingest_max_redirects: Annotated[int, Field(ge=0)] = 5
     ingest_fetch_timeout_seconds: PositiveSeconds = 30.0
     ingest_parse_timeout_seconds: PositiveSeconds = 120.0
+    ingest_parse_memory_mib: Annotated[int, Field(ge=256)] = 1024
     ingest_allowed_private_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     ingest_allowed_ports: Annotated[tuple[int, ...], NoDecode] = (80, 443)
 

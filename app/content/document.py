@@ -25,7 +25,8 @@ _MAX_SUBJECTS = 50
 class ExtractedDocument:
     """A document as text: what the bytes said about themselves, and nothing guessed from their source.
 
-    `text` is normalised (see `normalise_text`) and never empty. `language` is ISO 639-1, `None` when unsure.
+    `text` is normalised (see `normalise_text`) and never empty. `declared_language` is as it is written there,
+    `language` is told from the text afterwards: ISO 639-1, `None` when unsure.
     A date known only to the month or the year is the first day of it. `page_count` is of paged formats.
     """
 
@@ -37,6 +38,7 @@ class ExtractedDocument:
     subjects: tuple[str, ...] = ()
     date_created: date | None = None
     date_modified: date | None = None
+    declared_language: str | None = None
     language: str | None = None
     media_type: str
     page_count: int | None = None
@@ -50,6 +52,7 @@ class ExtractionLimits:
     max_pages: int
     max_text_chars: int
     timeout_seconds: float
+    max_memory_bytes: int = 1024 * 1024 * 1024
 
 
 class Deadline:
@@ -64,7 +67,12 @@ class Deadline:
     def check(self) -> None:
         """Raise `DocumentTooLarge` once the time is used up."""
         if monotonic() > self._at:
-            raise DocumentTooLarge(f"reading the document took longer than {self._seconds:g} seconds")
+            raise out_of_time(self._seconds)
+
+
+def out_of_time(seconds: float) -> DocumentTooLarge:
+    """The error of a document that was not read within its time."""
+    return DocumentTooLarge(f"reading the document took longer than {seconds:g} seconds")
 
 
 def normalise_text(text: str) -> str:

@@ -57,7 +57,8 @@ def extract(
 
     `declared_type` is a Content-Type, with its charset if it has one. With a `source_url` it outweighs the file
     name: the end of a URL is no promise. Raises `EmptyDocument`, `EncryptedDocument`, `BrokenDocument`,
-    `MislabelledDocument`, `DocumentTooLarge` or `UnsupportedType`, and nothing else.
+    `MislabelledDocument`, `DocumentTooLarge` or `UnsupportedType`, and nothing else; but `MemoryError`
+    where the memory of the process is limited.
     """
     deadline = Deadline(limits.timeout_seconds)
     if len(data) > limits.max_bytes:

@@ -16,7 +16,6 @@ from lxml.html import HtmlElement, HTMLParser, document_fromstring
 
 from app.content.document import Deadline, ExtractedDocument, normalise_text
 from app.content.html_metadata import read_metadata
-from app.content.language import language_of
 from app.content.media_types import HTML
 from app.content.plain_text import decode_text
 from app.content.visible_text import Block, is_boilerplate, joined, visible_blocks
@@ -57,7 +56,7 @@ def extract_html(data: bytes, *, charset: str | None, media_type: str = HTML, de
         subjects=about.subjects,
         date_created=about.date_created,
         date_modified=about.date_modified,
-        language=language_of(text, declared=about.language),
+        declared_language=about.language,
         media_type=media_type,
     )
 
@@ -75,6 +74,8 @@ def parse_html(markup: str) -> HtmlElement:
     try:
         tree: HtmlElement = document_fromstring(cleaned, parser=parser)
     except (etree.ParserError, etree.XMLSyntaxError) as error:
+        if getattr(error, "code", None) == etree.ErrorTypes.ERR_NO_MEMORY:
+            raise MemoryError from error
         raise BrokenDocument(f"the page cannot be parsed: {str(error)[:200]}") from error
     if sum(1 for _ in tree.iter()) > _MAX_ELEMENTS:
         raise DocumentTooLarge(f"the page has more than {_MAX_ELEMENTS} elements")

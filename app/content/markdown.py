@@ -12,7 +12,6 @@ from markdown_it.token import Token
 from app.content.document import Deadline, ExtractedDocument, normalise_text, one_line, split_subjects
 from app.content.html import parse_html
 from app.content.html_metadata import parse_date
-from app.content.language import language_of
 from app.content.media_types import MARKDOWN
 from app.content.plain_text import decode_text, first_line_title
 from app.content.visible_text import joined, visible_blocks
@@ -47,7 +46,7 @@ def extract_markdown(data: bytes, *, charset: str | None, deadline: Deadline) ->
         subjects=split_subjects(_all(fields, "tags", "keywords", "categories")),
         date_created=parse_date(_one(fields, "date", "created") or ""),
         date_modified=parse_date(_one(fields, "updated", "modified", "lastmod") or ""),
-        language=language_of(text, declared=_one(fields, "lang", "language")),
+        declared_language=_one(fields, "lang", "language"),
         media_type=MARKDOWN,
     )
 

@@ -13,7 +13,6 @@ from pypdf import Configuration, DocumentInformation, PageObject, PdfReader, app
 from pypdf.errors import DependencyError, FileNotDecryptedError, LimitReachedError
 
 from app.content.document import Deadline, ExtractedDocument, ExtractionLimits, normalise_text, one_line, split_subjects
-from app.content.language import language_of
 from app.content.media_types import PDF
 from app.content.plain_text import first_line_title
 from app.errors import AlexandriaError, BrokenDocument, DocumentTooLarge, EmptyDocument, EncryptedDocument
@@ -67,7 +66,7 @@ def extract_pdf(data: bytes, *, limits: ExtractionLimits, deadline: Deadline) ->
             subjects=split_subjects([information.keywords or ""] if information else []),
             date_created=_day(information.creation_date if information else None),
             date_modified=_day(information.modification_date if information else None),
-            language=language_of(text, declared=_declared_language(reader)),
+            declared_language=_declared_language(reader),
             media_type=PDF,
             page_count=len(reader.pages),
         )

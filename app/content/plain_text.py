@@ -6,7 +6,6 @@ import codecs
 import re
 
 from app.content.document import ExtractedDocument, normalise_text, one_line
-from app.content.language import language_of
 from app.content.media_types import PLAIN_TEXT
 from app.errors import BrokenDocument
 
@@ -61,7 +60,7 @@ def decode_text(data: bytes, *, charset: str | None = None) -> str:
 def extract_plain_text(data: bytes, *, charset: str | None) -> ExtractedDocument:
     """The whole text; its title is its first line when that is short enough to be one."""
     text = normalise_text(decode_text(data, charset=charset))
-    return ExtractedDocument(text=text, title=first_line_title(text), language=language_of(text), media_type=PLAIN_TEXT)
+    return ExtractedDocument(text=text, title=first_line_title(text), media_type=PLAIN_TEXT)
 
 
 def first_line_title(text: str) -> str | None:

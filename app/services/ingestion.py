@@ -141,6 +141,7 @@ def extraction_limits(settings: Settings) -> ExtractionLimits:
         max_pages=settings.ingest_max_pages,
         max_text_chars=settings.ingest_max_text_chars,
         timeout_seconds=settings.ingest_parse_timeout_seconds,
+        max_memory_bytes=settings.ingest_parse_memory_mib * 1024 * 1024,
     )
 
 
@@ -164,13 +165,15 @@ def _source(session: Session, resource_id: UUID) -> _Source | None:
 
 def _read(source: _Source, settings: Settings) -> _Reading:
     # Here: the readers of documents are a quarter of what the API and the relay would import, and they read none.
-    from app.content.extraction import extract  # noqa: PLC0415
+    from app.content.reader import read_document  # noqa: PLC0415
     from app.content.safe_fetch import fetch  # noqa: PLC0415
 
     limits = extraction_limits(settings)
     if source.upload is not None:
         upload = source.upload
-        document = extract(upload.data, declared_type=upload.media_type, file_name=upload.file_name, limits=limits)
+        document = read_document(
+            upload.data, declared_type=upload.media_type, file_name=upload.file_name, limits=limits
+        )
         return _Reading(document=document)
     if source.url is None:
         raise DocumentError("the bytes of this upload are gone; send it again")
@@ -179,7 +182,9 @@ def _read(source: _Source, settings: Settings) -> _Reading:
     if page.not_modified:
         return _Reading(document=None, etag=source.etag, last_modified=source.last_modified)
     name = PurePosixPath(page.url.split("?")[0]).name
-    document = extract(page.body, declared_type=page.content_type, file_name=name, source_url=page.url, limits=limits)
+    document = read_document(
+        page.body, declared_type=page.content_type, file_name=name, source_url=page.url, limits=limits
+    )
     return _Reading(document=document, etag=page.etag, last_modified=page.last_modified)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
-from app.content import extraction, safe_fetch  # noqa: F401 — loaded once, before the worker forks
+from app.content import reader, safe_fetch  # noqa: F401 — loaded once, before the worker forks
 from app.services import consistency, embeddings, ingestion, quality, search_indexing, upkeep
 from app.services.library import Library, Work
 from app.tasks import room, watchdog, worker_presence

@@ -38,5 +38,6 @@ def test_the_relay_loads_neither_cache_nor_index_nor_frameworks() -> None:
     assert loaded_by("app.tasks.relay", *NOT_THE_RELAYS) == []
 
 
-def test_a_worker_loads_the_readers_before_it_forks() -> None:
-    assert loaded_by("app.tasks.celery_tasks", *READERS) == list(READERS)
+def test_a_worker_loads_what_tells_languages_before_it_forks_and_leaves_the_rest_to_the_process_that_reads() -> None:
+    assert loaded_by("app.tasks.celery_tasks", *READERS) == ["py3langid"]
+    assert loaded_by("app.content.extraction", *READERS[:3]) == list(READERS[:3])

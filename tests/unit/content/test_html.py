@@ -58,7 +58,7 @@ def test_a_page_of_the_python_manual_keeps_its_code_and_loses_its_navigation() -
     document = page("html/library/bisect.html")
 
     assert document.title == "bisect — Array bisection algorithm"
-    assert document.language == "en"
+    assert document.declared_language == "en"
     assert "def find_lt(a, x):\n    'Find rightmost value less than x'\n" in document.text
     assert "bisect.bisect_left(a, x, lo=0, hi=len(a), *, key=None)" in document.text
     for navigation in ("Previous topic", "Quick search", "Report a Bug", "¶", "Theme"):
@@ -114,7 +114,7 @@ def test_the_page_s_own_statements_become_metadata() -> None:
     assert (document.publisher, document.description) == ("Press", "About it")
     assert document.subjects == ("owls", "birds", "night")
     assert (document.date_created, document.date_modified) == (date(2015, 3, 12), date(2020, 1, 2))
-    assert document.language == "en"
+    assert document.declared_language == "en-GB"
 
 
 def test_json_ld_fills_what_meta_tags_leave_open() -> None:

@@ -35,7 +35,7 @@ def test_front_matter_is_metadata_and_not_text() -> None:
 
     assert (document.title, document.authors) == ("Owls: a life", ("Ada Lovelace", "Alan Turing"))
     assert (document.date_created, document.date_modified) == (date(2021, 5, 6), date(2022, 1, 1))
-    assert (document.subjects, document.language, document.description) == (("birds", "night"), "de", "On owls")
+    assert (document.subjects, document.declared_language, document.description) == (("birds", "night"), "de", "On owls")
     assert document.text == "Another\n\nText."
 
 

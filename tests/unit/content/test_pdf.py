@@ -8,6 +8,7 @@ from time import monotonic
 import pytest
 
 from app.content.document import Deadline, ExtractedDocument, ExtractionLimits
+from app.content.language import language_of
 from app.content.pdf import extract_pdf, readable
 from app.errors import BrokenDocument, DocumentTooLarge, EmptyDocument, EncryptedDocument
 from tests.documents import r_vignettes
@@ -40,7 +41,8 @@ def test_a_typeset_paper_gives_its_words_title_authors_and_dates() -> None:
     assert document.title == "zoo: An S3 Class and Methods for Indexed Totally Ordered Observations"
     assert document.authors == ("Achim Zeileis", "Gabor Grothendieck")
     assert "irregular time series" in document.subjects
-    assert (document.date_created, document.language, document.page_count) == (date(2022, 9, 15), "en", 30)
+    assert (document.date_created, document.page_count) == (date(2022, 9, 15), 30)
+    assert language_of(document.text, declared=document.declared_language) == "en"
     assert "totally ordered" in re.sub(r"\s+", " ", document.text)
 
 
