@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import logging
 import re
+from dataclasses import dataclass
 
 import trafilatura
 from lxml import etree
 from lxml.html import HtmlElement, HTMLParser, document_fromstring
 
 from app.content.document import Deadline, ExtractedDocument, normalise_text
+from app.content.flat_html import flat_text
 from app.content.html_metadata import read_metadata
 from app.content.media_types import HTML
 from app.content.plain_text import decode_text
@@ -30,6 +32,8 @@ _CHARSET_WITHIN_BYTES = 4096
 _WORD = re.compile(r"\w+")
 _MAX_ELEMENTS = 1_000_000  # about 400 bytes each in memory
 _MAX_ELEMENTS_FOR_TRAFILATURA = 20_000  # it takes 1 s for about that many
+_INTERNAL_SUBSET = re.compile(r"(<!DOCTYPE[^\[>]{0,500})\[.{0,100000}?\]\s*(?=>)", re.IGNORECASE | re.DOTALL)
+_DOCTYPE_WITHIN_CHARS = 110_000
 _MIN_SHARE_OF_MAIN = 0.5
 _PASSAGE_WORDS = 10
 _MIN_KEPT_SHARE = 0.98
@@ -40,13 +44,12 @@ def extract_html(data: bytes, *, charset: str | None, media_type: str = HTML, de
 
     Raises `BrokenDocument` for bytes that no HTML parser can read, `DocumentTooLarge` over a million elements.
     """
-    tree = parse_html(decode_text(data, charset=charset or _declared_charset(data)))
+    markup = decode_text(data, charset=charset or _declared_charset(data))
+    page = parse_html(markup)
     deadline.check()
-    main = _marked_main(tree)
-    text = joined(visible_blocks(main)) if main is not None else _text_around_navigation(tree, deadline=deadline)
-    deadline.check()
-    text = normalise_text(text)
-    about = read_metadata(tree, main=main if main is not None else tree)
+    main = None if page.is_cut else _marked_main(page.tree)
+    text = normalise_text(_text_of(page, main, markup=markup, deadline=deadline))
+    about = read_metadata(page.tree, main=main if main is not None else page.tree)
     return ExtractedDocument(
         text=text,
         title=about.title,
@@ -66,10 +69,19 @@ def _declared_charset(data: bytes) -> str | None:
     return match[1].decode("ascii") if match else None
 
 
-def parse_html(markup: str) -> HtmlElement:
-    """The tree of a page or a piece of one; raises `BrokenDocument` or `DocumentTooLarge`."""
-    # libxml2's own limits stay on (depth, text size): a deeper page is cut, never a crash.
-    parser = HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParsedPage:
+    """A tree. `is_cut`: the page is nested deeper than a tree can be, and what comes after that place is not in it."""
+
+    tree: HtmlElement
+    is_cut: bool
+
+
+def parse_html(markup: str) -> ParsedPage:
+    """The tree of a page or a piece of one; raises `BrokenDocument`, `DocumentTooLarge`, `MemoryError`."""
+    # huge_tree: 2048 levels instead of 256, and no limit of 10 MB for one script, attribute or text.
+    parser = HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True, huge_tree=True)
+    markup = _INTERNAL_SUBSET.sub(r"\1", markup[:_DOCTYPE_WITHIN_CHARS], count=1) + markup[_DOCTYPE_WITHIN_CHARS:]
     cleaned = markup.replace("\x00", "\ufffd").encode("utf-8", "replace")
     try:
         tree: HtmlElement = document_fromstring(cleaned, parser=parser)
@@ -79,7 +91,16 @@ def parse_html(markup: str) -> HtmlElement:
         raise BrokenDocument(f"the page cannot be parsed: {str(error)[:200]}") from error
     if sum(1 for _ in tree.iter()) > _MAX_ELEMENTS:
         raise DocumentTooLarge(f"the page has more than {_MAX_ELEMENTS} elements")
-    return tree
+    is_cut = any(entry.level == etree.ErrorLevels.FATAL for entry in parser.error_log)
+    return ParsedPage(tree=tree, is_cut=is_cut)
+
+
+def _text_of(page: ParsedPage, main: HtmlElement | None, *, markup: str, deadline: Deadline) -> str:
+    if page.is_cut:
+        return flat_text(markup)
+    if main is not None:
+        return joined(visible_blocks(main))
+    return _text_around_navigation(page.tree, deadline=deadline)
 
 
 def _marked_main(tree: HtmlElement) -> HtmlElement | None:

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from markdown_it import MarkdownIt
+from markdown_it.rules_core import StateCore
 from markdown_it.token import Token
 
 from app.content.document import Deadline, ExtractedDocument, normalise_text, one_line, split_subjects
+from app.content.flat_html import flat_text
 from app.content.html import parse_html
 from app.content.html_metadata import parse_date
 from app.content.media_types import MARKDOWN
@@ -23,7 +25,21 @@ _ITEM = re.compile(r"[ \t]*-[ \t]+(.*)")
 # markdown-it reads about 1 MB a second and cannot be stopped; longer sources are kept as they are written.
 _MAX_PARSED_CHARS = 2_000_000
 _HTML_TAG = re.compile(r"<[!/?A-Za-z][^<>]{0,1000}>")
-_PARSER = MarkdownIt("commonmark").enable("table").enable("strikethrough")
+# markdown-it leaves out blocks that are nested deeper than this, and without it Python's stack would end. Inside a line
+# it leaves nothing out, and only takes longer.
+_MAX_NESTING = 100
+_LINES = MarkdownIt("commonmark").enable("strikethrough")
+
+
+def _read_lines(state: StateCore) -> None:
+    for token in state.tokens:
+        if token.type == "inline":
+            token.children = token.children or []
+            _LINES.inline.parse(token.content, _LINES, state.env, token.children)
+
+
+_PARSER = MarkdownIt("commonmark", {"maxNesting": _MAX_NESTING}).enable("table")
+_PARSER.core.ruler.at("inline", _read_lines)
 
 
 def extract_markdown(data: bytes, *, charset: str | None, deadline: Deadline) -> ExtractedDocument:
@@ -35,7 +51,8 @@ def extract_markdown(data: bytes, *, charset: str | None, deadline: Deadline) ->
         tokens = _PARSER.parse(body)
         deadline.check()
         heading = _first_heading(tokens)
-        body = "".join(_pieces(tokens))
+        if all(token.level < _MAX_NESTING - 1 for token in tokens):  # else something may be missing: kept as written
+            body = "".join(_pieces(tokens))
     text = normalise_text(body)
     return ExtractedDocument(
         text=text,
@@ -112,6 +129,7 @@ def _inline(token: Token) -> Iterator[str]:
 
 def _without_tags(markup: str) -> str:
     try:
-        return joined(visible_blocks(parse_html(markup)))
+        page = parse_html(markup)
+        return flat_text(markup) if page.is_cut else joined(visible_blocks(page.tree))
     except BrokenDocument:  # a comment alone, or nothing that a parser calls an element
         return _HTML_TAG.sub(" ", markup)

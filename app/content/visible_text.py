@@ -70,14 +70,14 @@ def is_boilerplate(element: HtmlElement) -> bool:
 
 def visible_blocks(root: HtmlElement) -> list[Block]:
     """The blocks under `root` in reading order. Walks with a stack of its own, so depth costs no recursion."""
-    writer = _BlockWriter()
+    writer = BlockWriter()
     for step, element in _walk(root):
         if step == "open":
-            writer.open(element)
+            writer.open(element.tag)
             writer.write(element.text)
             continue
         if step == "close":
-            writer.close(element)
+            writer.close(element.tag)
         if element is not root:
             writer.write(element.tail)
     writer.end_block(spaced=False)
@@ -106,7 +106,7 @@ def _walk(root: HtmlElement) -> Iterator[tuple[str, HtmlElement]]:
             yield "open", child
 
 
-class _BlockWriter:
+class BlockWriter:
     """Collects pieces of text into blocks, as an HTML renderer breaks lines and collapses spaces."""
 
     def __init__(self) -> None:
@@ -117,25 +117,28 @@ class _BlockWriter:
         self._preformatted = 0
         self._spaced = False
 
-    def open(self, element: HtmlElement) -> None:
-        self._border(element)
-        if element.tag == "br":
+    def open(self, tag: str) -> None:
+        """An element begins."""
+        self._border(tag)
+        if tag == "br":
             self._pieces.append("\n")
-        elif element.tag in {"td", "th"}:
+        elif tag in {"td", "th"}:
             self._pieces.append(" ")
-        elif element.tag == "a":
+        elif tag == "a":
             self._links += 1
-        elif element.tag in _PREFORMATTED:
+        elif tag in _PREFORMATTED:
             self._preformatted += 1
 
-    def close(self, element: HtmlElement) -> None:
-        self._border(element)
-        if element.tag == "a":
-            self._links -= 1
-        elif element.tag in _PREFORMATTED:
-            self._preformatted -= 1
+    def close(self, tag: str) -> None:
+        """An element ends, if it had begun."""
+        self._border(tag)
+        if tag == "a":
+            self._links = max(0, self._links - 1)
+        elif tag in _PREFORMATTED:
+            self._preformatted = max(0, self._preformatted - 1)
 
     def write(self, text: str | None) -> None:
+        """Text where the page is now."""
         if text:
             piece = text if self._preformatted else re.sub(r"\s+", " ", text)
             self._pieces.append(piece)
@@ -143,6 +146,7 @@ class _BlockWriter:
                 self._linked_chars += len(piece)
 
     def end_block(self, *, spaced: bool) -> None:
+        """A border between blocks, or the end of the page."""
         raw = "".join(self._pieces)
         text = raw.strip("\n") if self._preformatted else _collapsed(raw)
         if text.strip():
@@ -152,10 +156,10 @@ class _BlockWriter:
         self._linked_chars = 0
         self._spaced = self._spaced or spaced
 
-    def _border(self, element: HtmlElement) -> None:
-        if element.tag in _SPACED:
+    def _border(self, tag: str) -> None:
+        if tag in _SPACED:
             self.end_block(spaced=True)
-        elif element.tag in _LINES:
+        elif tag in _LINES:
             self.end_block(spaced=False)
 
 

@@ -161,3 +161,43 @@ def test_keywords_of_a_page_are_parted_and_cut() -> None:
     document = read(f"<meta name=keywords content='\u591c\u3001\u9ce5,{'x' * 900}'><main><p>{PARAGRAPH}</p></main>")
 
     assert document.subjects == ("\u591c", "\u9ce5", "x" * 200)
+
+
+DEEP_OR_LONG = {
+    "unclosed fonts": "<font>x " * 400,
+    "lists in lists": "<ul><li>x " * 300,
+    "divs as deep as a tree was": "<div>x " * 255 + "</div>" * 255,
+    "divs deeper than any tree": "<div>x " * 3000 + "</div>" * 3000,
+    "nothing but divs": "<div>" * 200_000,
+    "unclosed tables": "<table>" * 20_000,
+    "a long script": "x <script>" + "y" * 12_000_000 + "</script>",
+    "a long attribute": "x <img alt='" + "y" * 12_000_000 + "'>",
+    "a long comment": "x <!--" + "y" * 12_000_000 + "-->",
+    "deep with an unclosed navigation": "<b><nav>x " * 3000,
+}
+
+
+@pytest.mark.parametrize("kind", DEEP_OR_LONG)
+def test_no_page_is_cut_in_silence(kind: str) -> None:
+    words = read(f"<html><body>{DEEP_OR_LONG[kind]} &#69;ND").text.split()
+
+    assert words == ["x"] * DEEP_OR_LONG[kind].count("x ") + ["END"]
+
+
+def test_a_page_nested_too_deeply_for_a_tree_keeps_its_title_and_loses_its_scripts() -> None:
+    document = read(
+        "<html lang=en><head><title>Deep</title><style>p {}</style></head><body>"
+        + "<div>" * 3000
+        + "<script>if (a < b) run()</script>An owl &amp; a mouse"
+    )
+
+    assert (document.title, document.declared_language, document.text) == ("Deep", "en", "An owl & a mouse")
+
+
+def test_the_entities_that_an_xhtml_page_declares_are_no_text_of_it() -> None:
+    markup = (
+        '<?xml version="1.0"?>\n<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Strict//EN" "x.dtd" [\n'
+        '  <!ENTITY owl "bird"> <!ATTLIST p n CDATA "0">\n]>\n<html><body><p>Night.</p></body></html>'
+    )
+
+    assert read(markup).text == "Night."

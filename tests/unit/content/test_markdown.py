@@ -35,7 +35,11 @@ def test_front_matter_is_metadata_and_not_text() -> None:
 
     assert (document.title, document.authors) == ("Owls: a life", ("Ada Lovelace", "Alan Turing"))
     assert (document.date_created, document.date_modified) == (date(2021, 5, 6), date(2022, 1, 1))
-    assert (document.subjects, document.declared_language, document.description) == (("birds", "night"), "de", "On owls")
+    assert (document.subjects, document.declared_language, document.description) == (
+        ("birds", "night"),
+        "de",
+        "On owls",
+    )
     assert document.text == "Another\n\nText."
 
 
@@ -61,3 +65,19 @@ def test_tags_of_the_front_matter_are_parted_and_cut() -> None:
     document = read(f"---\ntags: owls; \u591c\u3001{'x' * 900}\n---\nAn owl sees at night.")
 
     assert document.subjects == ("owls", "\u591c", "x" * 200)
+
+
+@pytest.mark.parametrize("depth", [12, 40, 49, 50, 51, 200])
+def test_a_deep_list_keeps_every_item(depth: int) -> None:
+    words = read("".join(f"{'  ' * level}- w{level}\n" for level in range(depth)) + "\nEND").text.split()
+
+    assert [word for word in words if word != "-"] == [*(f"w{level}" for level in range(depth)), "END"]
+
+
+@pytest.mark.parametrize("source", ["> " * 20 + "END", "> " * 300 + "END", "[" * 300 + "END", "**" * 300 + " END"])
+def test_deep_quotes_and_brackets_keep_what_they_hold(source: str) -> None:
+    assert "END" in read(source).text
+
+
+def test_html_inside_that_is_nested_deeply_is_kept_whole() -> None:
+    assert read("<div>" * 3000 + "END").text == "END"

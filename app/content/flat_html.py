@@ -1,0 +1,42 @@
+"""The text of a page that is nested too deeply for a tree: all of it, from the tags as they come."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+
+from app.content.visible_text import BlockWriter, joined
+
+_UNSEEN = frozenset(("script", "style", "title"))
+
+
+def flat_text(markup: str) -> str:
+    """Everything but scripts, styles and the title.
+
+    Navigation stays: on such a page nobody can say where an element ends.
+    """
+    parser = _TagReader()
+    parser.feed(markup)
+    parser.close()
+    parser.writer.end_block(spaced=False)
+    return joined(parser.writer.blocks)
+
+
+class _TagReader(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.writer = BlockWriter()
+        self._unseen: str | None = None
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:  # noqa: ARG002 — its base calls it so
+        self.writer.open(tag)
+        if tag in _UNSEEN:
+            self._unseen = tag
+
+    def handle_endtag(self, tag: str) -> None:
+        self.writer.close(tag)
+        if tag == self._unseen:
+            self._unseen = None
+
+    def handle_data(self, data: str) -> None:
+        if self._unseen is None:
+            self.writer.write(data)
