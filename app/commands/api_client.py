@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 from collections.abc import Iterator, Mapping
@@ -59,7 +60,7 @@ class ApiClient:
 
     def upload(self, file: Path, *, media_type: str | None) -> Any:
         """The JSON of `POST /ingest` with this file. Raises `OSError` or `TooLarge`."""
-        part = (file.name, _bytes_of(file), media_type or "application/octet-stream")
+        part = (readable(file.name), _bytes_of(file), media_type or "application/octet-stream")
         return self._answer("POST", "/ingest", files={"file": part}, headers=_once())
 
     def resources(self, **parameters: _ANSWER) -> Iterator[dict[str, Any]]:
@@ -102,6 +103,11 @@ class ApiClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._client.close()
+
+
+def readable(file: Path | str) -> str:
+    """The name of a file as text: bytes of it that are no UTF-8, which Linux allows, as U+FFFD."""
+    return os.fsencode(file).decode("utf-8", "replace")
 
 
 def _given(parameters: Mapping[str, _ANSWER]) -> dict[str, _ANSWER]:

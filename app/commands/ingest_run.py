@@ -10,7 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from app.commands.api_client import ApiClient
+from app.commands.api_client import ApiClient, readable
 from app.content.media_types import media_type_of
 from app.errors import AlexandriaError, UnsupportedType
 from app.polling import wait_until
@@ -106,6 +106,9 @@ class IngestRun:
         except (AlexandriaError, OSError) as error:
             item.fail(error.detail if isinstance(error, AlexandriaError) else (error.strerror or str(error)))
             return
+        except Exception as error:  # noqa: BLE001 — a file may fail in any way, and is accounted for in each
+            item.fail(f"it could not be sent: {type(error).__name__}: {error}")
+            return
         item.resource_id, item.was_known = receipt["resource_id"], not receipt["created"]
         item.state = State.SENT
 
@@ -152,15 +155,15 @@ def _items(argument: str) -> Iterator[Item]:
     if argument.lower().startswith(("http://", "https://")):
         yield Item(label=argument)
     elif path.is_dir():
-        yield from (Item(label=str(file), file=file) for file in sorted(path.rglob("*")) if _is_supported(file))
+        yield from (Item(label=readable(file), file=file) for file in sorted(path.rglob("*")) if _is_supported(file))
     elif path.is_file():
-        yield Item(label=argument, file=path)
+        yield Item(label=readable(path), file=path)
     elif path.exists():
-        other = Item(label=argument, file=path)
+        other = Item(label=readable(path), file=path)
         other.fail("not a file or directory: a device or pipe has no end that could be waited for")
         yield other
     else:
-        missing = Item(label=argument, file=path)
+        missing = Item(label=readable(path), file=path)
         missing.fail("no such file or directory")
         yield missing
 
