@@ -49,5 +49,6 @@ fi
 
 echo "setup: $directory gets what $lock names"
 pip=("$directory/bin/python" -m pip install --quiet --disable-pip-version-check)
-"${pip[@]}" --require-hashes --requirement "$lock"
+# The lock file names everything: pip need not look at what its packages ask for, nor warn of how they spell it.
+"${pip[@]}" --no-deps --require-hashes --requirement "$lock"
 "${pip[@]}" --no-deps --editable .
