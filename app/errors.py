@@ -8,6 +8,7 @@
     │   ├── FetchUnavailable      a web server timed out, refused, or answered 5xx / 429
     │   ├── DatabaseUnavailable   no connection, a deadlock, or a lock wait that ran out
     │   │   └── WriteGateBusy     another process held the SQLite write lock too long
+    │   ├── EmbedderUnavailable   the embedding model cannot be loaded here
     │   ├── RateLimited           429: this client asks too much at once
     │   └── ApiUnavailable        the command line cannot reach the API, or it answered 503
     └── PermanentError            never retried; HTTP 4xx; straight to the dead letters
@@ -92,6 +93,11 @@ class DatabaseUnavailable(TransientError):
 class WriteGateBusy(DatabaseUnavailable):
     slug = "database-busy"
     title = "The database is busy"
+
+
+class EmbedderUnavailable(TransientError):
+    slug = "embedding-unavailable"
+    title = "The embedding model cannot be loaded"
 
 
 class RateLimited(TransientError):

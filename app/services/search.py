@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import Row, select
 from sqlalchemy.orm import Session
 
-from app.errors import InvalidInput, TransientError
+from app.errors import EmbedderUnavailable, InvalidInput
 from app.index.documents import Facets, Filters
 from app.index.search_index import SearchIndex
 from app.knowledge.query_grammar import Query, parse
@@ -54,7 +54,7 @@ class SearchPage:
 
     `total` counts every keyword match; of a semantic or hybrid search it counts the hits that can be paged
     through, the union of at most `DEPTH` of each ranking. `mode` is the one that answered: `keyword` instead
-    of `hybrid` while there is no embedder.
+    of `hybrid` while there is no embedder, or none can be loaded.
     """
 
     mode: Mode
@@ -105,7 +105,7 @@ class SearchService:
     ) -> SearchPage:
         """One page of hits. Any text is a query.
 
-        `InvalidInput` for a cursor of another search, `TransientError` for `semantic` without an embedder.
+        `InvalidInput` for a cursor of another search, `EmbedderUnavailable` for `semantic` without an embedder.
         """
         filters = filters or Filters()
         if limit < 1:
@@ -127,10 +127,17 @@ class SearchService:
         )
 
     def _answerable(self, mode: Mode, query: Query) -> Mode:
-        ready = self._embedder is not None and self._vectors is not None
-        if mode == "semantic" and not ready:
-            raise TransientError("semantic search is not ready: this process has no embedding model")
-        return mode if ready and query.meaning else "keyword"
+        if mode == "keyword" or not query.meaning:
+            return "keyword"
+        try:
+            if self._embedder is None or self._vectors is None:
+                raise EmbedderUnavailable("semantic search is not ready: this process has no embedding model")
+            self._embedder()
+        except EmbedderUnavailable:
+            if mode == "semantic":
+                raise
+            return "keyword"
+        return mode
 
     def _rank(self, query: Query, mode: Mode, *, filters: Filters, limit: int, offset: int) -> _Ranking:
         if mode == "keyword":

@@ -62,6 +62,16 @@ def test_a_setting_that_cannot_be_right_is_one_line_and_exit_code_2(tmp_path: Pa
     )
 
 
+@pytest.mark.parametrize("command", [("up",), ("api",), ("worker",), ("worker", "--queues", "ml_tasks")])
+def test_an_engine_that_is_not_installed_is_one_line_and_exit_code_2(tmp_path: Path, command: tuple[str, ...]) -> None:
+    done = run(*command, environment={"EMBEDDING_ENGINE": "sentence-transformers", "DATA_DIR": str(tmp_path)})
+
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith("alexandria: EMBEDDING_ENGINE: sentence-transformers needs the extra of that name (")
+    assert done.stdout == ""
+
+
 @pytest.mark.parametrize("command", [("consistency",), ("search", "words"), ("broker", "status")])
 def test_a_library_that_does_not_run_is_one_line_that_says_what_to_do(tmp_path: Path, command: tuple[str, ...]) -> None:
     done = run(*command, environment={"DATA_DIR": str(tmp_path), "API_PORT": "1"})

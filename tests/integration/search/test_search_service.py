@@ -9,14 +9,16 @@ from uuid import UUID
 import numpy as np
 import pytest
 
+from app.embedding.embedder import ProcessEmbedder
 from app.embedding.hashing import HashingEmbedder
-from app.errors import InvalidInput, TransientError
+from app.errors import EmbedderUnavailable, InvalidInput
 from app.index.documents import Filters
 from app.index.vectors import Vectors
 from app.models.base import now
 from app.models.derived import Embedding
 from app.models.resource import Resource
 from app.services.search import DEPTH, Mode, SearchPage, SearchService
+from app.settings import load_settings
 from tests.integration.search.shelf import Shelf
 
 pytestmark = pytest.mark.integration
@@ -216,8 +218,26 @@ def test_without_an_embedder_hybrid_answers_by_words_and_says_so(shelf: Shelf) -
 
         assert service.search("zebras", mode="hybrid").mode == "keyword"
         assert service.search("zebras", mode="hybrid").total == 1
-        with pytest.raises(TransientError):
+        with pytest.raises(EmbedderUnavailable):
             service.search("zebras", mode="semantic")
+
+
+def test_with_an_embedder_that_cannot_be_loaded_hybrid_answers_by_words_and_says_so(shelf: Shelf) -> None:
+    of_an_extra_that_is_not_installed = load_settings(embedding_engine="sentence-transformers")
+    embedder = ProcessEmbedder(lambda: of_an_extra_that_is_not_installed)
+    shelf.put("one", "zebras graze")
+    with shelf.database.reader() as session:
+        service = SearchService(session, index=shelf.index, embedder=embedder.get, vectors=no_vectors)
+
+        page = service.search("zebras", mode="hybrid")
+        assert (page.mode, page.total) == ("keyword", 1)
+        with pytest.raises(EmbedderUnavailable, match="EMBEDDING_ENGINE") as refused:
+            service.search("zebras", mode="semantic")
+        assert refused.value.status == 503
+
+
+def no_vectors() -> Vectors:
+    raise AssertionError("nothing can be compared without a model")
 
 
 @pytest.mark.parametrize("mode", MODES)
