@@ -25,6 +25,7 @@ from app.api.rate_limit import RateLimiter
 from app.api.sampler import Sampler
 from app.api.site import OwnSite, hosts_of
 from app.api.vital_signs import SAMPLE_SECONDS, BrokerExamination, CacheExamination, DatabaseExamination
+from app.api.write_examination import WRITE_SECONDS, WriteExamination
 from app.composition import open_library
 from app.logs import configure
 from app.migrate import head_revision
@@ -98,10 +99,12 @@ def _context(library: Library) -> ApiContext:
     database = DatabaseExamination(
         library.database, head=head_revision, canary_interval_seconds=settings.canary_interval_seconds
     )
+    writes = WriteExamination(library.database, broker=broker.fingerprint)
     return ApiContext(
         library=library,
         signs=VitalSigns(
             database=Sampler("database", database, interval_seconds=SAMPLE_SECONDS),
+            writes=Sampler("writes", writes, interval_seconds=WRITE_SECONDS),
             broker=Sampler("broker", BrokerExamination(transport), interval_seconds=SAMPLE_SECONDS),
             cache=Sampler("cache", CacheExamination(library.cache), interval_seconds=SAMPLE_SECONDS),
         ),

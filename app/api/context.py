@@ -24,17 +24,18 @@ class VitalSigns:
     """What is sampled in the background."""
 
     database: Sampler[DatabaseSign]
+    writes: Sampler[bool]
     broker: Sampler[BrokerSign]
     cache: Sampler[CacheSign]
 
     def start(self) -> None:
         """Begin to sample."""
-        for sampler in (self.database, self.broker, self.cache):
+        for sampler in (self.database, self.writes, self.broker, self.cache):
             sampler.start()
 
     def stop(self) -> None:
         """Stop sampling; a sampler that hangs on a silent server is left behind (it is a daemon)."""
-        for sampler in (self.database, self.broker, self.cache):
+        for sampler in (self.database, self.writes, self.broker, self.cache):
             sampler.stop(patience_seconds=1.0)
 
 

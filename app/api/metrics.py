@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from app.access import Reads
 from app.api.context import metrics_of
-from app.api.vital_signs import canaries, canary_memory
+from app.api.queue_service import canaries, canary_memory
 from app.errors import TransientError
 from app.events.recovery import REDISPATCHED
 from app.models.base import now

@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from time import monotonic
 
-from sqlalchemy import Connection, column, func, inspect, select, table
+from sqlalchemy import Connection, column, inspect, select, table
 from sqlalchemy.orm import Session
 
+from app.api.queue_service import UNKNOWN, QueueExamination, QueueService
 from app.cache.redis_cache import RedisCache
 from app.database import Database
 from app.errors import AlexandriaError
 from app.models.base import now
-from app.models.outbox import OPEN_STATES, CallState, ProcessHeartbeat, TaskCall
+from app.models.outbox import ProcessHeartbeat
 from app.services import active_broker
 from app.services.active_broker import Active
 from app.services.broker_news import News
 from app.services.presence import MISSED_AFTER_SECONDS
-from app.tasks.task_names import TaskName
 from app.transports.base import QueueDepth, Transport
 
 SAMPLE_SECONDS = 0.5
@@ -27,11 +27,7 @@ BROKER_DEADLINE_SECONDS = 0.8
 # Older than this, a sample says nothing: whoever takes it hangs on a silent server.
 SILENT_AFTER_SECONDS = 4.0
 DECLARED_EVERY_SECONDS = 30.0
-CANARY_EVERY_SECONDS = 5.0
 ALEMBIC_TABLE = "alembic_version"
-CANARY_MEMORY = timedelta(minutes=5)
-CANARIES_MISSED = 4
-CANARY_PATIENCE_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,13 +56,11 @@ class Revisions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatabaseSign:
-    """What the tables say of the house. `canaries`: when each queue last brought one back; null: it has one to bring,
-    and brought none lately. A queue that is not named was sent none: no beat runs.
-    """
+    """What the tables say of the house."""
 
     revisions: Revisions
     present: tuple[Presence, ...]
-    canaries: Mapping[str, datetime | None]
+    queues: QueueService
     active: Active | None = None
 
 
@@ -86,54 +80,24 @@ class CacheSign:
     answers: bool
 
 
-def canary_patience_seconds(interval_seconds: float) -> float:
-    """How long a queue may bring no canary back before it counts as not served, when one is sent each interval."""
-    return max(CANARIES_MISSED * interval_seconds, CANARY_PATIENCE_SECONDS)
-
-
-def canary_memory(interval_seconds: float) -> timedelta:
-    """How far back a canary is looked for."""
-    return max(CANARY_MEMORY, timedelta(seconds=canary_patience_seconds(interval_seconds)))
-
-
-def canaries(session: Session, *, since: datetime) -> dict[str, datetime | None]:
-    """When each queue last brought a canary back; None: it has one to bring, and brought none since `since`."""
-    sent = select(TaskCall.queue).where(TaskCall.state.in_(OPEN_STATES), TaskCall.task == TaskName.CANARY).distinct()
-    done = (
-        select(TaskCall.queue, func.max(TaskCall.done_at))
-        .where(
-            TaskCall.done_at >= since,
-            TaskCall.task == TaskName.CANARY,
-            TaskCall.state == CallState.DONE,
-        )
-        .group_by(TaskCall.queue)
-    )
-    return {**dict.fromkeys(session.scalars(sent)), **dict(session.execute(done).all())}
-
-
 class DatabaseExamination:
-    """Asks the database; canaries, which cost more, less often."""
+    """Asks the database; of the queues, which costs more, less often."""
 
     def __init__(self, database: Database, *, head: Callable[[], str], canary_interval_seconds: float) -> None:
         self._database = database
         self._head = head
-        self._canary_memory = canary_memory(canary_interval_seconds)
-        self._canaries: Mapping[str, datetime | None] = {}
-        self._canaries_at = -CANARY_EVERY_SECONDS
+        self._queues = QueueExamination(canary_interval_seconds=canary_interval_seconds)
 
     def __call__(self) -> DatabaseSign:
         """One sample; raises `DatabaseUnavailable`."""
         with self._database.reader() as session:
             revisions = Revisions(current=_current_revision(session.connection()), head=self._head())
             if not revisions.match:  # then the tables below may not be there
-                return DatabaseSign(revisions=revisions, present=(), canaries={})
-            if monotonic() - self._canaries_at >= CANARY_EVERY_SECONDS:
-                self._canaries = canaries(session, since=now() - self._canary_memory)
-                self._canaries_at = monotonic()
+                return DatabaseSign(revisions=revisions, present=(), queues=UNKNOWN)
             return DatabaseSign(
                 revisions=revisions,
                 present=_present(session),
-                canaries=self._canaries,
+                queues=self._queues(session),
                 active=active_broker.active(session),
             )
 

@@ -186,7 +186,7 @@ class ScheduleTick(Base):
 
 
 class ProcessHeartbeat(Base):
-    """A relay, worker or beat that is alive: written by itself, read by `/readyz` and `/workers/status`."""
+    """A relay, worker, beat or API that is alive: written by itself, read by `/readyz` and `/workers/status`."""
 
     __tablename__ = "process_heartbeats"
 

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -159,6 +161,47 @@ def test_a_queue_that_brings_no_canary_back_is_a_complaint(
         expected = "1 alive" if ok else r"nothing came back through default for (8[5-9]|9\d) s"
         assert re.fullmatch(expected, workers["detail"])
     transport.close()
+
+
+def test_a_queue_that_ends_other_calls_is_busy_and_no_complaint(make_library: MakeLibrary) -> None:
+    library = make_library(canary_interval_seconds=15.0)
+    started = now() - timedelta(seconds=300)
+    with library.database.writer() as session:
+        session.add(heartbeat(library, "worker", list(QUEUES), broker="redis:here:1/0", started_at=started))
+        for queue in ("default", "ml_tasks"):
+            session.add(a_call(state=CallState.DONE, done_at=now() - timedelta(seconds=169), queue=queue))
+            session.add(a_call(state=CallState.SENT, queue=queue))
+        session.add_all(a_call(task="regenerate_embedding_task", queue="ml_tasks") for _ in range(3))
+        done = now() - timedelta(seconds=2)
+        session.add(a_call(task="regenerate_embedding_task", queue="ml_tasks", state=CallState.DONE, done_at=done))
+    with TestClient(create_app(library), base_url="http://localhost") as client:
+        workers = parts_of(client)["workers"]
+        assert not workers["ok"]
+        assert re.fullmatch(r"nothing came back through default for (169|17\d) s", workers["detail"])
+        with library.database.writer() as session:
+            session.add(a_call(task="reconcile", state=CallState.DONE, done_at=now()))
+        poll_until(lambda: parts_of(client)["workers"]["ok"], within_seconds=15, what="default is seen to work")
+        expected = {"1 alive", "default is busy, 1 waiting", "ml_tasks is busy, 4 waiting"}
+        assert set(parts_of(client)["workers"]["detail"].split("; ")) == expected
+
+
+def test_a_database_that_can_be_read_but_not_written_says_so_and_nobody_else_is_blamed(
+    make_library: MakeLibrary, tmp_path: Path
+) -> None:
+    library = make_library()
+    with TestClient(create_app(library), base_url="http://localhost") as client:
+        assert parts_of(client)["database"] == {"ok": True, "detail": "answers"}
+        other = sqlite3.connect(tmp_path / "library.sqlite3", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        poll_until(lambda: not parts_of(client)["database"]["ok"], within_seconds=20, what="a write was tried")
+        answer = client.get("/readyz")
+        other.close()
+        parts = answer.json()["parts"]
+        assert answer.status_code == 503
+        assert parts["database"]["detail"] == "answers, but cannot be written: database is locked"
+        assert parts["relay"]["detail"] == "unknown while the database cannot be written"
+        assert parts["workers"]["detail"] == "unknown while the database cannot be written"
+        poll_until(lambda: parts_of(client)["database"]["ok"], within_seconds=20, what="a write was made")
 
 
 def test_a_worker_that_has_just_started_is_given_time_for_its_first_canary(make_library: MakeLibrary) -> None:
