@@ -17,7 +17,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from app.errors import DatabaseUnavailable
+from app.errors import DatabaseBroken, DatabaseUnavailable, StartRefused
 from app.rested_connections import ask_the_rested
 from app.settings import Settings, get_settings
 from app.write_gate import WriteGate
@@ -40,6 +40,7 @@ _TRANSIENT_SQLITE = {
     sqlite3.SQLITE_READONLY,
     sqlite3.SQLITE_NOMEM,
 }
+_BROKEN_SQLITE = {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}
 _WRITE = "alexandria_write"
 
 
@@ -81,7 +82,7 @@ class Database:
     def writer(self) -> Iterator[Session]:
         """A write transaction: committed at the end of the block, rolled back by an error.
 
-        Raises `DatabaseUnavailable` when the database is away, busy or full.
+        Raises `DatabaseUnavailable` when the database is away, busy or full, `DatabaseBroken` when it is none.
         """
         with _driver_errors_wrapped(), self._writers.begin() as session:
             yield session
@@ -145,13 +146,19 @@ def _driver_errors_wrapped() -> Iterator[None]:
     except PoolTimeout as error:
         raise DatabaseUnavailable("every database connection of this process is in use") from error
     except DBAPIError as error:
+        said = " ".join(str(error.orig).split())  # libpq says it on three lines
+        if getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in _BROKEN_SQLITE:
+            raise DatabaseBroken(f"DATABASE_URL: this is no SQLite database, or a damaged one: {said}") from error
         if not is_transient(error):
             raise
-        raise DatabaseUnavailable(f"the database does not answer: {error.orig}") from error
+        raise DatabaseUnavailable(f"DATABASE_URL: the database does not answer: {said}") from error
 
 
 def open_database(settings: Settings, *, role: Role = "worker") -> Database:
-    """An engine for a process of this role. It connects at first use, so it never fails here."""
+    """An engine for a process of this role. It connects at first use, so no server fails here.
+
+    Raises `StartRefused` when the directory of an SQLite file cannot be made.
+    """
     url = make_url(settings.database)
     is_sqlite = url.get_backend_name() == "sqlite"
     if not is_sqlite:
@@ -204,7 +211,11 @@ def _count_pool_events(engine: Engine, counters: PoolCounters) -> None:
 def _prepare_sqlite(engine: Engine, url: URL, settings: Settings) -> None:
     """Write-ahead log, foreign keys, and the write gate around every write transaction."""
     file = Path(url.database or "alexandria.sqlite3")
-    file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        name = "DATABASE_URL" if settings.database_url.get_secret_value() else "DATA_DIR"
+        raise StartRefused(f"{name}: cannot write to {file.parent}: {error.strerror}") from error
     gate = WriteGate(file.with_name(file.name + ".write.lock"), timeout_seconds=settings.sqlite_write_timeout_seconds)
 
     @event.listens_for(engine, "connect")

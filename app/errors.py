@@ -14,6 +14,7 @@
     └── PermanentError            never retried; HTTP 4xx; straight to the dead letters
         ├── SettingsError         a setting cannot be right; the process does not start
         ├── StartRefused          what this process needs for itself is taken: data directory, port, server
+        ├── DatabaseBroken        what DATABASE_URL names is no database, or a damaged one
         ├── ApiRefused            the API answered the command line with a problem
         ├── NotFound              404
         ├── KeyNeeded             401: no API key, or one that is unknown or revoked
@@ -127,6 +128,12 @@ class SettingsError(PermanentError):
 class StartRefused(PermanentError):
     slug = "start-refused"
     title = "This process cannot start"
+
+
+class DatabaseBroken(PermanentError):
+    slug = "database-broken"
+    status = 500
+    title = "The database is damaged"
 
 
 class ApiRefused(PermanentError):

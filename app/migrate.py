@@ -14,6 +14,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from app.database import Database, open_database
+from app.errors import StartRefused
 from app.models import active_broker, api_key, derived, outbox, resource, search
 from app.models.base import Base
 from app.settings import Settings
@@ -26,7 +27,10 @@ _ADVISORY_LOCK = 7_251_860_113
 
 
 def upgrade(settings: Settings, revision: str = "head") -> None:
-    """Bring the database to `revision`; a second process that does the same waits and finds it done."""
+    """Bring the database to `revision`; a second process that does the same waits and finds it done.
+
+    Raises `StartRefused` when a newer version has made the tables.
+    """
     with _migrating(settings) as config:
         command.upgrade(config, revision)
 
@@ -65,9 +69,19 @@ def _migrating(settings: Settings) -> Iterator[Config]:
             config.set_main_option("script_location", str(SCRIPTS))
             config.set_main_option("path_separator", "os")
             config.attributes["connection"] = connection
+            _check_known(connection)
             yield config
     finally:
         database.engine.dispose()
+
+
+def _check_known(connection: Connection) -> None:
+    current = current_revision(connection)
+    if current not in {None, *(script.revision for script in ScriptDirectory(str(SCRIPTS)).walk_revisions())}:
+        raise StartRefused(
+            f"DATABASE_URL: the tables are at {current}, which this version (at {head_revision()}) does not know: "
+            "a newer one has made them"
+        )
 
 
 @contextmanager

@@ -49,7 +49,7 @@ def open_lock_file(path: Path) -> Iterator[int]:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise StartRefused(f"cannot write to {path.parent}: {error.strerror}") from error
+        raise StartRefused(f"DATA_DIR: cannot write to {path.parent}: {error.strerror}") from error
     try:
         yield descriptor
     finally:

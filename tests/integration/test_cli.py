@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import os
 import resource
+import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 import typer
 
 from app.cli import alexandria
+from chaos.ports import free_port
 
 pytestmark = pytest.mark.integration
 
@@ -70,6 +72,57 @@ def test_an_engine_that_is_not_installed_is_one_line_and_exit_code_2(tmp_path: P
     assert len(done.stderr.splitlines()) == 1
     assert done.stderr.startswith("alexandria: EMBEDDING_ENGINE: sentence-transformers needs the extra of that name (")
     assert done.stdout == ""
+
+
+def broken_file(directory: Path) -> dict[str, str]:
+    (directory / "broken.sqlite3").write_bytes(b"no database at all. " * 1000)
+    return {"DATABASE_URL": f"sqlite:///{directory / 'broken.sqlite3'}"}
+
+
+def newer_tables(directory: Path) -> dict[str, str]:
+    with sqlite3.connect(directory / "newer.sqlite3") as connection:
+        connection.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
+        connection.execute("INSERT INTO alembic_version VALUES ('9999')")
+    connection.close()
+    return {"DATABASE_URL": f"sqlite:///{directory / 'newer.sqlite3'}"}
+
+
+def refusing_server(_: Path) -> dict[str, str]:
+    return {"DATABASE_URL": f"postgresql://user:secret@127.0.0.1:{free_port()}/library"}
+
+
+def file_as_directory(directory: Path) -> dict[str, str]:
+    (directory / "file").write_text("x")
+    return {"DATA_DIR": str(directory / "file")}
+
+
+@pytest.mark.parametrize(
+    ("environment", "command", "says"),
+    [
+        (broken_file, "upgrade", "DATABASE_URL: this is no SQLite database, or a damaged one: "),
+        (broken_file, "current", "DATABASE_URL: this is no SQLite database, or a damaged one: "),
+        (newer_tables, "upgrade", "DATABASE_URL: the tables are at 9999, which this version "),
+        (refusing_server, "current", "DATABASE_URL: the database does not answer: "),
+        (refusing_server, "upgrade", "DATABASE_URL: the database does not answer: "),
+        (file_as_directory, "upgrade", "DATA_DIR: cannot write to "),
+    ],
+)
+def test_a_database_that_cannot_be_used_is_one_line_that_names_its_setting(
+    tmp_path: Path, environment: Callable[[Path], dict[str, str]], command: str, says: str
+) -> None:
+    done = run("db", command, environment={"DATA_DIR": str(tmp_path), **environment(tmp_path)})
+
+    assert done.returncode in {1, 75}
+    assert done.stderr.startswith(f"alexandria: {says}")
+    assert len(done.stderr.splitlines()) == 1
+    assert "secret" not in done.stderr
+
+
+def test_a_data_directory_that_is_a_file_is_one_line_of_up(tmp_path: Path) -> None:
+    done = run("up", environment=file_as_directory(tmp_path))
+
+    assert done.returncode == 1
+    assert done.stderr == f"alexandria: DATA_DIR: cannot write to {tmp_path / 'file'}: File exists\n"
 
 
 @pytest.mark.parametrize("command", [("consistency",), ("search", "words"), ("broker", "status")])
