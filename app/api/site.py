@@ -13,7 +13,6 @@ from app.errors import PermanentError
 from app.settings import Settings
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
-OWN_SITES = frozenset({"same-origin", "none"})
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -55,9 +54,22 @@ class OwnSite:
         host = headers.get("host")
         if self.hosts is not None and host is not None and _name_of(host) not in self.hosts:
             return UnknownHost(f"{host[:100]} is not a name of this API; API_ALLOWED_HOSTS may add it")
-        if scope["method"] not in SAFE_METHODS and headers.get("sec-fetch-site", "none") not in OWN_SITES:
+        if scope["method"] not in SAFE_METHODS and not _is_from_here(headers):
             return CrossSiteRequest("this was sent by another web site; nothing was done")
         return None
+
+
+def _is_from_here(headers: Headers) -> bool:
+    """By what a browser says and no page can change.
+
+    Over plain HTTP to another machine browsers send no `Sec-Fetch-Site`, but `Origin`: `null` from a sandboxed frame
+    or a file. `same-origin` is enough: a proxy may have put another name into `Host`.
+    """
+    site = headers.get("sec-fetch-site", "none")
+    if site != "none":
+        return site == "same-origin"
+    origin = headers.get("origin")
+    return origin is None or origin.partition("://")[2].lower() == headers.get("host", "").lower() != ""
 
 
 def hosts_of(settings: Settings) -> frozenset[str] | None:

@@ -100,6 +100,30 @@ def test_a_page_of_another_site_changes_nothing(client: TestClient, site: str, m
     assert_problem(answer, 403, "cross-site-request")
 
 
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "http://localhost:9999"}, 403),  # another program of this machine
+        ({"Origin": "null"}, 403),  # a sandboxed frame, a file
+        ({"Origin": ""}, 403),
+        ({"Origin": "http://["}, 403),
+        ({"Origin": "http://evil.example", "Sec-Fetch-Site": "none"}, 403),
+        ({"Origin": "http://localhost"}, 404),
+        ({"Origin": "HTTP://LOCALHOST"}, 404),
+        ({"Origin": "https://library.example", "Sec-Fetch-Site": "same-origin"}, 404),  # a proxy has changed the Host
+        ({}, 404),  # a program
+    ],
+)
+def test_without_sec_fetch_site_the_origin_tells_another_site(
+    client: TestClient, headers: dict[str, str], status: int
+) -> None:
+    answer = client.delete("/resources/0198c0de-0000-7000-8000-000000000000", headers=headers)
+
+    assert answer.status_code == status, answer.text
+    assert client.get("/resources", headers=headers).status_code == 200
+
+
 @pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "10.0.0.1:8000", "", "[::2]"])
 def test_the_name_of_another_site_is_refused(client: TestClient, host: str) -> None:
     assert_problem(client.get("/resources", headers={"Host": host}), 421, "unknown-host")
