@@ -9,7 +9,7 @@ from app.models.base import now
 
 FORMATS = {
     "text/html": "Web page",
-    "application/xhtml+xml": "Web page",
+    "application/xhtml+xml": "Web page (XHTML)",
     "application/pdf": "PDF",
     "text/markdown": "Markdown",
     "text/plain": "Text",

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
+from app.content.media_types import HTML, MARKDOWN, PDF, PLAIN_TEXT, XHTML
 from app.models.derived import DerivedKind
 from app.models.resource import IngestionState
 from app.web import wording
@@ -14,6 +15,12 @@ from app.web import wording
 def test_every_state_and_kind_has_words() -> None:
     assert set(wording.INGESTION) == {str(state) for state in IngestionState}
     assert set(wording.DERIVED) == {str(kind) for kind in DerivedKind}
+
+
+def test_no_two_formats_have_the_same_words() -> None:
+    labels = [wording.facet_value("format", media_type) for media_type in (HTML, XHTML, PDF, MARKDOWN, PLAIN_TEXT)]
+
+    assert len(set(labels)) == 5
 
 
 @pytest.mark.parametrize(
