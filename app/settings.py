@@ -49,6 +49,9 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("BROKER_URL", "CELERY_BROKER_URL"),
         description="redis:// rediss:// sentinel:// or amqp:// amqps://: the scheme chooses the transport",
     )
+    broker_name: str = Field(
+        default="", description="What the broker is called in every process, where they reach it by several addresses"
+    )
     rabbitmq_queue_type: Literal["classic", "quorum"] = "classic"
     rabbitmq_management_url: str = Field(
         default="", description="http://host:port of the management API; empty: port 15672 of the broker's host"

@@ -30,17 +30,21 @@ KEPT_VARIABLES = (
     "REQUESTS_CA_BUNDLE",
     "COVERAGE_PROCESS_START",
 )
-WORKER_QUEUES = {"worker": "default,ingest,batch", "ml-worker": "ml_tasks"}
+WORKER_QUEUES = {
+    "worker": "default,ingest,batch",
+    "worker-2": "default,ingest,batch",
+    "ml-worker": "ml_tasks",
+}
 MIGRATED_WITHIN_SECONDS = 60.0
 
 
 class Stack:
     """A context manager: inside, `alexandria db upgrade` has run and every process asked for is up.
 
-    `environment` overrides settings by the names of their variables. Each stack has a data directory and
-    an API port of its own, so several run side by side. When the body of the `with` raises, the tails of all
-    logs are added to the exception as notes; `processes` may leave some out: `("api", "relay", "worker",
-    "ml-worker", "beat")` by default.
+    `environment` overrides settings by the names of their variables, `own_environments` those of single processes.
+    Each stack has a data directory and an API port of its own, so several run side by side. When the body of the
+    `with` raises, the tails of all logs are added to the exception as notes; `processes` may leave some out, or add
+    `worker-2`: `("api", "relay", "worker", "ml-worker", "beat")` by default.
     """
 
     def __init__(
@@ -50,6 +54,7 @@ class Stack:
         broker_url: str,
         cache_url: str,
         environment: Mapping[str, str] | None = None,
+        own_environments: Mapping[str, Mapping[str, str]] | None = None,
         processes: tuple[str, ...] = ("api", "relay", "worker", "ml-worker", "beat"),
     ) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="alexandria-stack-"))
@@ -66,6 +71,7 @@ class Stack:
             "CANARY_INTERVAL_SECONDS": "2",  # how soon a worker that came back is seen to consume
             **(environment or {}),
         }
+        self._own_environments = own_environments or {}
         self.processes = {name: self._make(name) for name in processes}
 
     @property
@@ -181,7 +187,7 @@ class Stack:
             name,
             [sys.executable, "-m", "app.cli", *arguments],
             log=log,
-            environment=self.environment,
+            environment={**self.environment, **self._own_environments.get(name, {})},
             directory=ROOT,
         )
 
@@ -193,10 +199,16 @@ class Stack:
         parts = answer.get("parts", {})
         if name in WORKER_QUEUES:
             ages = parts.get("workers", {}).get("canary_age_seconds", {})
-            return all(_younger(ages.get(queue), seconds_since_start) for queue in WORKER_QUEUES[name].split(","))
+            served = all(_younger(ages.get(queue), seconds_since_start) for queue in WORKER_QUEUES[name].split(","))
+            return served and self._beats(self.processes[name].pid)
         if name == "relay":
             return bool(parts.get("relay", {}).get("ok"))
         return bool(answer.get("ready"))
+
+    def _beats(self, pid: int) -> bool:
+        """Whether the worker's own heartbeat is there: another of the same queues may have served the canaries."""
+        stats = (self._get("/workers/status") or {}).get("stats", {})
+        return any(one["pid"] == pid for one in stats.values())
 
     def _get(self, path: str) -> Any:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)

@@ -17,6 +17,7 @@ class Address:
     """A broker URL in parts, percent-decoded; `path` is without its leading slash.
 
     `celery_url` is what Celery is given. With `sentinels` the broker is where those say that `master_name` is.
+    `name` is what the broker is called, whatever its address.
     """
 
     url: str = field(repr=False)
@@ -30,6 +31,7 @@ class Address:
     celery_url: str = field(repr=False)
     sentinels: tuple[tuple[str, int], ...] = ()
     master_name: str = ""
+    name: str = ""
 
     @property
     def place(self) -> str:

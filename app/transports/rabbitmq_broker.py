@@ -26,9 +26,9 @@ CONNECT_TIMEOUT_SECONDS = 4.0
 
 
 def fingerprint_of(address: Address) -> str:
-    """`rabbitmq:host:port/vhost`."""
-    port = address.port or DEFAULT_PORTS[address.scheme]
-    return f"rabbitmq:{address.place}:{port}/{address.path or '/'}"
+    """`rabbitmq:host:port/vhost`, or the broker's name in the place of host and port."""
+    place = address.name or f"{address.place}:{address.port or DEFAULT_PORTS[address.scheme]}"
+    return f"rabbitmq:{place}/{address.path or '/'}"
 
 
 def broker_for(address: Address, settings: Settings) -> Broker:

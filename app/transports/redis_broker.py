@@ -27,7 +27,9 @@ HEALTH_CHECK_SECONDS = 5
 
 
 def fingerprint_of(address: Address) -> str:
-    """`redis:host:port/db`, or `redis:master@host:port,host:port/db` behind Sentinels."""
+    """`redis:host:port/db`, `redis:master@host:port,host:port/db` behind Sentinels; or the broker's name there."""
+    if address.name:
+        return f"redis:{address.name}/{database_of(address)}"
     if address.sentinels:
         known_to = ",".join(sorted(f"{host}:{port}" for host, port in address.sentinels))
         return f"redis:{address.master_name}@{known_to}/{database_of(address)}"

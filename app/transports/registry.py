@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.errors import SettingsError
 from app.settings import Settings, get_settings
@@ -60,20 +60,25 @@ def open_transport(url: str, settings: Settings | None = None) -> Transport:
 
     Without `settings`, those of this process: queues have the same arguments in every one.
     """
-    address = parse_address(url)
-    return _kind_of(address).transport(address, settings or get_settings())
+    settings = settings or get_settings()
+    address = _named(url, settings)
+    return _kind_of(address).transport(address, settings)
 
 
 def broker_for(settings: Settings) -> Broker:
     """The broker that `BROKER_URL` names, as data; `SettingsError` for a wrong URL."""
-    address = parse_address(settings.broker)
+    address = _named(settings.broker, settings)
     return _kind_of(address).broker(address, settings)
 
 
 def inspection_of(settings: Settings) -> Inspection:
     """How the broker that `BROKER_URL` names is checked, and put right; `SettingsError` for a wrong URL."""
-    address = parse_address(settings.broker)
+    address = _named(settings.broker, settings)
     return _kind_of(address).inspection(address, settings)
+
+
+def _named(url: str, settings: Settings) -> Address:
+    return replace(parse_address(url), name=settings.broker_name)
 
 
 def _kind_of(address: Address) -> Kind:

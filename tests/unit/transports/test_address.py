@@ -46,6 +46,16 @@ def test_two_urls_of_one_place_have_one_fingerprint(one: str, other: str) -> Non
     assert open_transport(one).fingerprint == open_transport(other).fingerprint
 
 
+@pytest.mark.parametrize(("scheme", "fingerprint"), [("redis", "redis:main/0"), ("amqp", "rabbitmq:main//")])
+def test_a_broker_with_a_name_is_one_whatever_its_address(scheme: str, fingerprint: str) -> None:
+    settings = load_settings(broker_name="main")
+    urls = (f"{scheme}://127.0.0.1:1001", f"{scheme}://proxy.example:1002")
+    assert {open_transport(url, settings).fingerprint for url in urls} == {fingerprint}
+    assert {broker_for(settings.model_copy(update={"broker_url": SecretStr(url)})).fingerprint for url in urls} == {
+        fingerprint
+    }
+
+
 def test_different_places_have_different_fingerprints() -> None:
     urls = ["redis://h", "redis://h/1", "redis://h:1", "redis://g", "amqp://h", "amqp://h/1", "amqp://h:1", "amqp://g"]
     assert len({open_transport(url).fingerprint for url in urls}) == len(urls)

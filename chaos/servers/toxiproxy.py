@@ -1,0 +1,65 @@
+"""A private Toxiproxy server: the program that stands in the lines between the processes and breaks them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import ClassVar
+
+from chaos.ports import free_port
+from chaos.processes import OwnedProcess, ProgramMissing, find_program
+from chaos.servers.base import Server
+from chaos.toxiproxy import Toxiproxy, ToxiproxyError
+
+VERSION = "2.12.0"
+PROGRAM = "toxiproxy-server"
+
+
+class ToxiproxyServer(Server):
+    """`seed` decides its random numbers: the jitter of latency, the toxicity of toxics."""
+
+    name: ClassVar[str] = "toxiproxy"
+
+    def __init__(self, *, seed: int = 1) -> None:
+        super().__init__()
+        self.port = 0
+        self.seed = seed
+
+    @property
+    def url(self) -> str:
+        """`http://127.0.0.1:port`, its API."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def api(self) -> Toxiproxy:
+        """Its client."""
+        return Toxiproxy(self.port)
+
+    def _choose_ports(self) -> None:
+        self.port = free_port()
+
+    def _make_process(self, directory: Path) -> OwnedProcess:
+        return OwnedProcess(
+            self.name,
+            [program(), "-host", "127.0.0.1", "-port", str(self.port), "-seed", str(self.seed)],
+            log=directory / "server.log",
+            environment={"PATH": os.defpath, "LOG_LEVEL": "warn"},
+            directory=directory,
+        )
+
+    def _is_ready(self) -> bool:
+        try:
+            return bool(self.api().version())
+        except ToxiproxyError:
+            return False
+
+
+def program() -> str:
+    """`TOXIPROXY_BIN`, or what is on PATH, or what setup/toxiproxy.sh built; else `ProgramMissing`."""
+    if chosen := os.environ.get("TOXIPROXY_BIN"):
+        return chosen
+    caches = (Path("/var/cache"), Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"))
+    built = [cache / "neo-alexandria" / f"toxiproxy-{VERSION}" for cache in caches]
+    try:
+        return find_program(PROGRAM, package=PROGRAM, extra_directories=built)
+    except ProgramMissing:
+        raise ProgramMissing(f"{PROGRAM} is not installed: setup/toxiproxy.sh builds it") from None
