@@ -35,7 +35,6 @@ def regenerate(library: Library, resource_id: UUID, *, work: Work) -> None:
             return
     vectors = embedder.embed(embedder.passages(text))
     with work() as unit:
-        unit.built(version)
         _store(unit, resource_id, vectors, model_id=embedder.model_id, dim=embedder.dimension, version=version)
 
 
@@ -52,6 +51,7 @@ def _store(unit: UnitOfWork, resource_id: UUID, vectors: np.ndarray, *, model_id
     session = unit.session
     if derived_states.lock_for_build(session, resource_id, DerivedKind.EMBEDDING, version=version) is None:
         return
+    unit.built(version)
     row = session.get(Embedding, resource_id) or Embedding(resource_id=resource_id)
     row.model_id, row.dim, row.built_from, row.updated_at = model_id, dim, version, now()
     row.passage_count = len(vectors)

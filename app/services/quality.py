@@ -43,7 +43,6 @@ def recompute(library: Library, resource_id: UUID, *, work: Work) -> None:
     weights = QualityWeights()
     report = score_quality(_input(resource), weights=weights)
     with work() as unit:
-        unit.built(version)
         _store(unit, resource_id, report, weights=asdict(weights), version=version)
 
 
@@ -100,6 +99,7 @@ def _store(
     session = unit.session
     if derived_states.lock_for_build(session, resource_id, DerivedKind.QUALITY, version=version) is None:
         return
+    unit.built(version)
     row = session.get(QualityScore, resource_id) or QualityScore(resource_id=resource_id)
     scores = {name: getattr(report, name) for name in (*DIMENSIONS, "overall")}
     for name, value in scores.items():

@@ -36,7 +36,6 @@ def update(library: Library, resource_id: UUID, *, work: Work) -> None:
     gone = resource.deleted_at is not None or resource.content_version == 0
     prepared = None if gone else library.index.prepare(document_of(resource))
     with work() as unit:
-        unit.built(resource.version)
         if prepared is None:
             library.index.remove(unit.session, resource_id)
         else:
@@ -49,6 +48,7 @@ def _write(unit: UnitOfWork, index: SearchIndex, prepared: PreparedDocument) -> 
     if derived_states.lock_for_build(unit.session, resource_id, kind, version=version) is None:
         return
     if index.write(unit.session, prepared):
+        unit.built(version)
         derived_states.mark_built(unit.session, resource_id, kind, version=version)
         unit.emit(EventType.SEARCH_INDEX_UPDATED, {"resource_id": str(resource_id), "version": version})
 

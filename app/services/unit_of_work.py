@@ -81,7 +81,7 @@ class UnitOfWork:
         return stored
 
     def built(self, version: int) -> None:
-        """The input version the effect of this call was built from, for its effect record."""
+        """The input version the effect of this call was built from, for its record; unsaid: nothing was written."""
         self._effect_version = version
 
     def close(self) -> None:
