@@ -20,7 +20,7 @@ GREETINGS: dict[Protocol, bytes] = {
 
 
 class Reaction(StrEnum):
-    """`answered`: data came. `silent`: nothing came in time. `refused`: no connection. `closed`: by FIN, `reset`: RST."""
+    """`answered`: data came. `silent`: nothing in time. `refused`: no connection. `closed`: by FIN, `reset`: by RST."""
 
     ANSWERED = "answered"
     SILENT = "silent"
