@@ -12,8 +12,8 @@ import redis
 
 QUEUES = ("default", "ml_tasks", "ingest", "batch")
 STEPS = range(10)
-# Keys that say nothing of a message: kombu's table of bindings, tokens that expire after two seconds.
-HARMLESS = ("_kombu.binding.", "wake:")
+# Keys that say nothing of a message: kombu's bindings, tokens that expire after two seconds, the time of the last sweep.
+HARMLESS = ("_kombu.binding", "wake:", "unacked_swept")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -66,7 +66,7 @@ class DocumentServer:
     def release(self, path: str) -> None:
         """Answer whoever waits for it, and whoever comes later."""
         with self._lock:
-            self._released[path].set()
+            self._released[path.split("?", maxsplit=1)[0]].set()
 
     def answer(self, path: str, client_port: int) -> tuple[int, str] | None:
         """Status and body; None when the asker is dead. For the handler."""
@@ -81,10 +81,9 @@ class DocumentServer:
             return None
         if kind == "held":
             released.wait(HELD_AT_MOST_SECONDS)
-        if kind == "flaky" and not self.repaired.is_set():
-            fails = int(parse_qs(parts.query)["fails"][0])
-            if fails < 0 or count <= fails:
-                return 503, "try later"
+        fails = int(parse_qs(parts.query).get("fails", ["0"])[0])
+        if not self.repaired.is_set() and (fails < 0 or count <= fails):
+            return 503, "try later"
         return 200, PAGE.format(name=name)
 
     def __enter__(self) -> Self:

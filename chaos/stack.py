@@ -35,6 +35,7 @@ WORKER_QUEUES = {
     "worker-2": "default,ingest,batch",
     "ml-worker": "ml_tasks",
 }
+SECOND_RELAY = "relay-2"
 MIGRATED_WITHIN_SECONDS = 60.0
 
 
@@ -44,7 +45,7 @@ class Stack:
     `environment` overrides settings by the names of their variables, `own_environments` those of single processes.
     Each stack has a data directory and an API port of its own, so several run side by side. When the body of the
     `with` raises, the tails of all logs are added to the exception as notes; `processes` may leave some out, or add
-    `worker-2`: `("api", "relay", "worker", "ml-worker", "beat")` by default.
+    `worker-2` and `relay-2`: `("api", "relay", "worker", "ml-worker", "beat")` by default.
     """
 
     def __init__(
@@ -178,7 +179,7 @@ class Stack:
 
     def _make(self, name: str) -> StackProcess:
         of_worker = ("worker", "--queues", WORKER_QUEUES.get(name, ""), "--name", name)
-        arguments = of_worker if name in WORKER_QUEUES else (name,)
+        arguments = of_worker if name in WORKER_QUEUES else (name.removesuffix("-2"),)
         process = self._command(name, *arguments, log=self.directory / f"{name}.log")
         return StackProcess(process, is_up=lambda seconds: self._is_up(name, seconds))
 
@@ -201,7 +202,7 @@ class Stack:
             ages = parts.get("workers", {}).get("canary_age_seconds", {})
             served = all(_younger(ages.get(queue), seconds_since_start) for queue in WORKER_QUEUES[name].split(","))
             return served and self._beats(self.processes[name].pid)
-        if name == "relay":
+        if name in {"relay", SECOND_RELAY}:
             return bool(parts.get("relay", {}).get("ok"))
         return bool(answer.get("ready"))
 

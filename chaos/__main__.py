@@ -1,0 +1,5 @@
+"""`python -m chaos` is `alexandria-chaos`."""
+
+from chaos.command import main
+
+raise SystemExit(main())

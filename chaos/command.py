@@ -1,0 +1,91 @@
+"""`alexandria-chaos run|report`: break a real stack, and say what held."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from chaos import matrix, results
+from chaos.processes import ProgramMissing
+from chaos.results import RESULTS, Result
+from chaos.run import run
+from chaos.scenarios.scenario import Scenario
+from chaos.scenarios.table import SCENARIOS
+from chaos.servers.toxiproxy import program
+from chaos.site import BROKERS, Site
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """0: everything held. 1: something did not. 2: it cannot be tried here, or not like this."""
+    options = _parser().parse_args(arguments)
+    if options.command == "report":
+        print(matrix.write(options.results, RESULTS.parent / "README.md"))
+        return 0
+    chosen = _chosen(options)
+    if any(scenario.breaks_lines for scenario in chosen):
+        try:
+            program()
+        except ProgramMissing as missing:
+            if options.scenario or options.fast:
+                print(f"alexandria-chaos: {missing}", file=sys.stderr)
+                return 2
+            print(f"alexandria-chaos: {missing}; only the scenarios that need none are run", file=sys.stderr)
+            chosen = [scenario for scenario in chosen if not scenario.breaks_lines]
+    return _run_all(chosen, options)
+
+
+def _run_all(chosen: Sequence[Scenario], options: argparse.Namespace) -> int:
+    seed = random.SystemRandom().getrandbits(32) if options.seed is None else options.seed
+    print(f"seed {seed}", flush=True)
+    failed = 0
+    with Site() as site:
+        for scenario in chosen:
+            for broker in options.broker or BROKERS:
+                if broker not in scenario.brokers:
+                    continue
+                result = run(scenario, site, broker=broker, seed=seed, is_fast=options.fast)
+                results.write(result, servers=site.versions(), where=options.results)
+                print(_line(result), flush=True)
+                failed += not result.passed
+    print(f"{failed} failed" if failed else "all held")
+    return 1 if failed else 0
+
+
+def _line(result: Result) -> str:
+    """One line; what did not hold below it, and how to repeat it."""
+    mark = "ok    " if result.passed else "FAILED"
+    line = f"{mark} {result.scenario:>2} {result.broker:<8} {result.seconds:>6.1f} s  {result.title}"
+    breaches = [f"    {name}: {one}" for name, verdict in result.verdicts.items() for one in verdict.breaches]
+    if result.passed:
+        return line
+    trouble = [f"    {result.trouble.strip().splitlines()[0][:200]}"] if result.trouble.strip() else []
+    return "\n".join([line, *breaches, *trouble, f"    repeat: {result.command}"])
+
+
+def _chosen(options: argparse.Namespace) -> list[Scenario]:
+    if options.scenario:
+        return [SCENARIOS[number] for number in options.scenario]
+    return [scenario for scenario in SCENARIOS.values() if scenario.is_fast or not options.fast]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="alexandria-chaos", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    running = commands.add_parser("run", help="run scenarios on servers and processes of their own")
+    running.add_argument("--scenario", type=_number, action="append", help="a number; all when left out")
+    running.add_argument("--broker", choices=BROKERS, action="append", help="both when left out")
+    running.add_argument("--seed", type=int, help="of load, moments and jitter; drawn and printed when left out")
+    running.add_argument("--fast", action="store_true", help="the fast set, with fewer rounds of each fault")
+    running.add_argument("--results", type=Path, default=RESULTS, metavar="DIRECTORY", help="where the results go")
+    report = commands.add_parser("report", help="write the matrix and the plots of the last results")
+    report.add_argument("--results", type=Path, default=RESULTS, metavar="DIRECTORY")
+    return parser
+
+
+def _number(text: str) -> int:
+    if not text.isdecimal() or int(text) not in SCENARIOS:
+        raise argparse.ArgumentTypeError(f"there are the scenarios {', '.join(map(str, SCENARIOS))}")
+    return int(text)

@@ -1,0 +1,189 @@
+"""I1, I2, I4, I12, I13: every committed event has its effects, each once, none from nowhere, none out of order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from chaos.invariants.observed import Observed
+from chaos.invariants.verdict import Verdict, verdict
+from chaos.ledger import Entry
+from chaos.tables import IS_OPEN
+
+# Which event must have been followed by which kind: the hook table, said once more by the checker.
+FOLLOWED_BY = {
+    "resource.created": ("search_index", "embedding", "quality"),
+    "resource.updated": ("search_index",),
+    "resource.deleted": ("search_index",),
+    "resource.content_changed": ("embedding", "quality"),
+    "resource.metadata_changed": ("quality",),
+}
+
+
+def every_event_has_its_effects(seen: Observed) -> Verdict:
+    """I1: what the API accepted is there, nothing derived is older, and every event led to a call that was done."""
+    return verdict(
+        [
+            *_lost_writes(seen),
+            *_unread_documents(seen),
+            *(
+                f"stale: {kind} of {one}, {built}/{noted} < {wanted}"
+                for kind, one, wanted, built, noted in seen.tables.stale()
+            ),
+            *(f"still indexed, though deleted: {one}" for (one,) in seen.tables.query(_INDEXED_THOUGH_DELETED)),
+            *_events_without_effects(seen),
+        ],
+        accepted=seen.ledger.accepted,
+        events=seen.tables.one("SELECT count(*) FROM events"),
+    )
+
+
+def each_effect_is_once(seen: Observed) -> Verdict:
+    """I2: one effect a call, and no score in the history that no effect accounts for."""
+    return verdict(
+        [
+            *(f"call {call} has {count} effects" for call, count in seen.tables.query(_DOUBLED)),
+            *(
+                f"{one} was scored {scores} times by {effects} effects"
+                for one, scores, effects in seen.tables.query(_SCORED_MORE_OFTEN)
+            ),
+        ],
+        effects=seen.tables.one("SELECT count(*) FROM effects"),
+    )
+
+
+def nothing_from_nowhere(seen: Observed) -> Verdict:
+    """I4: every effect has its call, every call its cause, and every resource was written by a client."""
+    known = set(seen.ledger.entries) | set(seen.ledger.documents.values())
+    strangers = [one for (one,) in seen.tables.query("SELECT id::text FROM resources") if one not in known]
+    surplus = strangers if len(strangers) > seen.ledger.unanswered_creates else []
+    return verdict(
+        [
+            *(f"effect of no call: {task} {call}" for task, call in seen.tables.query(_WITHOUT_CALL)),
+            *(f"call of no cause: {task} {call}" for task, call in seen.tables.query(_WITHOUT_CAUSE)),
+            *(f"nobody wrote the resource {one}" for one in surplus),
+        ]
+    )
+
+
+def edits_are_joined(seen: Observed) -> Verdict:
+    """I12: the edits within a window of debounce are few runs, the last of which built the last state."""
+    most = seen.bounds.runs_per_key
+    counted = seen.tables.query(_RUNS_PER_KEY, min((fault.began for fault in seen.faults), default=None))
+    breaches = [f"{kind} of {one} ran {runs} times" for one, kind, runs in counted if runs > most]
+    stale = [f"{kind} of {one} is not of the last state" for kind, one, *_ in seen.tables.stale()]
+    return verdict([*breaches, *stale], most_runs=max((runs for *_, runs in counted), default=0))
+
+
+def versions_never_go_back(seen: Observed) -> Verdict:
+    """I13: by the records of effects, by the history of scores, and by what stands in the tables now."""
+    return verdict(
+        [
+            *(f"{kind} of {one}: {new} after {old}" for one, kind, old, new in seen.tables.query(_GONE_BACK)),
+            *(f"score of {one}: {new} after {old}" for one, old, new in seen.tables.query(_SCORED_BACK)),
+            *(
+                f"{kind} of {one} is of {now}, and was of {was}"
+                for one, kind, now, was in seen.tables.query(_OVERWRITTEN)
+            ),
+        ]
+    )
+
+
+def _lost_writes(seen: Observed) -> Iterator[str]:
+    rows = {
+        one: (version, content, deleted)
+        for one, version, content, deleted in seen.tables.query(
+            "SELECT id::text, version, content, deleted_at IS NOT NULL FROM resources"
+        )
+    }
+    for resource_id, entry in seen.ledger.entries.items():
+        if resource_id not in rows:
+            yield f"lost: {resource_id} was accepted and is not there"
+        elif trouble := _differs(entry, *rows[resource_id]):
+            yield f"lost: {resource_id} {trouble}"
+
+
+def _differs(entry: Entry, version: int, content: str | None, deleted: bool) -> str:
+    if entry.deleted:
+        return "" if deleted else "was deleted and is there"
+    if deleted:
+        return "" if entry.maybe_deleted else "is gone, and nobody deleted it"
+    if version < entry.version:
+        return f"is of version {version}, and {entry.version} was accepted"
+    return "" if content in {entry.content, *entry.unanswered} else "holds a text that was not the last accepted"
+
+
+def _unread_documents(seen: Observed) -> Iterator[str]:
+    states: dict[str, Any] = dict(seen.tables.query("SELECT id::text, ingestion_status FROM resources"))
+    for url, resource_id in seen.ledger.documents.items():
+        state = states.get(resource_id)
+        wanted = "failed" if resource_id in seen.expected_dead else "completed"
+        if state != wanted:
+            yield f"document {url} is {state}, not {wanted}"
+
+
+def _events_without_effects(seen: Observed) -> Iterator[str]:
+    for event, kinds in FOLLOWED_BY.items():
+        for kind in kinds:
+            for resource_id, at in seen.tables.query(_NOT_FOLLOWED, event, kind):
+                yield f"{event} of {resource_id} at {at} was not followed by {kind}"
+    for task, state, count in seen.tables.query(_LEFT_OPEN):
+        yield f"{count} calls of {task} are still {state}"
+
+
+_INDEXED_THOUGH_DELETED = (
+    "SELECT r.id::text FROM resources r JOIN search_documents d ON d.resource_id = r.id WHERE r.deleted_at IS NOT NULL"
+)
+_DOUBLED = "SELECT call_id::text, count(*) FROM effects GROUP BY call_id HAVING count(*) > 1"
+_SCORED_MORE_OFTEN = """
+    SELECT h.resource_id::text, count(*), coalesce(max(e.effects), 0) FROM quality_history h
+    LEFT JOIN (SELECT subject, count(*) AS effects FROM effects WHERE kind = 'quality' GROUP BY subject) e
+        ON e.subject = h.resource_id
+    GROUP BY h.resource_id HAVING count(*) > coalesce(max(e.effects), 0)
+"""
+_WITHOUT_CALL = """
+    SELECT e.task, e.call_id::text FROM effects e
+    WHERE e.task <> 'canary_task' AND NOT EXISTS (SELECT 1 FROM task_calls c WHERE c.id = e.call_id)
+"""
+# Calls of a schedule have none; those that a task made are caused by its call.
+_WITHOUT_CAUSE = """
+    SELECT c.task, c.id::text FROM task_calls c
+    WHERE c.causation_id IS NOT NULL
+        AND NOT EXISTS (SELECT 1 FROM events e WHERE e.id::text = c.causation_id)
+        AND NOT EXISTS (SELECT 1 FROM task_calls m WHERE m.id::text = c.causation_id)
+"""
+# Between an event and the call that was joined to it lie the microseconds of one transaction.
+_NOT_FOLLOWED = """
+    SELECT e.subject::text, max(e.timestamp) FROM events e
+    WHERE e.name = %s AND NOT EXISTS (
+        SELECT 1 FROM task_calls c
+        WHERE c.subject = e.subject AND c.kind = %s AND c.state = 'done' AND c.done_at >= e.timestamp
+    )
+    GROUP BY e.subject
+"""
+_LEFT_OPEN = f"SELECT task, state, count(*) FROM task_calls WHERE {IS_OPEN} GROUP BY task, state"
+_RUNS_PER_KEY = """
+    SELECT subject::text, kind, count(*) FROM effects WHERE kind IS NOT NULL AND subject IS NOT NULL AND at >= %s
+    GROUP BY subject, kind
+"""
+_GONE_BACK = """
+    SELECT subject::text, kind, before, version FROM (
+        SELECT subject, kind, version, lag(version) OVER (PARTITION BY subject, kind ORDER BY at, id) AS before
+        FROM effects WHERE kind IS NOT NULL AND version IS NOT NULL
+    ) ordered WHERE version < before
+"""
+_SCORED_BACK = """
+    SELECT resource_id::text, before, built_from FROM (
+        SELECT resource_id, built_from, lag(built_from) OVER (PARTITION BY resource_id ORDER BY at, id) AS before
+        FROM quality_history
+    ) ordered WHERE built_from < before
+"""
+_OVERWRITTEN = """
+    SELECT e.subject::text, e.kind, t.built_from, max(e.version) FROM effects e
+    JOIN (
+        SELECT resource_id, 'search_index' AS kind, built_from FROM search_documents
+        UNION ALL SELECT resource_id, 'embedding', built_from FROM embeddings
+        UNION ALL SELECT resource_id, 'quality', built_from FROM quality_scores
+    ) t ON t.resource_id = e.subject AND t.kind = e.kind
+    GROUP BY e.subject, e.kind, t.built_from HAVING t.built_from < max(e.version)
+"""

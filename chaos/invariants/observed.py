@@ -1,0 +1,75 @@
+"""What the checker is given: the tables, the ledger, the broker's contents, and what the harness did and measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from chaos.broker_contents import BrokerContents
+from chaos.faults import Fault
+from chaos.ledger import Ledger, Write
+from chaos.tables import Tables
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exit:
+    """A process of the stack that ended, and whether the harness meant it to."""
+
+    name: str
+    code: int | None
+    intended: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """The numbers of one scenario. Seconds; `redone`: executions beyond the first of each call.
+
+    `drained_seconds` None: 10 s and the backlog at healing by the rate of the same run.
+    """
+
+    consuming_seconds: float = 10.0
+    drained_seconds: float | None = None
+    redone: int = 0
+    slower: float = 1.2
+    runs_per_key: int = 2
+
+
+@dataclass(slots=True, kw_only=True)
+class Observed:
+    """One run of a scenario, after it.
+
+    `healed_at`: when the last fault was over. `consuming_seconds`: by worker, from then to its first start; None:
+    never. `drained_seconds`: from then, or from the last write, to converged; None: never. `rate`: calls a second
+    while nothing was broken; `backlog`: open calls at healing. `expected_dead`: resources whose work is meant to end
+    as dead letters. `measured`: times that the scenario took, beside their bounds; `disappointments`: what else of its
+    own it did not find.
+    """
+
+    tables: Tables
+    ledger: Ledger
+    bounds: Bounds = field(default_factory=Bounds)
+    contents: BrokerContents = field(default_factory=BrokerContents)
+    healthy: list[Write] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    exits: list[Exit] = field(default_factory=list)
+    healed_at: datetime | None = None
+    consuming_seconds: dict[str, float | None] = field(default_factory=dict)
+    drained_seconds: float | None = None
+    rate: float = 1.0
+    backlog: int = 0
+    expected_dead: set[str] = field(default_factory=set)
+    measured: list[Measured] = field(default_factory=list)
+    disappointments: list[str] = field(default_factory=list)
+
+    def in_a_fault(self, moment: datetime, *, after: timedelta) -> bool:
+        """Whether a fault was there then, or had ended no longer ago than `after`."""
+        return any(fault.began <= moment <= (fault.ended or moment) + after for fault in self.faults)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """A time of this scenario, such as from a kill to the start elsewhere; None: it did not happen."""
+
+    what: str
+    seconds: float | None
+    at_most: float

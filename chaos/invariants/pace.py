@@ -1,0 +1,104 @@
+"""I5, I6, I7, I8, I10: nothing before its time, everything soon after healing, and clients who notice nothing."""
+
+from __future__ import annotations
+
+import statistics
+from datetime import UTC, datetime
+
+from chaos.invariants.observed import Observed
+from chaos.invariants.verdict import Verdict, verdict
+from chaos.ledger import p95_seconds
+
+GRACE_SECONDS = 10.0
+ENOUGH = 20
+
+
+def nothing_before_its_time(seen: Observed) -> Verdict:
+    """I5: no call was claimed or started before it was due."""
+    return verdict(f"{task} {call} began {early} early" for task, call, early in seen.tables.query(_EARLY))
+
+
+def the_backlog_is_gone(seen: Observed) -> Verdict:
+    """I6: after healing, open calls and stale data are back to 0 within T."""
+    at_most = seen.bounds.drained_seconds or GRACE_SECONDS + seen.backlog / max(seen.rate, 0.1)
+    breaches = []
+    if seen.drained_seconds is None or seen.drained_seconds > at_most:
+        breaches.append(f"drained after {_words(seen.drained_seconds)}, at most {at_most:.1f} s are allowed")
+    return verdict(
+        breaches, drained_seconds=seen.drained_seconds, at_most=at_most, backlog=seen.backlog, rate=seen.rate
+    )
+
+
+def its_own_bound_is_kept(seen: Observed) -> Verdict:
+    """What this scenario promises beside the invariants: its times, and whatever else it looked for."""
+    late = [
+        f"{one.what} took {_words(one.seconds)}, at most {one.at_most:g} s are allowed"
+        for one in seen.measured
+        if one.seconds is None or one.seconds > one.at_most
+    ]
+    times = [one.seconds for one in seen.measured if one.seconds is not None]
+    median = statistics.median(times) if times else None
+    return verdict([*late, *seen.disappointments], median_seconds=median, max_seconds=max(times, default=None))
+
+
+def writes_never_suffer(seen: Observed) -> Verdict:
+    """I7: during the faults no write fails, and 95 of 100 are answered in 1.2 times their healthy time."""
+    during = [
+        write for fault in seen.faults for write in seen.ledger.between(fault.began, fault.ended or datetime.now(UTC))
+    ]
+    breaches = [
+        f"{one.what} at {one.at:%H:%M:%S}: {one.status} {one.detail[:120]}" for one in during if not one.accepted
+    ]
+    healthy, broken = p95_seconds(seen.healthy), p95_seconds(during)
+    if healthy is None or broken is None:
+        breaches.append(f"too few writes to tell: {len(seen.healthy)} healthy, {len(during)} during the faults")
+    elif broken > seen.bounds.slower * healthy:
+        breaches.append(f"p95 was {broken * 1000:.0f} ms, and {healthy * 1000:.0f} ms while nothing was broken")
+    return verdict(breaches, healthy_p95=healthy, broken_p95=broken, writes=len(during))
+
+
+def urgent_waits_less(seen: Observed) -> Verdict:
+    """I8: within a queue, urgent calls wait less than those of lower priority, where enough of both had to wait."""
+    waits: dict[str, dict[str, tuple[int, float]]] = {}
+    for queue, rank, count, median in seen.tables.query(_WAITS):
+        waits.setdefault(queue, {})[rank] = (int(count), float(median))
+    breaches = [
+        f"{queue}: urgent waited {both['urgent'][1]:.2f} s, low {both['low'][1]:.2f} s"
+        for queue, both in waits.items()
+        if len(both) == 2 and min(count for count, _ in both.values()) >= ENOUGH and both["urgent"][1] > both["low"][1]
+    ]
+    of_default = waits.get("default", {})
+    return verdict(breaches, **{rank: median for rank, (_, median) in of_default.items()})
+
+
+def every_worker_consumes(seen: Observed) -> Verdict:
+    """I10: after healing every worker starts a call within its time."""
+    at_most = seen.bounds.consuming_seconds
+    breaches = [
+        f"{worker} consumed again after {_words(seconds)}, at most {at_most:g} s are allowed"
+        for worker, seconds in seen.consuming_seconds.items()
+        if seconds is None or seconds > at_most
+    ]
+    if not seen.consuming_seconds:
+        breaches = ["no worker was looked at"]
+    times = [seconds for seconds in seen.consuming_seconds.values() if seconds is not None]
+    return verdict(breaches, slowest=max(times, default=None))
+
+
+def _words(seconds: float | None) -> str:
+    return "no time that was waited for" if seconds is None else f"{seconds:.1f} s"
+
+
+_EARLY = """
+    SELECT task, id::text, due_at - coalesce(started_at, claimed_at) FROM task_calls
+    WHERE state = 'done' AND (started_at < due_at OR claimed_at < due_at)
+"""
+# Only among calls that stood in line together: while nobody waits, the order of arrival decides, and rightly.
+_WAITS = """
+    SELECT queue, CASE WHEN priority >= 9 THEN 'urgent' ELSE 'low' END, count(*),
+        percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM started_at - due_at))
+    FROM task_calls
+    WHERE state = 'done' AND started_at > due_at + interval '1 second' AND (priority >= 9 OR priority <= 5)
+        AND task NOT IN ('canary_task', 'reconcile_derived_data', 'cleanup_expired_cache')
+    GROUP BY 1, 2
+"""

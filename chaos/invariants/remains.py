@@ -1,0 +1,65 @@
+"""I3, I9, I11, I14: nothing done again without a reason, nothing left behind, nobody dead who was not killed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from chaos.invariants.observed import Observed
+from chaos.invariants.verdict import Verdict, verdict
+
+# Until a lease has run out, a heartbeat was missed three times, or a relay's claim is taken for abandoned.
+AFTERMATH = timedelta(seconds=35)
+CLEAN_ENDS = (0, -15)  # of SIGTERM, handled or not
+
+
+def repeats_have_a_reason(seen: Observed) -> Verdict:
+    """I3: whatever was sent or started more than once was so in or after a fault, and no more often than allowed."""
+    rows = seen.tables.query(_REPEATED)
+    redone = sum(max(0, starts - 1) for *_, starts, _resent, _at in rows)
+    breaches = [
+        f"{task} {call}: {starts} starts, sent again {resent} times, at {at}"
+        for task, call, starts, resent, at in rows
+        if not seen.in_a_fault(at, after=AFTERMATH)
+    ]
+    if redone > seen.bounds.redone:
+        breaches.append(f"{redone} executions were repeated, at most {seen.bounds.redone} are allowed")
+    return verdict(breaches, redone=redone, resent=sum(resent for *_, resent, _at in rows))
+
+
+def nothing_is_left(seen: Observed) -> Verdict:
+    """I9: the broker is empty, and the dead letters are those of the work that was meant to die."""
+    found = seen.contents
+    breaches = [f"{count} messages are left in {queue}" for queue, count in found.ready.items() if count]
+    breaches += [f"{count} dead letters are left in {queue}.dead" for queue, count in found.dead.items() if count]
+    breaches += [f"orphan key {key}" for key in found.orphan_keys]
+    letters = dict(seen.tables.query(_OPEN_LETTERS))
+    breaches += [
+        f"dead, though it was no poison: {one} ({letters[one]})" for one in letters if one not in seen.expected_dead
+    ]
+    breaches += [f"poison that is no dead letter: {one}" for one in sorted(seen.expected_dead - set(letters))]
+    return verdict(breaches, dead_letters=len(letters))
+
+
+def only_the_killed_died(seen: Observed) -> Verdict:
+    """I11: no process ended but those the harness ended."""
+    return verdict(f"{one.name} ended with {one.code}" for one in seen.exits if not one.intended)
+
+
+def the_harness_is_sound(seen: Observed) -> Verdict:
+    """I14: every fault landed, and whoever was asked to end did so cleanly."""
+    missed = [f"the fault did not land: {fault.name}: {fault.missed}" for fault in seen.faults if fault.missed]
+    unclean = [
+        f"{one.name} was asked to end and ended with {one.code}"
+        for one in seen.exits
+        if one.intended and one.code not in (*CLEAN_ENDS, -9)
+    ]
+    return verdict([*missed, *unclean], faults=len(seen.faults))
+
+
+# `attempts` counts the tries that failed in the ordinary way; each had a sending of its own.
+_REPEATED = """
+    SELECT task, id::text, starts, greatest(generation - attempts - 1, 0), coalesce(started_at, claimed_at)
+    FROM task_calls
+    WHERE state IN ('done', 'dead') AND (starts > 1 OR generation > attempts + 1) AND task <> 'canary_task'
+"""
+_OPEN_LETTERS = "SELECT coalesce(subject::text, call_id::text), reason FROM dead_letters WHERE closed_at IS NULL"

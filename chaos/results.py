@@ -1,0 +1,85 @@
+"""What one run of one scenario found: one JSON file for each scenario and broker."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from chaos.invariants.verdict import Verdict
+from chaos.sampler import Sample
+from chaos.stack import ROOT
+
+RESULTS = ROOT / "chaos" / "results"
+TOLD = ("celery", "kombu", "redis", "amqp", "pika", "sqlalchemy", "fastapi")
+
+
+@dataclass(slots=True, kw_only=True)
+class Result:
+    """`trouble`: why the scenario could not be brought to its end; empty: it was."""
+
+    scenario: int
+    title: str
+    broker: str
+    fault: str
+    load: str
+    embedder: str
+    seed: int
+    is_fast: bool
+    began: datetime
+    seconds: float = 0.0
+    phases: dict[str, float] = field(default_factory=dict)
+    trouble: str = ""
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
+    writes: dict[str, int] = field(default_factory=dict)
+    faults: list[dict[str, Any]] = field(default_factory=list)
+    exits: list[dict[str, Any]] = field(default_factory=list)
+    measured: list[dict[str, Any]] = field(default_factory=list)
+    samples: list[Sample] = field(default_factory=list)
+    marks: list[tuple[float, str]] = field(default_factory=list)
+
+    @property
+    def passed(self) -> bool:
+        """Brought to its end, and every invariant holds."""
+        return not self.trouble and all(verdict.holds for verdict in self.verdicts.values())
+
+    @property
+    def command(self) -> str:
+        """What repeats it."""
+        fast = " --fast" if self.is_fast else ""
+        return f"alexandria-chaos run --broker {self.broker} --scenario {self.scenario} --seed {self.seed}{fast}"
+
+
+def write(result: Result, *, servers: dict[str, str], where: Path) -> Path:
+    """Over the last one of the same scenario and broker."""
+    content = asdict(result) | {
+        "began": result.began.isoformat(timespec="seconds"),
+        "passed": result.passed,
+        "command": result.command,
+        "commit": _git("rev-parse", "HEAD"),
+        "clean": not _git("status", "--porcelain", "--", "app", "chaos"),
+        "servers": servers,
+        "versions": {"python": platform.python_version()} | {name: metadata.version(name) for name in TOLD},
+        "machine": {"cores": os.cpu_count(), "load_average": round(os.getloadavg()[0], 2)},
+        "samples": [[one.seconds, one.open_calls, one.stale] for one in result.samples],
+    }
+    where.mkdir(parents=True, exist_ok=True)
+    path = where / f"{result.scenario:02}-{result.broker}.json"
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False, default=str) + "\n")
+    return path
+
+
+def read(where: Path) -> list[dict[str, Any]]:
+    """All that are there, by scenario and broker."""
+    return [json.loads(path.read_text()) for path in sorted(where.glob("*.json"))]
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.stdout.strip()

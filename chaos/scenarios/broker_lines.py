@@ -1,0 +1,215 @@
+"""Scenarios that break the lines to the broker."""
+
+from __future__ import annotations
+
+from chaos import faults
+from chaos.invariants.observed import Bounds
+from chaos.scenarios.scenario import Scenario
+from chaos.trial import Trial
+from chaos.workload import Load
+
+CONSUMERS = ("relay", "worker", "worker-2", "ml-worker")
+USERS = ("api", *CONSUMERS)
+REDISPATCHED = "SELECT coalesce(max(value), 0) FROM counters WHERE name = 'redispatched_total'"
+
+
+def nothing(trial: Trial) -> None:
+    """Let the load run."""
+    trial.wait(trial.rounds(20, fast=8))
+
+
+def down_again_and_again(trial: Trial) -> None:
+    """All processes lose the broker for five seconds, and each time every worker comes back."""
+    for _ in range(trial.rounds(5, fast=2)):
+        with trial.broken(trial.lines("broker", *USERS), faults.down()):
+            trial.wait(5)
+        found = trial.wait_until_consuming(within_seconds=20)
+        for worker, seconds in found.items():
+            trial.measure(f"{worker} consuming again", seconds, at_most=10)
+
+
+def down(trial: Trial) -> None:
+    """The broker is away for a minute while clients write."""
+    with trial.broken(trial.lines("broker", *USERS), faults.down()):
+        trial.wait(60)
+
+
+def stalled(trial: Trial) -> None:
+    """Data vanish in both directions; longer than three heartbeats of RabbitMQ and a lease on Redis."""
+    with trial.broken(trial.lines("broker", *USERS), faults.stall()):
+        trial.wait(trial.rounds(45, fast=22))
+
+
+def replies_lost(trial: Trial) -> None:
+    """What the relay publishes arrives, and it never hears so."""
+    for _ in range(trial.rounds(5, fast=2)):
+        [line] = trial.lines("broker", "relay")
+        trial.wait_until_used(line)
+        with trial.broken([line], faults.stall(streams=("downstream",))):
+            trial.wait(7)
+        trial.wait(2)
+
+
+def reset_again_and_again(trial: Trial) -> None:
+    """A client's connections end at their first data, also those that it opens meanwhile."""
+    for _ in range(trial.rounds(30, fast=10)):
+        [line] = trial.lines("broker", trial.random.choice(CONSUMERS))
+        trial.wait_until_used(line)
+        with trial.broken([line], faults.reset_peer()):
+            trial.wait(0.5)
+
+
+def deliveries_cut(trial: Trial) -> None:
+    """The reply that brings a message to a worker is cut, at another byte each time."""
+    for _ in range(trial.rounds(40, fast=12)):
+        [line] = trial.lines("broker", trial.random.choice(("worker", "worker-2", "ml-worker")))
+        stood = trial.wait_until_used(line)
+        way = faults.limit_data(after_bytes=trial.random.randrange(1500), streams=("downstream",))
+        with trial.broken([line], way):
+            trial.poll(lambda s=stood, x=line: s - x.connections(), within_seconds=20, what="a cut")  # type: ignore[misc]  # mypy cannot infer lambdas with defaults
+    trial.expect(trial.tables.one(REDISPATCHED) == 0, "the broker lost a message: the relay had to send it again")
+
+
+def confirms_lost(trial: Trial) -> None:
+    """The confirmation of a publish is cut, at another byte each time."""
+    for _ in range(trial.rounds(20, fast=5)):
+        [line] = trial.lines("broker", "relay")
+        stood = trial.wait_until_used(line)
+        way = faults.limit_data(after_bytes=trial.random.randrange(200), streams=("downstream",))
+        with trial.broken([line], way):
+            trial.poll(lambda s=stood, x=line: s - x.connections(), within_seconds=20, what="a cut")  # type: ignore[misc]  # mypy cannot infer lambdas with defaults
+
+
+def slow(trial: Trial) -> None:
+    """A long and shaky line, for a minute."""
+    with trial.broken(trial.lines("broker", *USERS), faults.latency(milliseconds=500, jitter=300)):
+        trial.wait(60)
+
+
+def slower_than_the_deadline(trial: Trial) -> None:
+    """The relay's requests take longer than it may wait for them."""
+    with trial.broken(trial.lines("broker", "relay"), faults.latency(milliseconds=3500)):
+        trial.wait(20)
+
+
+def narrow(trial: Trial) -> None:
+    """Five kilobytes a second."""
+    with trial.broken(trial.lines("broker", *USERS), faults.bandwidth(kilobytes_per_second=5)):
+        trial.wait(20)
+
+
+def sliced(trial: Trial) -> None:
+    """Five bytes a packet."""
+    with trial.broken(trial.lines("broker", *USERS), faults.slicer(average_bytes=5)):
+        trial.wait(20)
+
+
+SCENARIOS = (
+    Scenario(
+        number=1,
+        title="nothing is broken",
+        fault="none",
+        bound="everything; latencies and rate are what the others are compared with",
+        act=nothing,
+        also=("I6", "I10"),
+        load=Load(writes=120),
+        is_fast=True,
+    ),
+    Scenario(
+        number=2,
+        title="broker down, again and again",
+        fault="all lines to the broker down for 5 s, five times",
+        bound="every worker consumes ≤ 10 s after each healing",
+        act=down_again_and_again,
+        also=("I6", "I10"),
+        is_fast=True,
+    ),
+    Scenario(
+        number=3,
+        title="broker down for long",
+        fault="all lines to the broker down for 60 s, clients write on",
+        bound="drained ≤ backlog / rate + 10 s; no write slower",
+        act=down,
+        also=("I6", "I7", "I8", "I10"),
+        load=Load(writes=400),
+    ),
+    Scenario(
+        number=4,
+        title="broker silent",
+        fault="data to and from the broker vanish for 45 s, connections stay",
+        bound="every worker consumes ≤ 20 s after healing; no write slower",
+        act=stalled,
+        also=("I7", "I10"),
+        bounds=Bounds(consuming_seconds=20, redone=20),
+        is_fast=True,
+    ),
+    Scenario(
+        number=5,
+        title="answers to the relay lost",
+        fault="the broker's answers to the relay vanish for 7 s, five times, while it publishes",
+        bound="effects once; duplicates are counted",
+        act=replies_lost,
+        also=("I6",),
+    ),
+    Scenario(
+        number=6,
+        title="reset on reconnect",
+        fault="the connections of one client end at their first data for 0.5 s, 30 times",
+        bound="effects once, no process ends",
+        act=reset_again_and_again,
+        also=("I6",),
+        is_fast=True,
+    ),
+    Scenario(
+        number=7,
+        title="deliveries cut",
+        fault="the reply that brings a message is cut after 0 to 1500 bytes, 40 times",
+        bound="the broker loses nothing: no call is sent again",
+        act=deliveries_cut,
+        also=("I6",),
+        bounds=Bounds(redone=10),
+        is_fast=True,
+    ),
+    Scenario(
+        number=8,
+        title="confirmations cut",
+        fault="the confirmation of a publish is cut after 0 to 200 bytes, 20 times",
+        bound="effects once",
+        act=confirms_lost,
+        brokers=("rabbitmq",),
+        also=("I6",),
+    ),
+    Scenario(
+        number=9,
+        title="slow line",
+        fault="500 ± 300 ms each way to the broker for 60 s",
+        bound="no write slower; nothing is taken over from a living worker",
+        act=slow,
+        also=("I6", "I7"),
+        bounds=Bounds(redone=0),
+    ),
+    Scenario(
+        number=10,
+        title="line slower than the deadline",
+        fault="3.5 s each way from the relay to the broker for 20 s; it may wait 5 s",
+        bound="no write slower",
+        act=slower_than_the_deadline,
+        also=("I6", "I7"),
+    ),
+    Scenario(
+        number=11,
+        title="narrow line",
+        fault="5 KB/s to and from the broker for 20 s",
+        bound="drained ≤ backlog / rate + 10 s",
+        act=narrow,
+        also=("I6",),
+    ),
+    Scenario(
+        number=12,
+        title="line in slices",
+        fault="packets of 5 bytes to and from the broker for 20 s",
+        bound="drained ≤ backlog / rate + 10 s",
+        act=sliced,
+        also=("I6",),
+    ),
+)

@@ -1,0 +1,38 @@
+"""Scenarios that break the lines to the database."""
+
+from __future__ import annotations
+
+from chaos import faults
+from chaos.invariants.observed import Bounds
+from chaos.scenarios.broker_lines import CONSUMERS
+from chaos.scenarios.scenario import Scenario
+from chaos.trial import Trial
+
+
+def cut_off(trial: Trial) -> None:
+    """Relay and workers lose the database with tasks in hand, and before others start."""
+    for number in range(trial.rounds(3, fast=1)):
+        paths = [f"/held/cut-{number}-{one}" for one in range(3)]
+        for path in paths:
+            trial.client.ingest(trial.documents.url(path))
+        arrived = [trial.arrival(path, 1) for path in paths]
+        trial.expect(None not in arrived, "not every page was asked for before the fault")
+        with trial.broken(trial.lines("database", *CONSUMERS), faults.down()):
+            for path in paths:
+                trial.documents.release(path)
+            trial.wait(20)
+    trial.expect(not trial.tables.query("SELECT 1 FROM dead_letters"), "a task was given up for the database")
+
+
+SCENARIOS = (
+    Scenario(
+        number=32,
+        title="database cut off",
+        fault="lines of relay and workers to the database down for 20 s, in the middle of starts and effects",
+        bound="acknowledged only after the commit, no dead letter",
+        act=cut_off,
+        also=("I6", "I10"),
+        bounds=Bounds(redone=40),
+        is_fast=True,
+    ),
+)

@@ -1,0 +1,182 @@
+"""Scenarios that kill and freeze processes."""
+
+from __future__ import annotations
+
+import time
+
+import psutil
+
+from chaos import faults
+from chaos.invariants.observed import Bounds
+from chaos.scenarios.scenario import PROCESSES, Scenario
+from chaos.trial import Trial
+
+MAX_DELIVERIES = 5
+POISON_IS_DEAD_WITHIN_SECONDS = 180.0
+
+
+def kill_workers(trial: Trial) -> None:
+    """A worker dies with a document in hand; another one takes the document up."""
+    for number in range(trial.rounds(10, fast=3)):
+        path = f"/held/worker-{number}"
+        trial.client.ingest(trial.documents.url(path))
+        holder = trial.arrival(path, 1)
+        worker = trial.worker_of(holder.pid) if holder else None
+        with trial.fault("SIGKILL of a worker with a task in hand") as fault:
+            if worker is None:
+                fault.missed = f"nobody holds {path}"
+                continue
+            killed = time.monotonic()
+            trial.kill(worker)
+            successor = trial.arrival(path, 2)
+        trial.measure("start elsewhere", successor.at - killed if successor else None, at_most=5)
+        trial.documents.release(path)
+        trial.start(worker)
+
+
+def kill_children(trial: Trial) -> None:
+    """A pool process dies with a document in hand; its worker lives."""
+    for number in range(trial.rounds(10, fast=4)):
+        path = f"/held/child-{number}"
+        trial.client.ingest(trial.documents.url(path))
+        holder = trial.arrival(path, 1)
+        with trial.fault("SIGKILL of a pool process with a task in hand") as fault:
+            if holder is None or not holder.pid:
+                fault.missed = f"nobody holds {path}"
+                continue
+            killed = time.monotonic()
+            psutil.Process(holder.pid).kill()
+            successor = trial.arrival(path, 2)
+        trial.measure("start again", successor.at - killed if successor else None, at_most=2)
+        trial.documents.release(path)
+
+
+def poison(trial: Trial) -> None:
+    """Two documents kill whoever reads them, among many that do not."""
+    trial.kept_up = {worker.name for worker in trial.stack.workers}
+    paths = ("/poison/child/one", "/poison/worker/one")
+    with trial.fault("documents that kill whoever reads them") as fault:
+        for path in paths:
+            trial.observed.expected_dead.add(str(trial.client.ingest(trial.documents.url(path))))
+        for number in range(trial.rounds(500, fast=60)):
+            trial.client.ingest(trial.documents.url(f"/page/good-{number}"))
+        trial.poll(
+            lambda: set(trial.observed.expected_dead) <= _dead_subjects(trial),
+            within_seconds=POISON_IS_DEAD_WITHIN_SECONDS,
+            what="the poison is dead",
+        )
+        fault.missed = "" if trial.documents.killed else "nobody was killed"
+    for path in paths:
+        count = len(trial.documents.arrivals(path))
+        trial.expect(
+            count <= MAX_DELIVERIES, f"{path} was delivered {count} times, at most {MAX_DELIVERIES} are allowed"
+        )
+
+
+def freeze(trial: Trial) -> None:
+    """A worker stands still beyond its lease with a document in hand, and wakes up when another has read it."""
+    for number in range(trial.rounds(3, fast=1)):
+        path = f"/held/frozen-{number}"
+        resource_id = trial.client.ingest(trial.documents.url(path))
+        holder = trial.arrival(path, 1)
+        worker = trial.worker_of(holder.pid) if holder else None
+        with trial.fault("SIGSTOP of a worker with a task in hand, SIGCONT after its lease") as fault:
+            if worker is None:
+                fault.missed = f"nobody holds {path}"
+                continue
+            frozen = time.monotonic()
+            worker.pause()
+            successor = trial.arrival(path, 2)
+            trial.measure("start elsewhere", successor.at - frozen if successor else None, at_most=20)
+            trial.documents.release(path)
+            trial.poll(
+                lambda one=resource_id: trial.tables.query(_IS_READ, one),  # type: ignore[misc]  # as above
+                within_seconds=30,
+                what="the successor has read the document",
+            )
+            worker.resume()
+        found = trial.wait_until_consuming(within_seconds=30)
+        trial.measure(f"{worker.name} consuming again", found[worker.name], at_most=20)
+
+
+def kill_relays(trial: Trial) -> None:
+    """A relay dies between claim and publish, between publish and its confirmation, between that and its mark."""
+    moments = (
+        ("broker", faults.stall(streams=("upstream",))),
+        ("broker", faults.stall(streams=("downstream",))),
+        ("database", faults.stall(streams=("downstream",))),
+    )
+    relay = trial.stack.relay
+    for _ in range(trial.rounds(3, fast=1)):
+        for dependency, way in moments:
+            [line] = trial.lines(dependency, "relay")  # type: ignore[arg-type]  # of literal strings
+            trial.wait_until_used(line)
+            with trial.broken([line], way):
+                trial.wait(1.5)
+                trial.kill(relay)
+            trial.start(relay)
+
+
+def _dead_subjects(trial: Trial) -> set[str]:
+    return {one for (one,) in trial.tables.query("SELECT subject::text FROM dead_letters WHERE closed_at IS NULL")}
+
+
+_IS_READ = "SELECT 1 FROM resources WHERE id::text = %s AND ingestion_status = 'completed'"
+
+SCENARIOS = (
+    Scenario(
+        number=13,
+        title="worker killed",
+        fault="SIGKILL of a whole worker with a task in hand, ten times",
+        bound="the task runs elsewhere ≤ 5 s",
+        act=kill_workers,
+        also=("I3", "I6", "I10"),
+        bounds=Bounds(redone=150),
+        breaks_lines=False,
+        is_fast=True,
+    ),
+    Scenario(
+        number=14,
+        title="pool process killed",
+        fault="SIGKILL of one pool process with a task in hand, ten times",
+        bound="the task starts again ≤ 2 s",
+        act=kill_children,
+        also=("I3", "I6", "I10"),
+        bounds=Bounds(redone=30),
+        breaks_lines=False,
+        is_fast=True,
+    ),
+    Scenario(
+        number=15,
+        title="poison",
+        fault="one document kills its pool process, one its whole worker, each time; 500 good ones beside them",
+        bound="the good are all done, the poison is a dead letter after at most 5 deliveries",
+        act=poison,
+        also=("I3", "I6", "I10"),
+        bounds=Bounds(redone=150),
+        breaks_lines=False,
+        is_fast=True,
+    ),
+    Scenario(
+        number=17,
+        title="worker frozen beyond its lease",
+        fault="SIGSTOP of a worker with a task in hand; SIGCONT after another has done it",
+        bound="the task runs elsewhere ≤ 20 s; the late effect is dropped",
+        act=freeze,
+        also=("I3", "I6", "I10"),
+        bounds=Bounds(redone=40, consuming_seconds=20),
+        breaks_lines=False,
+        is_fast=True,
+    ),
+    Scenario(
+        number=21,
+        title="relay killed",
+        fault="SIGKILL of a relay between claim, publish, confirmation and mark, beside a second relay",
+        bound="drained ≤ 20 s: claims of a dead relay are given back after 15 s",
+        act=kill_relays,
+        also=("I3", "I6"),
+        processes=("relay-2", *PROCESSES),
+        bounds=Bounds(redone=0, drained_seconds=20),
+        is_fast=True,
+    ),
+)

@@ -1,0 +1,45 @@
+"""A scenario: a fault, the load beside it, what must hold, and the numbers of its bound."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from chaos.invariants.observed import Bounds
+from chaos.invariants.table import ALWAYS, BOUND, INVARIANTS
+from chaos.site import BROKERS
+from chaos.trial import Trial
+from chaos.workload import Load
+
+PROCESSES = ("api", "relay", "worker", "worker-2", "ml-worker", "beat")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """`act` makes the fault while the load runs, and returns when it is over.
+
+    `also`: invariants beside those that always hold. `breaks_lines`: the processes reach their servers through
+    proxies. `breaks_broker`: it needs a broker of its own. `environment`: settings beside those of `chaos/run.py`.
+    """
+
+    number: int
+    title: str
+    fault: str
+    bound: str
+    act: Callable[[Trial], None]
+    brokers: tuple[str, ...] = BROKERS
+    also: tuple[str, ...] = ()
+    load: Load | None = field(default_factory=Load)
+    bounds: Bounds = field(default_factory=Bounds)
+    processes: tuple[str, ...] = PROCESSES
+    environment: Mapping[str, str] = field(default_factory=dict)
+    embedder: str = "hashing"
+    breaks_lines: bool = True
+    breaks_broker: bool = False
+    is_fast: bool = False
+
+    @property
+    def invariants(self) -> tuple[str, ...]:
+        """All that are checked, in the order of their numbers."""
+        wanted = {*ALWAYS, *self.also, BOUND}
+        return tuple(one for one in INVARIANTS if one in wanted)

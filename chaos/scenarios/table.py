@@ -1,0 +1,14 @@
+"""All scenarios by their number."""
+
+from __future__ import annotations
+
+from chaos.scenarios import broker_lines, database_lines, processes, work
+from chaos.scenarios.scenario import Scenario
+
+SCENARIOS: dict[int, Scenario] = {
+    one.number: one
+    for one in sorted(
+        (*broker_lines.SCENARIOS, *processes.SCENARIOS, *work.SCENARIOS, *database_lines.SCENARIOS),
+        key=lambda one: one.number,
+    )
+}

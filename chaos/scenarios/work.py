@@ -1,0 +1,162 @@
+"""Scenarios of work that fails, is repeated, or comes all at once."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from itertools import pairwise
+
+from chaos import faults
+from chaos.client import LedgerClient
+from chaos.invariants.observed import Bounds
+from chaos.scenarios.broker_lines import USERS
+from chaos.scenarios.scenario import Scenario
+from chaos.trial import Trial
+from chaos.workload import text_of
+
+FIRST_DELAY_SECONDS = 1.0
+MAX_RETRIES = 3
+STARTED_WITHIN_SECONDS = 2.0
+EDITED, EDITS, WRITERS = 20, 500, 5
+
+
+def dependency_fails(trial: Trial) -> None:
+    """Pages that fail three times and then work, and pages that never do."""
+    passing = [f"/flaky/passing-{number}?fails={MAX_RETRIES}" for number in range(trial.rounds(20, fast=6))]
+    lasting = [f"/flaky/lasting-{number}?fails=-1" for number in range(3)]
+    with trial.fault("a dependency fails"):
+        for path in passing:
+            trial.client.ingest(trial.documents.url(path))
+        for path in lasting:
+            trial.observed.expected_dead.add(str(trial.client.ingest(trial.documents.url(path))))
+        trial.poll(lambda: _letters(trial) == len(lasting), within_seconds=60, what="the lasting failures are dead")
+    waits = [_waits(trial, path) for path in (*passing, *lasting)]
+    for number in range(MAX_RETRIES):
+        most = FIRST_DELAY_SECONDS * 2**number
+        gaps = [wait[number] for wait in waits if len(wait) == MAX_RETRIES]
+        trial.expect(len(gaps) == len(waits), f"not every page was tried {MAX_RETRIES + 1} times")
+        trial.expect(
+            max(gaps) <= most + STARTED_WITHIN_SECONDS, f"retry {number + 1} waited {max(gaps):.1f} s, not {most}"
+        )
+        trial.expect(max(gaps) - min(gaps) > most / 10, f"retry {number + 1} has no jitter: {sorted(gaps)}")
+    for (history,) in trial.tables.query("SELECT history FROM dead_letters"):
+        attempts = [entry["attempt"] for entry in history]
+        trial.expect(attempts == [1, 2, 3, 4], f"the history of a dead letter has the attempts {attempts}")
+
+
+def retry_while_the_broker_is_down(trial: Trial) -> None:
+    """Tasks fail, and are to be tried again, when there is no broker."""
+    for number in range(trial.rounds(3, fast=1)):
+        paths = [f"/held/retried-{number}-{one}?fails=1" for one in range(4)]
+        for path in paths:
+            trial.client.ingest(trial.documents.url(path))
+        arrived = [trial.arrival(path, 1) for path in paths]
+        trial.expect(None not in arrived, "not every page was asked for before the fault")
+        with trial.broken(trial.lines("broker", *USERS), faults.down()):
+            for path in paths:
+                trial.documents.release(path)
+            trial.wait(4)
+        for path in paths:
+            trial.arrival(path, 2)
+
+
+def many_edits(trial: Trial) -> None:
+    """500 edits of 20 resources at once; relay and worker are killed in the middle."""
+    source = trial.random
+    ids = [trial.client.create(title="Edited", content=text_of(source, words=12)) for _ in range(EDITED)]
+    known = [one for one in ids if one is not None]
+    trial.poll(trial.tables.has_converged, within_seconds=60, what="all are built for the first time")
+    shares = [
+        [(source.choice(known), text_of(source, words=12)) for _ in range(EDITS // WRITERS)] for _ in range(WRITERS)
+    ]
+
+    def edit(share: list[tuple[str, str]]) -> None:
+        with closing(LedgerClient(trial.stack.url, trial.ledger)) as client:
+            for resource_id, text in share:
+                client.edit(resource_id, content=text)
+
+    with trial.fault("relay and worker killed amid 500 edits"), ThreadPoolExecutor(WRITERS) as pool:
+        before, begun = trial.ledger.accepted, time.monotonic()
+        edits = [pool.submit(edit, share) for share in shares]
+        trial.poll(lambda: trial.ledger.accepted - before > EDITS // 2, within_seconds=60, what="half are accepted")
+        victims = (trial.stack.relay, trial.stack.worker)
+        for process in victims:
+            trial.kill(process)
+        trial.poll(lambda: all(one.done() for one in edits), within_seconds=60, what="all are accepted")
+        trial.measure("500 edits", time.monotonic() - begun, at_most=6)
+        for process in victims:
+            trial.start(process)
+
+
+def replay_dead_letters(trial: Trial) -> None:
+    """Fifty pages fail for good; their server is repaired, and all are replayed."""
+    count = 50
+    with trial.fault("a dependency is away for good, then repaired, and everything replayed"):
+        for number in range(count):
+            trial.client.ingest(trial.documents.url(f"/flaky/dead-{number}?fails=-1"))
+        trial.poll(lambda: _letters(trial) == count, within_seconds=120, what=f"{count} dead letters")
+        trial.documents.repaired.set()
+        answer = trial.client.ask("POST", "/dead-letters/replay")
+        trial.expect(answer["replayed"] == count, f"replayed {answer['replayed']} of {count}")
+        again = trial.client.ask("POST", "/dead-letters/replay")
+        trial.expect(again["replayed"] == 0, f"a second replay woke {again['replayed']} more")
+        trial.poll(
+            lambda: trial.tables.pending_ingestions() == 0, within_seconds=60, what="all are read in the second life"
+        )
+
+
+def _letters(trial: Trial) -> int:
+    return int(trial.tables.one("SELECT count(*) FROM dead_letters WHERE closed_at IS NULL"))
+
+
+def _waits(trial: Trial, path: str) -> list[float]:
+    return [second.at - first.at for first, second in pairwise(trial.documents.arrivals(path))]
+
+
+SCENARIOS = (
+    Scenario(
+        number=27,
+        title="dependency fails",
+        fault="pages answer 503 three times and then work; three pages never do",
+        bound="backoff of 1, 2, 4 s with jitter; the last are dead letters with four attempts in their history",
+        act=dependency_fails,
+        also=("I6",),
+        environment={"RETRY_FIRST_DELAY_SECONDS": str(FIRST_DELAY_SECONDS)},
+        breaks_lines=False,
+        is_fast=True,
+    ),
+    Scenario(
+        number=28,
+        title="retry without a broker",
+        fault="tasks fail while all lines to the broker are down for 4 s",
+        bound="each is tried again",
+        act=retry_while_the_broker_is_down,
+        also=("I6", "I10"),
+        is_fast=True,
+    ),
+    Scenario(
+        number=29,
+        title="many edits of few resources",
+        fault="500 edits of 20 resources in 3 s; relay and worker killed in the middle",
+        bound="at most 2 runs for each resource and kind",
+        act=many_edits,
+        also=("I3", "I12"),
+        load=None,
+        environment={"DEBOUNCE_SCALE": "1"},
+        bounds=Bounds(redone=20),
+        breaks_lines=False,
+        is_fast=True,
+    ),
+    Scenario(
+        number=36,
+        title="dead letters replayed",
+        fault="50 pages fail for good; the cause is repaired; all are replayed",
+        bound="each effect once, no dead letter is left",
+        act=replay_dead_letters,
+        also=("I6",),
+        environment={"RETRY_FIRST_DELAY_SECONDS": "0.1"},
+        breaks_lines=False,
+        is_fast=True,
+    ),
+)

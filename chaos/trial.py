@@ -1,0 +1,220 @@
+"""One run of one scenario: what its fault has in hand, and what is written down on the way."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from typing import TypeVar
+
+import psutil
+
+from chaos.client import LedgerClient
+from chaos.documents import Arrival, DocumentServer
+from chaos.faults import Breakage, Fault, broken
+from chaos.invariants.observed import Exit, Measured, Observed
+from chaos.ledger import Ledger
+from chaos.lines import Dependency, Line, Lines
+from chaos.polling import DeadlineMissed, poll_until
+from chaos.processes import ProcessFailed
+from chaos.sampler import Sampler
+from chaos.site import Ground
+from chaos.stack import Stack
+from chaos.stack_process import StackProcess
+from chaos.tables import Tables
+
+Value = TypeVar("Value")
+ARRIVES_WITHIN_SECONDS = 30.0
+COMES_BACK_WITHIN_SECONDS = 60.0
+
+
+class Trial:
+    """Everything a scenario may touch. `is_fast`: fewer rounds of the same, for every submission.
+
+    A process that ends in `poll` or `wait` without having been meant to is written down; those `kept_up` are then
+    started again, as their supervisor would.
+    """
+
+    def __init__(
+        self,
+        *,
+        ground: Ground,
+        stack: Stack,
+        lines: Lines | None,
+        documents: DocumentServer,
+        observed: Observed,
+        sampler: Sampler,
+        seed: int,
+        is_fast: bool,
+    ) -> None:
+        self.ground = ground
+        self.stack = stack
+        self.documents = documents
+        self.observed = observed
+        self.sampler = sampler
+        self.is_fast = is_fast
+        self.random = random.Random(seed)
+        self.kept_up: set[str] = set()
+        self.client = LedgerClient(stack.url, observed.ledger)
+        self._lines = lines
+        self._meant: set[int] = set()
+
+    @property
+    def tables(self) -> Tables:
+        """Past every proxy."""
+        return self.observed.tables
+
+    @property
+    def ledger(self) -> Ledger:
+        """What was accepted so far."""
+        return self.observed.ledger
+
+    def rounds(self, full: int, *, fast: int) -> int:
+        """How often to do it."""
+        return fast if self.is_fast else full
+
+    def lines(self, dependency: Dependency, *roles: str) -> tuple[Line, ...]:
+        """The lines of these roles, or of all, to one server."""
+        if self._lines is None:
+            raise AssertionError("this scenario was declared without lines")
+        return self._lines.select(dependency, *roles)
+
+    @contextmanager
+    def broken(self, lines: Sequence[Line], way: Breakage) -> Iterator[Fault]:
+        """See `faults.broken`; written down as a fault of this trial."""
+        with broken(lines, way) as fault:
+            self.observed.faults.append(fault)
+            self.sampler.mark(way.name)
+            yield fault
+        self.sampler.mark("healed")
+
+    @contextmanager
+    def fault(self, name: str) -> Iterator[Fault]:
+        """A fault of another kind, made by the body, which sets `missed` if it did not land."""
+        fault = Fault(name=name)
+        self.observed.faults.append(fault)
+        self.sampler.mark(name)
+        yield fault
+        fault.ended = datetime.now(UTC)
+
+    def poll(self, probe: Callable[[], Value], *, within_seconds: float, what: str) -> Value:
+        """`poll_until`, while processes are watched."""
+
+        def look() -> Value:
+            self.keep_up()
+            return probe()
+
+        return poll_until(look, within_seconds=within_seconds, what=what, every_seconds=0.02)
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass, as long as a fault is to last."""
+        until = time.monotonic() + seconds
+        self.poll(lambda: time.monotonic() >= until, within_seconds=seconds + 5, what="the fault has lasted")
+
+    def kill(self, process: StackProcess) -> None:
+        """SIGKILL to all of it, and meant."""
+        self._meant.add(process.pid)
+        process.kill()
+        self._note_exit(process, intended=True)
+
+    def end(self, process: StackProcess) -> None:
+        """Ask it to end, and note how it did; a code of None: it had to be killed."""
+        self._meant.add(process.pid)
+        try:
+            code: int | None = process.terminate()
+        except ProcessFailed:
+            code = None
+        self.observed.exits.append(Exit(name=process.name, code=code, intended=True))
+
+    def start(self, process: StackProcess) -> None:
+        """Start it, and wait until the tables say that it beats."""
+        process.start()
+        self.poll(
+            lambda: self.tables.query("SELECT 1 FROM process_heartbeats WHERE pid = %s", process.pid),
+            within_seconds=COMES_BACK_WITHIN_SECONDS,
+            what=f"{process.name} beats",
+        )
+
+    def keep_up(self) -> None:
+        """Write down who has ended, and start those that are kept up."""
+        for name, process in self.stack.processes.items():
+            if process.running or process.pid in self._meant:
+                continue
+            self._meant.add(process.pid)
+            self._note_exit(process, intended=process.pid in self.documents.killed)
+            if name in self.kept_up:
+                process.start()
+
+    def arrival(self, path: str, number: int) -> Arrival | None:
+        """The `number`-th process that asked for a document, waited for; None: it never came."""
+        try:
+            self.poll(
+                lambda: len(self.documents.arrivals(path)) >= number,
+                within_seconds=ARRIVES_WITHIN_SECONDS,
+                what=f"{path} is asked for the {number}. time",
+            )
+        except DeadlineMissed:
+            return None
+        return self.documents.arrivals(path)[number - 1]
+
+    def worker_of(self, pid: int) -> StackProcess | None:
+        """The worker that a pool process belongs to."""
+        for worker in self.stack.workers:
+            if worker.running and pid in {child.pid for child in _children(worker.pid)}:
+                return worker
+        return None
+
+    def measure(self, what: str, seconds: float | None, *, at_most: float) -> None:
+        """A time that is part of the promise."""
+        self.observed.measured.append(Measured(what=what, seconds=seconds, at_most=at_most))
+
+    def expect(self, holds: bool, what: str) -> None:
+        """Something else that is part of the promise."""
+        if not holds:
+            self.observed.disappointments.append(what)
+
+    def wait_until_used(self, line: Line) -> frozenset[int]:
+        """The connections on a line, once there are any: who was cut off comes back first."""
+        return self.poll(line.connections, within_seconds=COMES_BACK_WITHIN_SECONDS, what=f"{line} is used")
+
+    def wait_until_consuming(self, *, within_seconds: float, since: datetime | None = None) -> dict[str, float | None]:
+        """By worker: seconds from `since` (now) to the first call that it started; None: not within the time."""
+        since = since or datetime.now(UTC)
+        found: dict[str, float | None] = {worker.name: None for worker in self.stack.workers}
+
+        def all_found() -> bool:
+            for worker in self.stack.workers:
+                if found[worker.name] is None:
+                    found[worker.name] = self._first_start(worker, since)
+            return None not in found.values()
+
+        with suppress(DeadlineMissed):
+            self.poll(all_found, within_seconds=within_seconds, what="every worker consumes")
+        return found
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self.client.close()
+
+    def _first_start(self, worker: StackProcess, since: datetime) -> float | None:
+        """An owner is `host:pid of the pool process:id`."""
+        pids = [f"%:{child.pid}:%" for child in _children(worker.pid)] if worker.running else []
+        if not pids:
+            return None
+        first = self.tables.one(
+            "SELECT min(started_at) FROM task_calls WHERE started_at >= %s AND owner LIKE ANY(%s)", since, pids
+        )
+        return None if first is None else float((first - since).total_seconds())
+
+    def _note_exit(self, process: StackProcess, *, intended: bool) -> None:
+        self.sampler.mark(f"{process.name} ended")
+        self.observed.exits.append(Exit(name=process.name, code=process.exit_code, intended=intended))
+
+
+def _children(pid: int) -> list[psutil.Process]:
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
