@@ -12,7 +12,7 @@ import redis
 
 QUEUES = ("default", "ml_tasks", "ingest", "batch")
 STEPS = range(10)
-# Keys that say nothing of a message: kombu's bindings, tokens that expire after two seconds, the time of the last sweep.
+# Keys that say nothing of a message: kombu's bindings, tokens that expire after two seconds, when the last sweep was.
 HARMLESS = ("_kombu.binding", "wake:", "unacked_swept")
 
 
