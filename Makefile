@@ -9,6 +9,8 @@ ST_READY := $(ST_VENV)/.ready-to-test
 ST_LOCK := requirements-sentence-transformers.lock
 # torch for Linux names these, and computes without them on a machine that has no GPU: 1 GB less to install.
 ST_WITHOUT := triton cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cuda-cccl nvidia-cusolver nvidia-nvtx
+CHAOS := $(BIN)/python -m chaos
+CHAOS_RESULTS ?= test-results/chaos
 BENCH_READY := .venv-bench/.ready
 COMMA := ,
 SET_UP := setup/python_environment.sh
@@ -27,7 +29,7 @@ WITHOUT_FAULTS := $(addprefix --ignore=,$(FAULTS))
 .DEFAULT_GOAL := help
 .PHONY: help run test test-servers test-faults test-both-releases test-sentence-transformers \
 	check check-format check-lint check-types check-imports check-rules bench bench-lock compare-stock test-performance \
-	chaos compose-test lock format
+	chaos chaos-fast chaos-fast-redis chaos-fast-rabbitmq compose-test lock format
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-28s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -84,7 +86,15 @@ compare-stock: $(DEV_READY) test-servers ## what stock kombu breaks on Redis, be
 test-performance: $(DEV_READY) test-servers ## the performance tests, with their numbers
 	$(PYTEST) -m performance --capture=no tests
 
-chaos: test-faults ## the same, until the chaos suite has network faults of its own
+chaos: $(DEV_READY) test-servers ## break a real stack and check that nothing is lost; SCENARIO=13 BROKER=redis SEED=7
+	$(CHAOS) run $(addprefix --scenario ,$(SCENARIO)) $(addprefix --broker ,$(BROKER)) $(addprefix --seed ,$(SEED)); \
+		status=$$?; $(CHAOS) report >/dev/null; exit $$status
+
+chaos-fast: $(DEV_READY) test-servers ## the chaos scenarios of every submission, both brokers beside each other
+	@$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=line chaos-fast-redis chaos-fast-rabbitmq
+
+chaos-fast-redis chaos-fast-rabbitmq: chaos-fast-%:
+	$(CHAOS) run --fast --broker $* $(addprefix --seed ,$(SEED)) --results $(CHAOS_RESULTS)
 
 compose-test: $(DEV_READY) test-servers ## bring up each compose file on a private Docker engine and use it; needs root
 	@# The tests of a file are the steps of one story, in their order.

@@ -1,0 +1,163 @@
+"""A library in which all is well, as a scenario leaves it, and the hand that spoils it."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from app.database import Database
+from app.models.base import new_id, now
+from app.models.derived import DerivedKind, DerivedState, Embedding, QualityHistory, QualityScore
+from app.models.outbox import CallState, DeadLetter, EffectRecord, EventRecord, TaskCall
+from app.models.resource import Resource
+from app.models.search import SearchDocument
+from chaos.invariants.observed import Observed
+from chaos.ledger import Entry, Ledger, Write
+from chaos.tables import Tables
+
+TASKS = {
+    DerivedKind.SEARCH_INDEX: "update_search_index_task",
+    DerivedKind.EMBEDDING: "regenerate_embedding_task",
+    DerivedKind.QUALITY: "recompute_quality_task",
+}
+CONTENT = "Some text about zebras."
+
+
+class Planted:
+    """Rows by the models, so that the checker's own SQL is what is tried. `seen` is what it is given."""
+
+    def __init__(self, database: Database, url: str) -> None:
+        self.database = database
+        self.seen = Observed(
+            tables=Tables(url), ledger=Ledger(), drained_seconds=1.0, consuming_seconds={"worker": 0.5}, rate=50.0
+        )
+        self.began = now() - timedelta(minutes=5)
+
+    def accept(self) -> UUID:
+        """A resource that a client wrote, with its event, and everything derived from it once."""
+        resource_id, event_id = new_id(), new_id()
+        self.seen.ledger.entries[str(resource_id)] = Entry(version=1, content=CONTENT)
+        self.seen.ledger.note(Write(at=self.began, seconds=0.01, status=201, what="POST /resources"))
+        resource = Resource(id=resource_id, title="A zebra", content=CONTENT, content_version=1)
+        event = EventRecord(
+            id=event_id,
+            name="resource.created",
+            data={},
+            priority=50,
+            correlation_id="c",
+            subject=resource_id,
+            timestamp=self.began,
+        )
+        self.add(resource, event)
+        for kind in DerivedKind:
+            self.build(resource_id, kind, cause=event_id)
+        self.add(*self._derived(resource_id))
+        return resource_id
+
+    def build(
+        self,
+        resource_id: UUID,
+        kind: DerivedKind,
+        *,
+        cause: UUID | None = None,
+        version: int = 1,
+        after_seconds: float = 0,
+        **fields: object,
+    ) -> UUID:
+        """A call that was due, started and done once, and its effect; the call's id."""
+        due = self.began + timedelta(seconds=after_seconds)
+        call = TaskCall(
+            **{
+                "id": new_id(),
+                "task": TASKS[kind],
+                "args": [str(resource_id)],
+                "queue": "default",
+                "priority": 5,
+                "kind": kind,
+                "subject": resource_id,
+                "subject_version": version,
+                "state": CallState.DONE,
+                "generation": 1,
+                "due_at": due,
+                "latest_due_at": due,
+                "claimed_at": _after(due, 10),
+                "sent_at": _after(due, 15),
+                "started_at": _after(due, 20),
+                "starts": 1,
+                "done_at": _after(due, 30),
+                "correlation_id": "c",
+                "causation_id": None if cause is None else str(cause),
+                **fields,
+            }
+        )
+        self.add(call)
+        self.effect(call.id, resource_id, kind, version=version, at=_after(due, 30))
+        return call.id
+
+    def effect(self, call_id: UUID, resource_id: UUID, kind: DerivedKind, *, version: int, at: datetime) -> None:
+        """One row of the append-only record."""
+        record = EffectRecord(
+            call_id=call_id,
+            generation=1,
+            owner="host:1:x",
+            attempt=1,
+            task=TASKS[kind],
+            kind=kind,
+            subject=resource_id,
+            version=version,
+            correlation_id="c",
+            at=at,
+        )
+        self.add(record)
+
+    def score(self, resource_id: UUID, *, version: int, at: datetime) -> None:
+        """One row of the history of scores."""
+        self.add(QualityHistory(resource_id=resource_id, scores={}, built_from=version, at=at))
+
+    def bury(self, subject: UUID) -> None:
+        """A dead letter."""
+        letter = DeadLetter(
+            call_id=new_id(),
+            generation=1,
+            task="t",
+            args=[],
+            queue="ingest",
+            priority=5,
+            subject=subject,
+            reason="retries_exhausted",
+            error={},
+            attempts=4,
+            first_at=self.began,
+        )
+        self.add(letter)
+
+    def add(self, *rows: object) -> None:
+        with self.database.writer() as session:
+            session.add_all(rows)
+
+    def run(self, sql: str, *values: object) -> None:
+        """Behind everyone's back."""
+        self.seen.tables.query(sql, *values)
+
+    def _derived(self, resource_id: UUID) -> list[object]:
+        scores = dict.fromkeys(("accuracy", "completeness", "consistency", "timeliness", "relevance", "overall"), 0.5)
+        return [
+            SearchDocument(resource_id=resource_id, built_from=1, terms_sha256=b"\0" * 32),
+            Embedding(
+                resource_id=resource_id,
+                model_id="m",
+                dim=1,
+                vector=b"\0" * 4,
+                passage_count=0,
+                passages=b"",
+                built_from=1,
+                change=1,
+            ),
+            QualityScore(resource_id=resource_id, weights={}, built_from=1, **scores),
+            QualityHistory(resource_id=resource_id, scores=scores, built_from=1, at=_after(self.began, 30)),
+            *(DerivedState(resource_id=resource_id, kind=kind, built_from=1) for kind in DerivedKind),
+        ]
+
+
+def _after(moment: datetime, milliseconds: float) -> datetime:
+    return moment + timedelta(milliseconds=milliseconds)

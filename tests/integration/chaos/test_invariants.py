@@ -1,0 +1,364 @@
+"""The checker: silent where all is well, and each invariant names the violation that was planted for it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from datetime import timedelta
+from uuid import UUID
+
+import pika
+import pytest
+import redis
+
+from app.models.base import new_id, now
+from app.models.derived import DerivedKind
+from app.models.outbox import CallState
+from app.models.resource import Resource
+from app.transports.registry import open_transport
+from chaos.broker_contents import BrokerContents, contents
+from chaos.faults import Fault
+from chaos.invariants.observed import Bounds, Exit, Measured
+from chaos.invariants.table import INVARIANTS
+from chaos.ledger import Entry, Write
+from tests.integration.chaos.planted import Planted
+from tests.integration.libraries import a_library
+
+pytestmark = pytest.mark.integration
+
+EMBEDDING, QUALITY, INDEX = DerivedKind.EMBEDDING, DerivedKind.QUALITY, DerivedKind.SEARCH_INDEX
+Spoil = Callable[[Planted, UUID], None]
+
+
+@pytest.fixture
+def planted(migrated_postgres_url: str, redis_url: str, cache_url: str) -> Iterator[Planted]:
+    with a_library(database_url=migrated_postgres_url, cache_url=cache_url, broker_url=redis_url) as library:
+        planted = Planted(library.database, migrated_postgres_url)
+        yield planted
+        planted.seen.tables.close()
+
+
+def with_a_quiet_fault(planted: Planted) -> None:
+    """A fault window during which clients wrote as before."""
+    began = planted.began
+    planted.seen.faults.append(Fault(name="a fault", began=began, ended=began + timedelta(minutes=1)))
+    writes = [
+        Write(at=began + timedelta(seconds=number), seconds=0.010, status=200, what="PUT /resources/x")
+        for number in range(40)
+    ]
+    planted.seen.ledger.writes += writes
+    planted.seen.healthy = writes
+
+
+def test_where_all_is_well_nothing_is_found(planted: Planted) -> None:
+    planted.accept()
+    with_a_quiet_fault(planted)
+    found = {name: check(planted.seen).breaches for name, check in INVARIANTS.items()}
+    assert found == dict.fromkeys(INVARIANTS, ())
+
+
+def lost_write(planted: Planted, one: UUID) -> None:
+    planted.seen.ledger.entries[str(new_id())] = Entry(version=1, content="never stored")
+
+
+def lost_edit(planted: Planted, one: UUID) -> None:
+    entry = planted.seen.ledger.entries[str(one)]
+    entry.version, entry.content = 2, "an edit that was answered 200"
+
+
+def overwritten_edit(planted: Planted, one: UUID) -> None:
+    planted.run("UPDATE resources SET content = 'somebody else''s' WHERE id = %s", str(one))
+
+
+def undone_delete(planted: Planted, one: UUID) -> None:
+    planted.seen.ledger.entries[str(one)].deleted = True
+
+
+def unasked_delete(planted: Planted, one: UUID) -> None:
+    planted.run("UPDATE resources SET deleted_at = now() WHERE id = %s", str(one))
+    planted.run("DELETE FROM search_documents")
+
+
+def deleted_and_indexed(planted: Planted, one: UUID) -> None:
+    planted.seen.ledger.entries[str(one)].deleted = True
+    planted.run("UPDATE resources SET deleted_at = now() WHERE id = %s", str(one))
+
+
+def lost_event(planted: Planted, one: UUID) -> None:
+    """The change is committed and built from, but no call of it ever ended."""
+    planted.run("DELETE FROM effects WHERE kind = 'embedding'")
+    planted.run("DELETE FROM task_calls WHERE kind = 'embedding'")
+
+
+def stale_for_ever(planted: Planted, one: UUID) -> None:
+    planted.run("UPDATE resources SET version = 2, content_version = 2 WHERE id = %s", str(one))
+
+
+def noted_but_not_written(planted: Planted, one: UUID) -> None:
+    """The bookkeeping says fresh; the vectors are gone."""
+    planted.run("DELETE FROM embeddings WHERE resource_id = %s", str(one))
+
+
+def forgotten_call(planted: Planted, one: UUID) -> None:
+    planted.build(one, QUALITY, state=CallState.SENT, done_at=None)
+
+
+def unread_document(planted: Planted, one: UUID) -> None:
+    planted.seen.ledger.documents["http://page"] = str(one)
+    planted.run("UPDATE resources SET ingestion_status = 'pending' WHERE id = %s", str(one))
+
+
+def doubled_effect(planted: Planted, one: UUID) -> None:
+    call = planted.build(one, QUALITY, after_seconds=1)
+    planted.effect(call, one, QUALITY, version=1, at=now())
+
+
+def double_behind_an_upsert(planted: Planted, one: UUID) -> None:
+    """The score was written twice into the same row; only its history shows it."""
+    planted.score(one, version=1, at=now())
+
+
+def started_again_for_nothing(planted: Planted, one: UUID) -> None:
+    planted.build(one, QUALITY, starts=2)
+
+
+def sent_again_for_nothing(planted: Planted, one: UUID) -> None:
+    planted.build(one, QUALITY, generation=2)
+
+
+def repeated_too_often(planted: Planted, one: UUID) -> None:
+    with_a_quiet_fault(planted)
+    planted.build(one, QUALITY, after_seconds=5, starts=4)
+
+
+def effect_of_no_call(planted: Planted, one: UUID) -> None:
+    planted.effect(new_id(), one, QUALITY, version=1, at=now())
+
+
+def call_of_no_cause(planted: Planted, one: UUID) -> None:
+    planted.build(one, QUALITY, cause=new_id())
+
+
+def resource_of_nobody(planted: Planted, one: UUID) -> None:
+    planted.add(Resource(id=new_id(), title="A stranger"))
+
+
+def started_early(planted: Planted, one: UUID) -> None:
+    planted.build(one, QUALITY, started_at=planted.began - timedelta(seconds=1))
+
+
+def never_drained(planted: Planted, one: UUID) -> None:
+    planted.seen.drained_seconds = None
+
+
+def drained_late(planted: Planted, one: UUID) -> None:
+    planted.seen.backlog, planted.seen.drained_seconds = 100, 12.5  # 10 + 100 / 50 are allowed
+
+
+def refused_write(planted: Planted, one: UUID) -> None:
+    with_a_quiet_fault(planted)
+    at = planted.began + timedelta(seconds=3)
+    planted.seen.ledger.writes.append(Write(at=at, seconds=0.01, status=503, what="PUT /resources/x"))
+
+
+def unanswered_write(planted: Planted, one: UUID) -> None:
+    with_a_quiet_fault(planted)
+    at = planted.began + timedelta(seconds=3)
+    planted.seen.ledger.writes.append(Write(at=at, seconds=15, status=0, what="PUT /resources/x"))
+
+
+def slow_writes(planted: Planted, one: UUID) -> None:
+    with_a_quiet_fault(planted)
+    planted.seen.healthy = [replace(write, seconds=0.008) for write in planted.seen.healthy]
+
+
+def too_few_writes(planted: Planted, one: UUID) -> None:
+    with_a_quiet_fault(planted)
+    planted.seen.healthy = []
+
+
+def urgent_waits_longer(planted: Planted, one: UUID) -> None:
+    for number in range(25):
+        at = planted.began + timedelta(seconds=number)
+        for priority, waited in ((9, 8), (5, 4)):
+            planted.build(
+                one, QUALITY, after_seconds=number, priority=priority, started_at=at + timedelta(seconds=waited)
+            )
+
+
+def message_left(planted: Planted, one: UUID) -> None:
+    planted.seen.contents = BrokerContents(ready={"default": 1})
+
+
+def letter_left_on_the_broker(planted: Planted, one: UUID) -> None:
+    planted.seen.contents = BrokerContents(dead={"default": 2})
+
+
+def orphan_key(planted: Planted, one: UUID) -> None:
+    planted.seen.contents = BrokerContents(orphan_keys=("unacked",))
+
+
+def dead_innocent(planted: Planted, one: UUID) -> None:
+    planted.bury(one)
+
+
+def living_poison(planted: Planted, one: UUID) -> None:
+    planted.seen.expected_dead.add(str(one))
+
+
+def hung_worker(planted: Planted, one: UUID) -> None:
+    planted.seen.consuming_seconds["ml-worker"] = None
+
+
+def slow_worker(planted: Planted, one: UUID) -> None:
+    planted.seen.consuming_seconds["ml-worker"] = 10.4
+
+
+def worker_that_died(planted: Planted, one: UUID) -> None:
+    planted.seen.exits.append(Exit(name="worker", code=1, intended=False))
+
+
+def three_runs(planted: Planted, one: UUID) -> None:
+    with_a_quiet_fault(planted)
+    planted.build(one, QUALITY, after_seconds=1)
+    planted.build(one, QUALITY, after_seconds=2)
+
+
+def late_stale_write(planted: Planted, one: UUID) -> None:
+    """A frozen worker wakes up and writes what it had read before."""
+    planted.build(one, EMBEDDING, version=2, after_seconds=10)
+    planted.build(one, EMBEDDING, version=1, after_seconds=20)
+
+
+def older_score(planted: Planted, one: UUID) -> None:
+    planted.score(one, version=2, at=planted.began + timedelta(seconds=10))
+    planted.score(one, version=1, at=planted.began + timedelta(seconds=20))
+
+
+def older_index(planted: Planted, one: UUID) -> None:
+    """No record tells of the write that put the older one back."""
+    planted.build(one, INDEX, version=2, after_seconds=10)
+
+
+def fault_that_did_not_land(planted: Planted, one: UUID) -> None:
+    planted.seen.faults.append(Fault(name="down", missed="no connection stood on these lines"))
+
+
+def unclean_end(planted: Planted, one: UUID) -> None:
+    planted.seen.exits.append(Exit(name="relay", code=1, intended=True))
+
+
+def late_take_over(planted: Planted, one: UUID) -> None:
+    planted.seen.measured.append(Measured(what="start elsewhere", seconds=5.3, at_most=5))
+
+
+def no_take_over(planted: Planted, one: UUID) -> None:
+    planted.seen.measured.append(Measured(what="start elsewhere", seconds=None, at_most=5))
+
+
+VIOLATIONS: list[tuple[str, Spoil, str]] = [
+    ("I1", lost_write, "was accepted and is not there"),
+    ("I1", lost_edit, "is of version 1, and 2 was accepted"),
+    ("I1", overwritten_edit, "holds a text that was not the last accepted"),
+    ("I1", undone_delete, "was deleted and is there"),
+    ("I1", unasked_delete, "is gone, and nobody deleted it"),
+    ("I1", deleted_and_indexed, "still indexed, though deleted"),
+    ("I1", lost_event, "was not followed by embedding"),
+    ("I1", stale_for_ever, "stale: search_index"),
+    ("I1", noted_but_not_written, "stale: embedding"),
+    ("I1", forgotten_call, "still sent"),
+    ("I1", unread_document, "is pending, not completed"),
+    ("I2", doubled_effect, "has 2 effects"),
+    ("I2", double_behind_an_upsert, "was scored 2 times by 1 effects"),
+    ("I3", started_again_for_nothing, "2 starts"),
+    ("I3", sent_again_for_nothing, "sent again 1 times"),
+    ("I3", repeated_too_often, "3 executions were repeated, at most 0"),
+    ("I4", effect_of_no_call, "effect of no call"),
+    ("I4", call_of_no_cause, "call of no cause"),
+    ("I4", resource_of_nobody, "nobody wrote the resource"),
+    ("I5", started_early, "early"),
+    ("I6", never_drained, "no time that was waited for"),
+    ("I6", drained_late, "drained after 12.5 s, at most 12.0 s"),
+    ("I7", refused_write, ": 503"),
+    ("I7", unanswered_write, ": 0"),
+    ("I7", slow_writes, "p95 was 10 ms, and 8 ms"),
+    ("I7", too_few_writes, "too few writes"),
+    ("I8", urgent_waits_longer, "urgent waited 8.00 s, low 4.00 s"),
+    ("I9", message_left, "1 messages are left in default"),
+    ("I9", letter_left_on_the_broker, "2 dead letters are left in default.dead"),
+    ("I9", orphan_key, "orphan key unacked"),
+    ("I9", dead_innocent, "dead, though it was no poison"),
+    ("I9", living_poison, "poison that is no dead letter"),
+    ("I10", hung_worker, "ml-worker consumed again after no time"),
+    ("I10", slow_worker, "ml-worker consumed again after 10.4 s, at most 10 s"),
+    ("I11", worker_that_died, "worker ended with 1"),
+    ("I12", three_runs, "ran 3 times"),
+    ("I13", late_stale_write, "1 after 2"),
+    ("I13", older_score, "1 after 2"),
+    ("I13", older_index, "is of 1, and was of 2"),
+    ("I14", fault_that_did_not_land, "did not land"),
+    ("I14", unclean_end, "relay was asked to end and ended with 1"),
+    ("bound", late_take_over, "start elsewhere took 5.3 s, at most 5 s"),
+    ("bound", no_take_over, "start elsewhere took no time"),
+]
+
+
+@pytest.mark.parametrize(
+    ("invariant", "spoil", "words"), VIOLATIONS, ids=[f"{name}-{spoil.__name__}" for name, spoil, _ in VIOLATIONS]
+)
+def test_a_planted_violation_is_caught_by_its_invariant(
+    planted: Planted, invariant: str, spoil: Spoil, words: str
+) -> None:
+    one = planted.accept()
+    assert INVARIANTS[invariant](planted.seen).breaches == () or invariant == "I7"  # of no writes
+    spoil(planted, one)
+    assert words in "\n".join(INVARIANTS[invariant](planted.seen).breaches)
+
+
+def test_every_invariant_has_a_planted_violation() -> None:
+    assert {name for name, *_ in VIOLATIONS} == set(INVARIANTS)
+
+
+def test_a_bound_of_the_scenario_takes_the_place_of_the_usual_one(planted: Planted) -> None:
+    planted.seen.drained_seconds = 15.0
+    assert INVARIANTS["I6"](planted.seen).breaches
+    planted.seen.bounds = Bounds(drained_seconds=20)
+    assert INVARIANTS["I6"](planted.seen).breaches == ()
+
+
+def test_a_repeat_in_a_fault_window_is_allowed_as_often_as_the_scenario_says(planted: Planted) -> None:
+    one = planted.accept()
+    with_a_quiet_fault(planted)
+    planted.build(one, QUALITY, after_seconds=5, starts=3, generation=2)
+    planted.seen.bounds = Bounds(redone=2)
+    assert INVARIANTS["I3"](planted.seen).breaches == ()
+
+
+@pytest.mark.parametrize("broker", ["redis_url", "rabbit_url"])
+def test_what_is_left_on_a_broker_is_seen(request: pytest.FixtureRequest, broker: str) -> None:
+    url: str = request.getfixturevalue(broker)
+    with closing(open_transport(url)) as transport:
+        transport.declare(deadline_seconds=10)
+    assert contents(url).is_empty
+
+    if url.startswith("redis"):
+        with redis.Redis.from_url(url) as client:
+            client.lpush("default", "a message")
+            client.lpush("ml_tasks\x06\x164", "another")
+            client.lpush("ingest.dead", "a dead one")
+            client.hset("unacked", "tag", json.dumps(["held by nobody", "", "default"]))
+        assert contents(url) == BrokerContents(
+            ready={"default": 1, "ml_tasks": 1, "ingest": 0, "batch": 0},
+            dead={"default": 0, "ml_tasks": 0, "ingest": 1, "batch": 0},
+            orphan_keys=("unacked",),
+        )
+    else:
+        with closing(pika.BlockingConnection(pika.URLParameters(url))) as connection:
+            for queue in ("default", "ml_tasks", "ingest.dead"):
+                connection.channel().basic_publish("", queue, b"x")
+        assert contents(url) == BrokerContents(
+            ready={"default": 1, "ml_tasks": 1, "ingest": 0, "batch": 0},
+            dead={"default": 0, "ml_tasks": 0, "ingest": 1, "batch": 0},
+        )
