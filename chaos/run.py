@@ -161,9 +161,9 @@ def _warm_up(trial: Trial, scenario: Scenario, seed: int) -> None:
 
 
 def _heal(trial: Trial, scenario: Scenario) -> None:
-    """Note the moment, and how long every worker takes to consume again from then on."""
+    """Note the moment: lines are whole, who was killed is back. How long every worker takes to consume from then on."""
     seen = trial.observed
-    seen.healed_at = max((fault.ended for fault in seen.faults if fault.ended), default=datetime.now(UTC))
+    seen.healed_at = datetime.now(UTC)
     seen.backlog = trial.tables.open_calls()
     if "I10" in scenario.also:
         patience = seen.bounds.consuming_seconds + LATE_SECONDS / 2
