@@ -56,6 +56,8 @@ class ToxiproxyServer(Server):
 def program() -> str:
     """`TOXIPROXY_BIN`, or what is on PATH, or what setup/toxiproxy.sh built; else `ProgramMissing`."""
     if chosen := os.environ.get("TOXIPROXY_BIN"):
+        if not os.access(chosen, os.X_OK):
+            raise ProgramMissing(f"TOXIPROXY_BIN is {chosen}, which is no program; setup/toxiproxy.sh builds one")
         return chosen
     caches = (Path("/var/cache"), Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"))
     built = [cache / "neo-alexandria" / f"toxiproxy-{VERSION}" for cache in caches]

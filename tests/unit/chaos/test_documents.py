@@ -1,0 +1,80 @@
+"""The documents of the chaos suite: held until released, failing as often as they say, killing whoever asks."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from chaos.documents import DocumentServer
+from chaos.polling import poll_until
+from chaos.processes import OwnedProcess
+
+ASK = "import sys, urllib.request; urllib.request.urlopen(sys.argv[1])"
+ASK_AS_A_CHILD = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {ASK!r}, sys.argv[1]]); sys.exit(0)"
+
+
+@pytest.fixture
+def documents() -> Iterator[DocumentServer]:
+    with DocumentServer() as documents:
+        yield documents
+
+
+def asker(documents: DocumentServer, path: str, directory: Path, *, program: str = ASK) -> OwnedProcess:
+    """Another process that asks for a document and ends with 0 when it has it."""
+    return OwnedProcess(
+        "asker",
+        [sys.executable, "-c", program, documents.url(path)],
+        log=directory / "asker.log",
+        environment={"PATH": os.defpath},
+    )
+
+
+def status_of(documents: DocumentServer, path: str) -> int:
+    return httpx2.get(documents.url(path), trust_env=False).status_code
+
+
+def test_a_page_is_served(documents: DocumentServer) -> None:
+    assert "zebra" in httpx2.get(documents.url("/page/zebra"), trust_env=False).text
+
+
+def test_a_page_fails_as_often_as_it_says(documents: DocumentServer) -> None:
+    assert [status_of(documents, "/flaky/one?fails=2") for _ in range(4)] == [503, 503, 200, 200]
+
+
+def test_a_page_that_always_fails_works_once_it_is_repaired(documents: DocumentServer) -> None:
+    assert [status_of(documents, "/flaky/two?fails=-1") for _ in range(3)] == [503, 503, 503]
+    documents.repaired.set()
+    assert status_of(documents, "/flaky/two?fails=-1") == 200
+
+
+def test_a_held_page_is_answered_once_it_is_released(documents: DocumentServer) -> None:
+    with ThreadPoolExecutor() as pool:
+        answer = pool.submit(status_of, documents, "/held/three?fails=1")
+        poll_until(lambda: documents.arrivals("/held/three"), within_seconds=5, what="somebody asks")
+        assert not answer.done()
+        documents.release("/held/three")
+        assert answer.result(timeout=5) == 503
+    assert [arrival.pid for arrival in documents.arrivals("/held/three")] == [os.getpid()]
+
+
+def test_poison_kills_the_process_that_asks(documents: DocumentServer, tmp_path: Path) -> None:
+    process = asker(documents, "/poison/child/four", tmp_path)
+    process.start()
+    poll_until(lambda: not process.running, within_seconds=10, what="the asker is dead")
+    assert process.exit_code == -9
+    assert documents.killed == [process.pid]
+
+
+def test_poison_for_workers_kills_the_parent_too(documents: DocumentServer, tmp_path: Path) -> None:
+    process = asker(documents, "/poison/worker/five", tmp_path, program=ASK_AS_A_CHILD)
+    process.start()
+    poll_until(lambda: not process.running, within_seconds=10, what="the parent of the asker is dead")
+    assert process.exit_code == -9
+    assert len(documents.killed) == 2
+    assert documents.killed[0] == process.pid

@@ -1,0 +1,105 @@
+"""Results, matrix, plot and command line of the chaos suite."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from chaos import command, matrix, plot, results
+from chaos.invariants.table import INVARIANTS
+from chaos.invariants.verdict import Verdict, verdict
+from chaos.results import Result
+from chaos.sampler import Sample
+from chaos.scenarios.table import SCENARIOS
+
+FAST = {1, 2, 4, 6, 7, 13, 14, 15, 17, 21, 27, 28, 29, 32, 36}
+
+
+def a_result(*, broker: str = "redis", trouble: str = "", **verdicts: Verdict) -> Result:
+    return Result(
+        scenario=13,
+        title="worker killed",
+        broker=broker,
+        fault="SIGKILL",
+        load="some",
+        embedder="hashing",
+        seed=7,
+        is_fast=True,
+        began=datetime(2026, 11, 25, tzinfo=UTC),
+        trouble=trouble,
+        verdicts={"I1": Verdict(), "I6": Verdict(numbers={"drained_seconds": 3.25}), **verdicts},
+        samples=[Sample(seconds=0.5, open_calls=3, stale=2), Sample(seconds=1.0, open_calls=40, stale=0)],
+        marks=[(0.7, "down <&>"), (0.9, "healed")],
+    )
+
+
+def test_the_fast_set_is_that_of_the_list() -> None:
+    assert {number for number, scenario in SCENARIOS.items() if scenario.is_fast} == FAST
+
+
+def test_a_result_passes_when_all_holds_and_it_came_to_its_end() -> None:
+    assert a_result().passed
+    assert not a_result(I2=verdict(["a call has 2 effects"])).passed
+    assert not a_result(trouble="the relay did not come up").passed
+
+
+def test_a_result_can_be_repeated_by_the_command_it_names(tmp_path: Path) -> None:
+    results.write(a_result(), servers={"redis": "7.0"}, where=tmp_path)
+    [found] = results.read(tmp_path)
+    assert found["command"] == "alexandria-chaos run --broker redis --scenario 13 --seed 7 --fast"
+    assert (found["passed"], found["seed"], found["servers"]) == (True, 7, {"redis": "7.0"})
+    assert len(found["commit"]) == 40
+
+
+def test_the_matrix_shows_what_holds_and_what_does_not(tmp_path: Path) -> None:
+    directory = tmp_path / "results"
+    results.write(a_result(), servers={"redis": "7.0"}, where=directory)
+    results.write(a_result(broker="rabbitmq", I2=verdict(["doubled"])), servers={"rabbitmq": "3.10"}, where=directory)
+    page = tmp_path / "README.md"
+    page.write_text(f"before\n{matrix.BEGIN}{matrix.END}after\n")
+
+    for _ in range(2):
+        matrix.write(directory, page)
+
+    text = page.read_text()
+    rows = {line.split(" | ")[2]: line for line in text.splitlines() if line.startswith("| 13")}
+    assert rows["redis"].count("●") == 2
+    assert "✗" not in rows["redis"]
+    assert (rows["rabbitmq"].count("●"), rows["rabbitmq"].count("✗")) == (2, 1)
+    assert "| 3.2 |" in rows["redis"]
+    assert "1 of 2 passed" in text
+    assert text.startswith("before\n")
+    assert text.endswith("after\n")
+    assert (directory / "13-redis.svg").exists()
+
+
+def test_the_plot_is_xml_with_a_line_for_each_count(tmp_path: Path) -> None:
+    results.write(a_result(), servers={}, where=tmp_path)
+    [found] = results.read(tmp_path)
+    root = ET.fromstring(plot.svg(found))
+    lines = root.findall("{http://www.w3.org/2000/svg}polyline")
+    assert [len(line.attrib["points"].split()) for line in lines] == [2, 2]
+
+
+def test_every_invariant_of_every_scenario_is_known() -> None:
+    for scenario in SCENARIOS.values():
+        assert set(scenario.invariants) <= set(INVARIANTS)
+        assert {"I1", "I2", "I9", "I14", "bound"} <= set(scenario.invariants)
+
+
+def test_a_scenario_that_is_not_there_is_refused_with_those_that_are(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        command.main(["run", "--scenario", "99"])
+    assert ended.value.code == 2
+    assert "there are the scenarios 1, 2" in capsys.readouterr().err
+
+
+def test_without_toxiproxy_a_scenario_that_needs_it_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TOXIPROXY_BIN", str(tmp_path / "nothing"))
+    assert command.main(["run", "--scenario", "2"]) == 2
+    assert "setup/toxiproxy.sh" in capsys.readouterr().err
