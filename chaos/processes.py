@@ -73,6 +73,7 @@ class OwnedProcess:
         self.user = user
         self.death_signal = death_signal
         self._process: subprocess.Popen[bytes] | None = None
+        self._asked: list[psutil.Process] | None = None
 
     @property
     def pid(self) -> int:
@@ -97,6 +98,7 @@ class OwnedProcess:
             raise HarnessError(f"{self.name} is already running")
         if threading.current_thread() is not threading.main_thread():
             raise HarnessError(f"start {self.name} in the main thread: it dies with the thread that started it")
+        self._asked = None
         setpriv = find_program("setpriv", package="util-linux")
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -129,19 +131,25 @@ class OwnedProcess:
             self._process.kill()
             self._process.wait(timeout=10)
 
+    def ask_to_end(self, with_signal: signal.Signals = signal.SIGTERM) -> None:
+        """Send the signal, once, and do not wait; `terminate` waits."""
+        if self._process is None or self._asked is not None:
+            return
+        self.resume()
+        self._asked = self._everyone()
+        self._process.send_signal(with_signal)
+
     def terminate(self, *, within_seconds: float = 20.0, with_signal: signal.Signals = signal.SIGTERM) -> int:
-        """Ask it to end, wait, and give its exit code; `ProcessFailed` (and SIGKILL) when it does not."""
+        """Ask it to end, if nobody has; wait; its exit code. `ProcessFailed` (and SIGKILL) when it does not."""
         if self._process is None:
             return 0
-        self.resume()
-        left_behind = self._everyone()
-        self._process.send_signal(with_signal)
+        self.ask_to_end(with_signal)
         try:
             code = self._process.wait(timeout=within_seconds)
         except subprocess.TimeoutExpired:
             self.kill()
             raise self.failure(f"did not end within {within_seconds:g} s of {with_signal.name}") from None
-        self._signal([one for one in left_behind if one.is_running()], signal.SIGKILL)
+        self._signal([one for one in self._asked or () if one.is_running()], signal.SIGKILL)
         return code
 
     def pause(self) -> None:

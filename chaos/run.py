@@ -190,13 +190,17 @@ def _end(trial: Trial, result: Result) -> None:
     trial.kept_up.clear()
     trial.keep_up()
     processes = trial.stack.processes
-    trial.end(processes["beat"])
+    for name in processes:
+        if name.startswith("beat"):
+            trial.end(processes[name])
     with suppress(DeadlineMissed):
         trial.poll(lambda: not trial.tables.query(_ANY_OPEN), within_seconds=30, what="no call is open")
         trial.poll(lambda: not contents(trial.ground.broker_url).messages, within_seconds=15, what="no message is left")
-    for process in processes.values():
-        if process.running:
-            trial.end(process)
+    running = [process for process in processes.values() if process.running]
+    for process in running:
+        process.ask_to_end()
+    for process in running:
+        trial.end(process)
     trial.observed.contents = contents(trial.ground.broker_url)
     result.samples, result.marks = trial.sampler.samples, trial.sampler.marks
 

@@ -73,6 +73,10 @@ class StackProcess:
         """SIGKILL to its main process only, as the kernel's memory killer does."""
         self._process.kill_alone()
 
+    def ask_to_end(self) -> None:
+        """SIGTERM without waiting; `terminate` waits."""
+        self._process.ask_to_end()
+
     def terminate(self, *, within_seconds: float = 30.0) -> int:
         """SIGTERM and wait for the clean end; its exit code."""
         return self._process.terminate(within_seconds=within_seconds)

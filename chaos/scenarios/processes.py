@@ -8,10 +8,12 @@ import psutil
 
 from chaos import faults
 from chaos.invariants.observed import Bounds
+from chaos.scenarios.broker_lines import USERS
 from chaos.scenarios.scenario import PROCESSES, Scenario
 from chaos.trial import Trial
 
 MAX_DELIVERIES = 5
+GRACE_SECONDS = 3.0
 POISON_IS_DEAD_WITHIN_SECONDS = 180.0
 
 
@@ -32,6 +34,44 @@ def kill_workers(trial: Trial) -> None:
         trial.measure("start elsewhere", successor.at - killed if successor else None, at_most=5)
         trial.documents.release(path)
         trial.start(worker)
+
+
+def roll_workers(trial: Trial) -> None:
+    """Every worker is asked to end, ends, and is started again; then one is asked with a task in hand, and killed."""
+    for _ in range(trial.rounds(3, fast=1)):
+        for worker in trial.stack.workers:
+            with trial.fault(f"SIGTERM of {worker.name}"):
+                trial.end(worker)
+                trial.start(worker)
+    repeated = int(trial.tables.one(_REPEATED))
+    trial.expect(repeated == 0, f"{repeated} calls were started again though their worker ended in peace")
+    path = "/held/impatient"
+    trial.client.ingest(trial.documents.url(path))
+    holder = trial.arrival(path, 1)
+    impatient = trial.worker_of(holder.pid) if holder else None
+    with trial.fault("SIGTERM of a worker with a task in hand, SIGKILL after its grace") as fault:
+        if impatient is None:
+            fault.missed = f"nobody holds {path}"
+            return
+        impatient.ask_to_end()
+        trial.wait(GRACE_SECONDS)
+        fault.missed = "" if impatient.running else "it ended without its task"
+        killed = time.monotonic()
+        trial.kill(impatient)
+        successor = trial.arrival(path, 2)
+    trial.measure("start elsewhere", successor.at - killed if successor else None, at_most=5)
+    trial.documents.release(path)
+    trial.start(impatient)
+
+
+def two_beats(trial: Trial) -> None:
+    """The broker is away while two beats tick."""
+    with trial.broken(trial.lines("broker", *USERS), faults.down()):
+        trial.wait(trial.rounds(60, fast=10))
+    ticks = int(trial.tables.one("SELECT count(*) FROM schedule_ticks WHERE name LIKE 'canary%%'"))
+    calls = int(trial.tables.one("SELECT count(*) FROM task_calls WHERE task = 'canary_task'"))
+    trial.expect(ticks > 0, "no canary ticked")
+    trial.expect(calls <= ticks, f"{ticks} ticks of the canaries made {calls} calls")
 
 
 def kill_children(trial: Trial) -> None:
@@ -121,6 +161,7 @@ def _dead_subjects(trial: Trial) -> set[str]:
     return {one for (one,) in trial.tables.query("SELECT subject::text FROM dead_letters WHERE closed_at IS NULL")}
 
 
+_REPEATED = "SELECT count(*) FROM task_calls WHERE starts > 1 AND task <> 'canary_task'"
 _IS_READ = "SELECT 1 FROM resources WHERE id::text = %s AND ingestion_status = 'completed'"
 
 SCENARIOS = (
@@ -158,6 +199,16 @@ SCENARIOS = (
         is_fast=True,
     ),
     Scenario(
+        number=16,
+        title="workers rolled",
+        fault="SIGTERM of every worker in turn, three times; SIGTERM of one with a task in hand, SIGKILL after 3 s",
+        bound="no task is repeated by a warm stop; after the kill it runs elsewhere ≤ 5 s",
+        act=roll_workers,
+        also=("I3", "I6", "I10"),
+        bounds=Bounds(redone=20),
+        breaks_lines=False,
+    ),
+    Scenario(
         number=17,
         title="worker frozen beyond its lease",
         fault="SIGSTOP of a worker with a task in hand; SIGCONT after another has done it",
@@ -167,6 +218,15 @@ SCENARIOS = (
         bounds=Bounds(redone=40, consuming_seconds=20),
         breaks_lines=False,
         is_fast=True,
+    ),
+    Scenario(
+        number=30,
+        title="two beats without a broker",
+        fault="all lines to the broker down for 60 s while two beats tick",
+        bound="each tick is one call",
+        act=two_beats,
+        also=("I6", "I10"),
+        processes=(*PROCESSES, "beat-2"),
     ),
     Scenario(
         number=21,

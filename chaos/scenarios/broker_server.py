@@ -1,0 +1,210 @@
+"""Scenarios that break the broker itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+
+import pika
+import redis
+
+from chaos.faults import Fault
+from chaos.invariants.observed import Bounds
+from chaos.scenarios.scenario import Scenario
+from chaos.servers.rabbit import RabbitServer
+from chaos.servers.redis import RedisServer
+from chaos.trial import Trial
+
+FINDS_LOST = {"RELAY_LOST_AFTER_SECONDS": "5"}
+FULL_FOR_SECONDS = 10.0
+ALARM_WITHIN_SECONDS = 20.0
+
+
+def killed(trial: Trial) -> None:
+    """SIGKILL of the server; it comes back with what it had written."""
+    for _ in range(trial.rounds(3, fast=1)):
+        with trial.fault("SIGKILL of the broker") as fault:
+            trial.ground.broker.kill()
+            fault.missed = "it still runs" if trial.ground.broker.process.running else ""
+            trial.wait(3)
+            trial.ground.broker.start()
+        trial.wait(5)
+
+
+def wiped(trial: Trial) -> None:
+    """The server comes back empty: the rows are the truth."""
+    for _ in range(trial.rounds(3, fast=1)):
+        with trial.fault("the broker lost its disk"):
+            trial.ground.broker.kill()
+            trial.ground.broker.wipe()
+            trial.wait(1)
+            trial.ground.broker.start()
+        trial.wait(5)
+
+
+def memory_full(trial: Trial) -> None:
+    """Redis refuses whatever needs memory."""
+    for _ in range(trial.rounds(3, fast=1)):
+        with closing(_redis(trial).client()) as client, trial.fault("memory full") as fault:
+            client.config_set("maxmemory", 1)
+            try:
+                client.set("anything", "x")
+            except redis.exceptions.OutOfMemoryError:
+                fault.missed = ""
+            else:
+                fault.missed = "a write was accepted"
+            trial.wait(FULL_FOR_SECONDS)
+            client.config_set("maxmemory", 0)
+
+
+def memory_alarm(trial: Trial) -> None:
+    """RabbitMQ blocks every connection that publishes."""
+    server = _rabbit(trial)
+    with trial.fault("memory alarm") as fault:
+        server.ctl("set_vm_memory_high_watermark", "0.00001")
+        trial.poll(lambda: _is_alarmed(server), within_seconds=ALARM_WITHIN_SECONDS, what="the alarm")
+        trial.wait(trial.rounds(30, fast=10))
+        fault.missed = "" if _is_alarmed(server) else "the alarm went off by itself"
+        server.ctl("set_vm_memory_high_watermark", "0.4")
+        trial.poll(lambda: not _is_alarmed(server), within_seconds=ALARM_WITHIN_SECONDS, what="the end of the alarm")
+
+
+def queue_deleted(trial: Trial) -> None:
+    """A queue is deleted under load, with what is in it."""
+    for queue in ("default", "ml_tasks")[: trial.rounds(2, fast=1)]:
+        with trial.fault(f"queue {queue} deleted"), closing(_pika(trial)) as connection:
+            connection.channel().queue_delete(queue)
+        trial.wait(5)
+
+
+def connections_closed(trial: Trial) -> None:
+    """The server closes every connection."""
+    server = _rabbit(trial)
+    _again_and_again(trial, "every connection closed", lambda: server.ctl("close_all_connections", "chaos"))
+
+
+def connections_killed(trial: Trial) -> None:
+    """The server drops every connection, those of subscribers too."""
+    with closing(_redis(trial).client()) as client:
+
+        def drop() -> None:
+            for kind in ("normal", "pubsub"):
+                client.client_kill_filter(_type=kind, skipme=True)
+
+        _again_and_again(trial, "every connection killed", drop)
+
+
+def _again_and_again(trial: Trial, name: str, drop: Callable[[], object]) -> None:
+    for _ in range(trial.rounds(20, fast=5)):
+        with trial.fault(name) as fault:
+            _drop(trial, fault, drop)
+        trial.wait(trial.random.uniform(0.3, 1.5))
+
+
+def _drop(trial: Trial, fault: Fault, drop: Callable[[], object]) -> None:
+    lines = trial.lines("broker", "worker")
+    stood = trial.wait_until_used(lines[0])
+    drop()
+    fault.missed = "" if stood - lines[0].connections() else "the connections of the worker stand"
+
+
+def _redis(trial: Trial) -> RedisServer:
+    server = trial.ground.broker
+    assert isinstance(server, RedisServer)
+    return server
+
+
+def _rabbit(trial: Trial) -> RabbitServer:
+    server = trial.ground.broker
+    assert isinstance(server, RabbitServer)
+    return server
+
+
+def _pika(trial: Trial) -> pika.BlockingConnection:
+    return pika.BlockingConnection(pika.URLParameters(trial.ground.broker_url))
+
+
+def _is_alarmed(server: RabbitServer) -> bool:
+    return any(node["mem_alarm"] for node in server.access.management("GET", "/api/nodes"))
+
+
+SCENARIOS = (
+    Scenario(
+        number=18,
+        title="broker killed",
+        fault="SIGKILL of the broker, back after 3 s with its data, three times",
+        bound="drained ≤ backlog / rate + 10 s",
+        act=killed,
+        also=("I6", "I10"),
+        environment=FINDS_LOST,
+        bounds=Bounds(redone=40, consuming_seconds=10),
+        breaks_lines=False,
+        breaks_broker=True,
+    ),
+    Scenario(
+        number=19,
+        title="broker wiped",
+        fault="SIGKILL of the broker, back without its data, three times",
+        bound="drained ≤ 30 s: what is lost is found after 5 s here, 60 s by default",
+        act=wiped,
+        also=("I6", "I10"),
+        environment=FINDS_LOST,
+        bounds=Bounds(redone=40, drained_seconds=30),
+        breaks_lines=False,
+        breaks_broker=True,
+    ),
+    Scenario(
+        number=22,
+        title="Redis full",
+        fault="memory full for 10 s (noeviction), three times",
+        bound="every worker consumes ≤ 10 s after it is freed, none ends",
+        act=memory_full,
+        brokers=("redis",),
+        also=("I6", "I7", "I10"),
+        breaks_lines=False,
+    ),
+    Scenario(
+        number=23,
+        title="RabbitMQ's memory alarm",
+        fault="publishers blocked for 30 s",
+        bound="no write slower",
+        act=memory_alarm,
+        brokers=("rabbitmq",),
+        also=("I6", "I7", "I10"),
+        breaks_lines=False,
+        breaks_broker=True,
+    ),
+    Scenario(
+        number=24,
+        title="queue deleted",
+        fault="two queues deleted under load, one after the other",
+        bound="every worker consumes again, what was in them is sent again",
+        act=queue_deleted,
+        brokers=("rabbitmq",),
+        also=("I6", "I10"),
+        environment=FINDS_LOST,
+        bounds=Bounds(redone=40, drained_seconds=30, consuming_seconds=20),
+        breaks_lines=False,
+    ),
+    Scenario(
+        number=26,
+        title="connections closed by RabbitMQ",
+        fault="all connections force-closed, 20 times",
+        bound="every worker consumes ≤ 10 s after the last",
+        act=connections_closed,
+        brokers=("rabbitmq",),
+        also=("I3", "I6", "I10"),
+        bounds=Bounds(redone=100),
+        breaks_broker=True,
+    ),
+    Scenario(
+        number=38,
+        title="connections killed by Redis",
+        fault="every client connection killed while tasks run, 20 times",
+        bound="no task starts twice",
+        act=connections_killed,
+        brokers=("redis",),
+        also=("I3", "I6", "I10"),
+        bounds=Bounds(redone=0),
+    ),
+)
