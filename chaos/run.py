@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 
 from chaos.broker_contents import contents
 from chaos.documents import DocumentServer
@@ -21,7 +22,7 @@ from chaos.results import Result
 from chaos.sampler import Sampler
 from chaos.scenarios.scenario import Scenario
 from chaos.site import Ground, Site
-from chaos.stack import Stack
+from chaos.stack import ROOT, Stack
 from chaos.tables import IS_OPEN, Tables
 from chaos.trial import Trial
 from chaos.workload import Load, Workload
@@ -41,8 +42,11 @@ LATE_SECONDS = 60.0
 """How long a bound that is missed is still waited for, so that the miss is a number."""
 
 
-def run(scenario: Scenario, site: Site, *, broker: str, seed: int, is_fast: bool) -> Result:
-    """Never raises for what the product does: that is a verdict, or the `trouble` of the result."""
+def run(scenario: Scenario, site: Site, *, broker: str, seed: int, is_fast: bool, source: Path = ROOT) -> Result:
+    """Never raises for what the product does: that is a verdict, or the `trouble` of the result.
+
+    `source`: see `Stack`.
+    """
     result = Result(
         scenario=scenario.number,
         title=scenario.title,
@@ -56,7 +60,7 @@ def run(scenario: Scenario, site: Site, *, broker: str, seed: int, is_fast: bool
     )
     clock = Clock(result)
     try:
-        with _trial(scenario, site, broker=broker, seed=seed, is_fast=is_fast) as trial:
+        with _trial(scenario, site, broker=broker, seed=seed, is_fast=is_fast, source=source) as trial:
             clock.end("start")
             try:
                 _play(trial, scenario, seed, clock)
@@ -85,7 +89,7 @@ class Clock:
 
 
 @contextmanager
-def _trial(scenario: Scenario, site: Site, *, broker: str, seed: int, is_fast: bool) -> Iterator[Trial]:
+def _trial(scenario: Scenario, site: Site, *, broker: str, seed: int, is_fast: bool, source: Path) -> Iterator[Trial]:
     with ExitStack() as running:
         ground = running.enter_context(site.ground(broker, own_broker=scenario.breaks_broker))
         documents = running.enter_context(DocumentServer())
@@ -95,6 +99,7 @@ def _trial(scenario: Scenario, site: Site, *, broker: str, seed: int, is_fast: b
             broker_url=ground.broker_url,
             cache_url=ground.cache_url,
             processes=scenario.processes,
+            source=source,
             environment={
                 **SETTINGS,
                 "EMBEDDING_ENGINE": scenario.embedder,

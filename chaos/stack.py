@@ -44,8 +44,9 @@ class Stack:
 
     `environment` overrides settings by the names of their variables, `own_environments` those of single processes.
     Each stack has a data directory and an API port of its own, so several run side by side. When the body of the
-    `with` raises, the tails of all logs are added to the exception as notes; `processes` may leave some out, or add
-    `worker-2` and `relay-2`: `("api", "relay", "worker", "ml-worker", "beat")` by default.
+    `with` raises, the tails of all logs are added to the exception as notes. `processes` may leave some out of
+    `("api", "relay", "worker", "ml-worker", "beat")`, or add `worker-2`, `relay-2`, `beat-2`. `source` is the
+    directory whose package `app` is run.
     """
 
     def __init__(
@@ -57,7 +58,9 @@ class Stack:
         environment: Mapping[str, str] | None = None,
         own_environments: Mapping[str, Mapping[str, str]] | None = None,
         processes: tuple[str, ...] = ("api", "relay", "worker", "ml-worker", "beat"),
+        source: Path = ROOT,
     ) -> None:
+        self._source = source
         self.directory = Path(tempfile.mkdtemp(prefix="alexandria-stack-"))
         self.port = free_port()
         self.environment = {
@@ -189,7 +192,7 @@ class Stack:
             [sys.executable, "-m", "app.cli", *arguments],
             log=log,
             environment={**self.environment, **self._own_environments.get(name, {})},
-            directory=ROOT,
+            directory=self._source,
         )
 
     def _is_up(self, name: str, seconds_since_start: float) -> bool:

@@ -17,6 +17,8 @@ from chaos.workload import text_of
 FIRST_DELAY_SECONDS = 1.0
 MAX_RETRIES = 3
 EDITED, EDITS, WRITERS = 20, 500, 5
+EDITED_WITHIN_SECONDS = 12.0
+"""With debounces doubled: the index of a resource that is edited on and on is built after 6 times 2 s."""
 
 
 def dependency_fails(trial: Trial) -> None:
@@ -75,7 +77,8 @@ def many_edits(trial: Trial) -> None:
             for resource_id, text in share:
                 client.edit(resource_id, content=text)
 
-    with trial.fault("relay and worker killed amid 500 edits"), ThreadPoolExecutor(WRITERS) as pool:
+    name = "relay and worker killed amid 500 edits"
+    with trial.fault(name) as fault, ThreadPoolExecutor(WRITERS) as pool:
         before, begun = trial.ledger.accepted, time.monotonic()
         edits = [pool.submit(edit, share) for share in shares]
         trial.poll(lambda: trial.ledger.accepted - before > EDITS // 2, within_seconds=60, what="half are accepted")
@@ -83,7 +86,8 @@ def many_edits(trial: Trial) -> None:
         for process in victims:
             trial.kill(process)
         trial.poll(lambda: all(one.done() for one in edits), within_seconds=60, what="all are accepted")
-        trial.measure("500 edits", time.monotonic() - begun, at_most=6)
+        took = time.monotonic() - begun
+        fault.missed = f"the edits took {took:.1f} s" if took > EDITED_WITHIN_SECONDS else ""
         for process in victims:
             trial.start(process)
 
@@ -151,12 +155,12 @@ SCENARIOS = (
     Scenario(
         number=29,
         title="many edits of few resources",
-        fault="500 edits of 20 resources in 3 s; relay and worker killed in the middle",
+        fault="500 edits of 20 resources at once; relay and worker killed in the middle",
         bound="at most 2 runs for each resource and kind",
         act=many_edits,
         also=("I3", "I12"),
         load=None,
-        environment={"DEBOUNCE_SCALE": "1"},
+        environment={"DEBOUNCE_SCALE": "2"},
         bounds=Bounds(redone=20),
         breaks_lines=False,
         is_fast=True,

@@ -71,8 +71,13 @@ class House:
         self._running = running
 
     def on(self, broker_url: str, *processes: str) -> Stack:
-        urls = {"database_url": self.deployment.database_url, "cache_url": self.deployment.cache_url}
-        stack = Stack(**urls, broker_url=broker_url, environment=SETTINGS, processes=processes)
+        stack = Stack(
+            database_url=self.deployment.database_url,
+            broker_url=broker_url,
+            cache_url=self.deployment.cache_url,
+            environment=SETTINGS,
+            processes=processes,
+        )
         self._running.callback(stack.close)
         (stack.directory / "data").mkdir()
         stack.run_command("db", "upgrade")

@@ -1,0 +1,119 @@
+"""What the product does for its promises is taken out of a copy of it, piece by piece: each time the chaos suite fails.
+
+It fails by the invariant that names what was lost, while the harness itself is sound. Beside this, `make chaos-fast`
+runs the same scenarios on the product as it is.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from chaos.run import run
+from chaos.scenarios.table import SCENARIOS
+from chaos.site import Site
+from chaos.stack import ROOT
+
+pytestmark = [pytest.mark.e2e, pytest.mark.chaos, pytest.mark.timeout(900)]
+
+SEED = 20261125
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mutation:
+    """One piece of the source, and what stands in its place."""
+
+    name: str
+    file: str
+    before: str
+    after: str
+    scenario: int
+    broker: str
+    caught_by: str
+
+
+MUTATIONS = (
+    Mutation(
+        name="acknowledged before it is done",
+        file="app/transports/worker_delivery.py",
+        before='"task_acks_late": True',
+        after='"task_acks_late": False',
+        scenario=13,
+        broker="rabbitmq",
+        caught_by="bound",
+    ),
+    Mutation(
+        name="not given back when its process is lost",
+        file="app/transports/worker_delivery.py",
+        before='"task_reject_on_worker_lost": True',
+        after='"task_reject_on_worker_lost": False',
+        scenario=14,
+        broker="redis",
+        caught_by="bound",
+    ),
+    Mutation(
+        name="tried again at once",
+        file="app/events/execution.py",
+        before="    return min(most, exponential) * random.random()",
+        after="    return min(most, exponential) * 0.01",
+        scenario=27,
+        broker="redis",
+        caught_by="bound",
+    ),
+    Mutation(
+        name="taken for sent whatever the broker says",
+        file="app/tasks/relay.py",
+        before="sent = [call for call, outcome in known if outcome.accepted]",
+        after="sent = [call for call, outcome in known]",
+        scenario=2,
+        broker="rabbitmq",
+        caught_by="I6",
+    ),
+    Mutation(
+        name="the effect of whoever comes last",
+        file="app/events/execution.py",
+        before="""            TaskCall.generation == call.generation,
+            TaskCall.owner == call.owner,
+            TaskCall.state == CallState.RUNNING,
+""",
+        after="",
+        scenario=17,
+        broker="redis",
+        caught_by="I2",
+    ),
+)
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[Site]:
+    with Site() as site:
+        yield site
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda one: one.name.replace(" ", "-"))
+def test_what_is_taken_out_of_the_product_is_missed_by_its_invariant(
+    site: Site, tmp_path: Path, mutation: Mutation
+) -> None:
+    source = mutated(mutation, tmp_path)
+    scenario = SCENARIOS[mutation.scenario]
+
+    result = run(scenario, site, broker=mutation.broker, seed=SEED, is_fast=True, source=source)
+
+    verdicts = {name: verdict.breaches for name, verdict in result.verdicts.items() if verdict.breaches}
+    assert mutation.caught_by in verdicts, (verdicts, result.trouble)
+    assert result.verdicts["I14"].holds, verdicts
+
+
+def mutated(mutation: Mutation, directory: Path) -> Path:
+    """A copy of the product with this one change."""
+    for name in ("app", "migrations"):
+        shutil.copytree(ROOT / name, directory / name, ignore=shutil.ignore_patterns("__pycache__"))
+    file = directory / mutation.file
+    text = file.read_text()
+    assert text.count(mutation.before) == 1, f"{mutation.file} holds it {text.count(mutation.before)} times"
+    file.write_text(text.replace(mutation.before, mutation.after))
+    return directory
