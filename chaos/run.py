@@ -186,7 +186,7 @@ def _drain(trial: Trial) -> None:
     began = max(last, seen.healed_at or last)
     bound = seen.bounds.drained_seconds or GRACE_SECONDS + seen.backlog / max(seen.rate, 0.1)
     with suppress(DeadlineMissed):
-        trial.poll(trial.tables.has_converged, within_seconds=bound + LATE_SECONDS, what="drained")
+        trial.poll(trial.tables.has_converged, within_seconds=bound + LATE_SECONDS, what="drained", every_seconds=0.2)
         seen.drained_seconds = (datetime.now(UTC) - began).total_seconds()
 
 

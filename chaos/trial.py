@@ -99,14 +99,16 @@ class Trial:
         yield fault
         fault.ended = datetime.now(UTC)
 
-    def poll(self, probe: Callable[[], Value], *, within_seconds: float, what: str) -> Value:
+    def poll(
+        self, probe: Callable[[], Value], *, within_seconds: float, what: str, every_seconds: float = 0.1
+    ) -> Value:
         """`poll_until`, while processes are watched."""
 
         def look() -> Value:
             self.keep_up()
             return probe()
 
-        return poll_until(look, within_seconds=within_seconds, what=what, every_seconds=0.02)
+        return poll_until(look, within_seconds=within_seconds, what=what, every_seconds=every_seconds)
 
     def wait(self, seconds: float) -> None:
         """Let time pass, as long as a fault is to last."""
@@ -154,6 +156,7 @@ class Trial:
                 lambda: len(self.documents.arrivals(path)) >= number,
                 within_seconds=ARRIVES_WITHIN_SECONDS,
                 what=f"{path} is asked for the {number}. time",
+                every_seconds=0.02,
             )
         except DeadlineMissed:
             return None

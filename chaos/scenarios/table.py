@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chaos.scenarios import broker_lines, broker_server, cache, database_lines, processes, work
+from chaos.scenarios import broker_lines, broker_server, cache, database_lines, processes, soak, work
 from chaos.scenarios.scenario import Scenario
 
 SCENARIOS: dict[int, Scenario] = {
@@ -14,6 +14,7 @@ SCENARIOS: dict[int, Scenario] = {
             *cache.SCENARIOS,
             *database_lines.SCENARIOS,
             *processes.SCENARIOS,
+            *soak.SCENARIOS,
             *work.SCENARIOS,
         ),
         key=lambda one: one.number,

@@ -36,7 +36,7 @@ def dependency_fails(trial: Trial) -> None:
             delays.update({(call, attempt): float(delay) for call, attempt, delay in trial.tables.query(_DELAYS)})
             return _letters(trial) == len(lasting) and trial.tables.pending_ingestions() == 0
 
-        trial.poll(all_ended, within_seconds=120, what="every page is read or given up")
+        trial.poll(all_ended, within_seconds=120, what="every page is read or given up", every_seconds=0.05)
     _expect_backoff(trial, delays, pages=len(passing) + len(lasting))
     for path in (*passing, *lasting):
         count = len(trial.documents.arrivals(path))
@@ -81,7 +81,12 @@ def many_edits(trial: Trial) -> None:
     with trial.fault(name) as fault, ThreadPoolExecutor(WRITERS) as pool:
         before, begun = trial.ledger.accepted, time.monotonic()
         edits = [pool.submit(edit, share) for share in shares]
-        trial.poll(lambda: trial.ledger.accepted - before > EDITS // 2, within_seconds=60, what="half are accepted")
+        trial.poll(
+            lambda: trial.ledger.accepted - before > EDITS // 2,
+            within_seconds=60,
+            what="half are accepted",
+            every_seconds=0.01,
+        )
         victims = (trial.stack.relay, trial.stack.worker)
         for process in victims:
             trial.kill(process)
