@@ -17,12 +17,20 @@ SHOWS_WITHIN_SECONDS = 5.0
 
 @dataclass(slots=True, kw_only=True)
 class Fault:
-    """One fault and its window, by this machine's clock. `missed` says why it did not land; empty: it did."""
+    """One fault and its window, by this machine's clock. `missed` says why it did not land; empty: it did.
+
+    `stood`: the connections on its lines when it came.
+    """
 
     name: str
     began: datetime = field(default_factory=lambda: datetime.now(UTC))
     ended: datetime | None = None
     missed: str = ""
+    stood: dict[Line, frozenset[int]] = field(default_factory=dict, repr=False)
+
+    def has_cut(self) -> bool:
+        """Whether one of those that stood is gone."""
+        return any(before - line.connections() for line, before in self.stood.items())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,19 +112,18 @@ def broken(lines: Sequence[Line], way: Breakage) -> Iterator[Fault]:
     The fault landed if a connection stood on one of the lines before, each line shows it from outside, and, where
     the way cuts connections, one of those that stood is gone at the end.
     """
-    stood = {line: line.connections() for line in lines}
-    fault = Fault(name=f"{way.name}: {', '.join(map(str, lines))}")
+    fault = Fault(name=f"{way.name}: {', '.join(map(str, lines))}", stood={line: line.connections() for line in lines})
     with ExitStack() as applied:
         for line in lines:
             applied.enter_context(way.apply(line.proxy))
-        if not any(stood.values()):
+        if not any(fault.stood.values()):
             fault.missed = "no connection stood on these lines"
         for line in lines:
             fault.missed = fault.missed or _missing(line, way)
         yield fault
     fault.ended = datetime.now(UTC)
     if way.cuts and not fault.missed:
-        fault.missed = _uncut(stood)
+        fault.missed = _uncut(fault)
 
 
 def _missing(line: Line, way: Breakage) -> str:
@@ -127,12 +134,9 @@ def _missing(line: Line, way: Breakage) -> str:
     return ""
 
 
-def _uncut(stood: dict[Line, frozenset[int]]) -> str:
-    def cut() -> bool:
-        return any(before - line.connections() for line, before in stood.items())
-
+def _uncut(fault: Fault) -> str:
     try:
-        poll_until(cut, within_seconds=SHOWS_WITHIN_SECONDS, what="a connection that stood is gone")
+        poll_until(fault.has_cut, within_seconds=SHOWS_WITHIN_SECONDS, what="a connection that stood is gone")
     except DeadlineMissed:
         return "no connection was cut"
     return ""

@@ -60,7 +60,7 @@ def run(scenario: Scenario, site: Site, *, broker: str, seed: int, is_fast: bool
     )
     clock = Clock(result)
     try:
-        with _trial(scenario, site, broker=broker, seed=seed, is_fast=is_fast, source=source) as trial:
+        with staged(scenario, site, broker=broker, seed=seed, is_fast=is_fast, source=source) as trial:
             clock.end("start")
             try:
                 _play(trial, scenario, seed, clock)
@@ -89,7 +89,8 @@ class Clock:
 
 
 @contextmanager
-def _trial(scenario: Scenario, site: Site, *, broker: str, seed: int, is_fast: bool, source: Path) -> Iterator[Trial]:
+def staged(scenario: Scenario, site: Site, *, broker: str, seed: int, is_fast: bool, source: Path) -> Iterator[Trial]:
+    """Servers, lines and processes of a scenario, up; all gone at the end of the block."""
     with ExitStack() as running:
         ground = running.enter_context(site.ground(broker, own_broker=scenario.breaks_broker))
         documents = running.enter_context(DocumentServer())
@@ -214,7 +215,9 @@ def _judge(trial: Trial, scenario: Scenario, result: Result) -> None:
     seen = trial.observed
     result.verdicts = {name: INVARIANTS[name](seen) for name in scenario.invariants}
     result.writes = {"accepted": seen.ledger.accepted, "failed": len(seen.ledger.failed())}
-    result.faults = [asdict(fault) for fault in seen.faults]
+    result.faults = [
+        {"name": one.name, "began": one.began, "ended": one.ended, "missed": one.missed} for one in seen.faults
+    ]
     result.exits = [asdict(one) for one in seen.exits]
     result.measured = [asdict(one) for one in seen.measured]
     if not result.passed:

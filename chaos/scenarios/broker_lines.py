@@ -63,10 +63,10 @@ def deliveries_cut(trial: Trial) -> None:
     """The reply that brings a message to a worker is cut, at another byte each time."""
     for _ in range(trial.rounds(40, fast=12)):
         [line] = trial.lines("broker", trial.random.choice(("worker", "worker-2", "ml-worker")))
-        stood = trial.wait_until_used(line)
+        trial.wait_until_used(line)
         way = faults.limit_data(after_bytes=trial.random.randrange(1500), streams=("downstream",))
-        with trial.broken([line], way):
-            trial.poll(lambda s=stood, x=line: s - x.connections(), within_seconds=20, what="a cut")  # type: ignore[misc]  # mypy cannot infer lambdas with defaults
+        with trial.broken([line], way) as fault:
+            trial.poll(fault.has_cut, within_seconds=20, what="a connection is cut")
     trial.expect(trial.tables.one(REDISPATCHED) == 0, "the broker lost a message: the relay had to send it again")
 
 
@@ -74,10 +74,10 @@ def confirms_lost(trial: Trial) -> None:
     """The confirmation of a publish is cut, at another byte each time."""
     for _ in range(trial.rounds(20, fast=5)):
         [line] = trial.lines("broker", "relay")
-        stood = trial.wait_until_used(line)
+        trial.wait_until_used(line)
         way = faults.limit_data(after_bytes=trial.random.randrange(200), streams=("downstream",))
-        with trial.broken([line], way):
-            trial.poll(lambda s=stood, x=line: s - x.connections(), within_seconds=20, what="a cut")  # type: ignore[misc]  # mypy cannot infer lambdas with defaults
+        with trial.broken([line], way) as fault:
+            trial.poll(fault.has_cut, within_seconds=20, what="a connection is cut")
 
 
 def slow(trial: Trial) -> None:

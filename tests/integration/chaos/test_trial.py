@@ -1,0 +1,54 @@
+"""A trial on real processes: who consumes and who hangs, who holds a task, and who ended without being meant to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from chaos.run import staged
+from chaos.scenarios.table import SCENARIOS
+from chaos.site import Site
+from chaos.stack import ROOT
+from chaos.trial import Trial
+
+pytestmark = [pytest.mark.integration, pytest.mark.chaos]
+
+SCENARIO = replace(SCENARIOS[13], processes=("api", "relay", "worker", "ml-worker", "beat"))
+
+
+@pytest.fixture(scope="module")
+def trial() -> Iterator[Trial]:
+    with (
+        Site() as site,
+        staged(SCENARIO, site, broker="redis", seed=1, is_fast=True, source=ROOT) as trial,
+    ):
+        yield trial
+
+
+def test_a_worker_that_hangs_is_told_from_one_that_consumes(trial: Trial) -> None:
+    trial.stack.ml_worker.pause()
+    found = trial.wait_until_consuming(within_seconds=5)
+    trial.stack.ml_worker.resume()
+    assert found["ml-worker"] is None
+    assert found["worker"] is not None
+    assert trial.wait_until_consuming(within_seconds=60)["ml-worker"] is not None
+
+
+def test_the_worker_that_holds_a_document_is_known(trial: Trial) -> None:
+    trial.client.ingest(trial.documents.url("/held/known"))
+    arrival = trial.arrival("/held/known", 1)
+    assert arrival is not None
+    assert trial.worker_of(arrival.pid) is trial.stack.worker
+    trial.documents.release("/held/known")
+
+
+def test_a_process_that_ends_by_itself_is_written_down_and_one_that_was_killed_is_meant(trial: Trial) -> None:
+    trial.kill(trial.stack.relay)
+    trial.stack.beat.kill()  # behind the back of the trial
+    trial.keep_up()
+    exits = {one.name: one.intended for one in trial.observed.exits}
+    trial.start(trial.stack.relay)
+    trial.start(trial.stack.beat)
+    assert exits == {"relay": True, "beat": False}
