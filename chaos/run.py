@@ -92,7 +92,9 @@ class Clock:
 def staged(scenario: Scenario, site: Site, *, broker: str, seed: int, is_fast: bool, source: Path) -> Iterator[Trial]:
     """Servers, lines and processes of a scenario, up; all gone at the end of the block."""
     with ExitStack() as running:
-        ground = running.enter_context(site.ground(broker, own_broker=scenario.breaks_broker))
+        ground = running.enter_context(
+            site.ground(broker, own_broker=scenario.breaks_broker, sentinel=scenario.behind_sentinel)
+        )
         documents = running.enter_context(DocumentServer())
         lines = running.enter_context(_lines(scenario, ground, seed)) if scenario.breaks_lines else None
         stack = Stack(
@@ -152,12 +154,11 @@ def _play(trial: Trial, scenario: Scenario, seed: int, clock: Clock) -> None:
 def _warm_up(trial: Trial, scenario: Scenario, seed: int) -> None:
     """The first resources, as fast as they go: how many calls a second this machine does while nothing is broken."""
     burst = Load(writes=WARM_UP_RESOURCES, per_second=1, resources=WARM_UP_RESOURCES)
-    begun = time.monotonic()
     with Workload(trial.stack.url, trial.ledger, burst, seed=seed + 1) as workload:
         for _ in range(WARM_UP_RESOURCES):
             workload.write()
     trial.poll(trial.tables.has_converged, within_seconds=WARM_WITHIN_SECONDS, what="the first resources are built")
-    trial.observed.rate = float(trial.tables.one(_WORK_DONE)) / (time.monotonic() - begun)
+    trial.observed.rate = float(trial.tables.one(_RATE))
     if "I7" in scenario.also and scenario.load is not None:
         known = len(trial.ledger.writes)
         with Workload(trial.stack.url, trial.ledger, scenario.load, seed=seed + 2):
@@ -201,13 +202,15 @@ def _end(trial: Trial, result: Result) -> None:
             trial.end(processes[name])
     with suppress(DeadlineMissed):
         trial.poll(lambda: not trial.tables.query(_ANY_OPEN), within_seconds=30, what="no call is open")
-        trial.poll(lambda: not contents(trial.ground.broker_url).messages, within_seconds=15, what="no message is left")
+        trial.poll(
+            lambda: not contents(trial.ground.contents_url).messages, within_seconds=15, what="no message is left"
+        )
     running = [process for process in processes.values() if process.running]
     for process in running:
         process.ask_to_end()
     for process in running:
         trial.end(process)
-    trial.observed.contents = contents(trial.ground.broker_url)
+    trial.observed.contents = contents(trial.ground.contents_url)
     result.samples, result.marks = trial.sampler.samples, trial.sampler.marks
 
 
@@ -224,5 +227,8 @@ def _judge(trial: Trial, scenario: Scenario, result: Result) -> None:
         result.trouble += f"\n{trial.stack.report()}"
 
 
-_WORK_DONE = "SELECT count(*) FROM effects WHERE task <> 'canary_task'"
+_RATE = """
+    SELECT count(*) / extract(epoch FROM max(at) - min(at)) FROM effects
+    WHERE task <> 'canary_task'
+"""
 _ANY_OPEN = f"SELECT 1 FROM task_calls WHERE {IS_OPEN} LIMIT 1"

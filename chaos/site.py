@@ -11,8 +11,10 @@ from typing import Self
 from chaos.servers.postgres import PostgresServer
 from chaos.servers.rabbit import RabbitServer
 from chaos.servers.redis import RedisServer
+from chaos.servers.sentinel import SentinelServer
 
 BROKERS = ("redis", "rabbitmq")
+BrokerServer = RedisServer | RabbitServer | SentinelServer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,8 +25,13 @@ class Ground:
     broker_url: str
     cache_url: str
     database: PostgresServer
-    broker: RedisServer | RabbitServer
+    broker: BrokerServer
     cache: RedisServer
+
+    @property
+    def contents_url(self) -> str:
+        """Where the broker's messages are now: behind a Sentinel, with the master."""
+        return self.broker.master().url if isinstance(self.broker, SentinelServer) else self.broker_url
 
 
 class Site:
@@ -47,8 +54,8 @@ class Site:
         self._running.close()
 
     @contextmanager
-    def ground(self, broker: str, *, own_broker: bool = False) -> Iterator[Ground]:
-        """For one scenario on `redis` or `rabbitmq`."""
+    def ground(self, broker: str, *, own_broker: bool = False, sentinel: bool = False) -> Iterator[Ground]:
+        """For one scenario on `redis` or `rabbitmq`; with `sentinel`, on a Redis with a replica and a Sentinel."""
         if self._postgres is None:
             self._postgres = self._running.enter_context(PostgresServer(max_connections=300))
         postgres = self._postgres
@@ -56,7 +63,11 @@ class Site:
         with ExitStack() as stack:
             stack.callback(postgres.drop_database, database_url)
             cache = stack.enter_context(RedisServer())
-            server, url = self._broker(stack, broker, own=own_broker)
+            if sentinel:
+                server: BrokerServer = stack.enter_context(SentinelServer())
+                url = server.url
+            else:
+                server, url = self._broker(stack, broker, own=own_broker)
             yield Ground(
                 database_url=database_url,
                 broker_url=url,

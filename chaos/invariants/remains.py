@@ -15,11 +15,13 @@ CLEAN_ENDS = (0, -15)  # of SIGTERM, handled or not
 def repeats_have_a_reason(seen: Observed) -> Verdict:
     """I3: whatever was sent or started more than once was so in or after a fault, and no more often than allowed."""
     rows = seen.tables.query(_REPEATED)
+    # The row tells of the last start only, and who was given back stands in line again, behind all that is more urgent.
+    aftermath = AFTERMATH + timedelta(seconds=seen.drained_seconds or 0)
     redone = sum(max(0, starts - 1) for *_, starts, _resent, _at in rows)
     breaches = [
         f"{task} {call}: {starts} starts, sent again {resent} times, at {at}"
         for task, call, starts, resent, at in rows
-        if not seen.in_a_fault(at, after=AFTERMATH)
+        if not seen.in_a_fault(at, after=aftermath)
     ]
     if redone > seen.bounds.redone:
         breaches.append(f"{redone} executions were repeated, at most {seen.bounds.redone} are allowed")
