@@ -19,7 +19,8 @@ class Scenario:
     """`act` makes the fault while the load runs, and returns when it is over.
 
     `also`: invariants beside those that always hold. `breaks_lines`: the processes reach their servers through
-    proxies. `breaks_broker`: it needs a broker of its own. `behind_sentinel`: a Redis with a replica. `environment`: settings beside those of `chaos/run.py`.
+    proxies. `breaks_broker`: it needs a broker of its own. `behind_sentinel`: a Redis with a replica.
+    `environment`: settings beside those of `chaos/run.py`.
     """
 
     number: int
