@@ -73,13 +73,13 @@ def _import_what_is_shared(told: Mapping[str, str]) -> None:
     import gc
     import importlib
 
-    from app.content.language import language_of
+    from app.content import language
     from app.settings import adopt_environment
 
     adopt_environment(told)
     for module in _SHARED:
         importlib.import_module(module)
-    language_of("a model of languages, 70 MB, that every worker process needs")
+    language.load()
     gc.collect()
     gc.freeze()  # the collector of a copy would touch, and so double, every page
 

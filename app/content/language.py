@@ -34,6 +34,11 @@ def language_of(text: str, *, declared: str | None = None) -> str | None:
     return code if len(code) == 2 and confidence >= needed else stated
 
 
+def load() -> None:
+    """Load the model now: processes forked from here on share it, and their first document waits for nothing."""
+    _identifier()
+
+
 def _sample(text: str) -> str:
     """Beginning, middle and end: a licence or an index in another language does not decide alone."""
     if len(text) <= 3 * _SAMPLE_CHARS:

@@ -9,12 +9,13 @@ from uuid import UUID
 from app.content import reader, safe_fetch  # noqa: F401 — loaded once, before the worker forks
 from app.services import consistency, embeddings, ingestion, quality, search_indexing, upkeep
 from app.services.library import Library, Work
-from app.tasks import room, watchdog, worker_presence
+from app.tasks import document_readers, room, watchdog, worker_presence
 from app.tasks.celery_app import celery_app
 from app.tasks.database_task import DatabaseTask
 from app.tasks.task_names import TaskName
 
 worker_presence.announce_workers()
+document_readers.prepare_workers()
 watchdog.watch_workers()
 room.give_workers_a_room()
 
