@@ -36,6 +36,7 @@ def create_celery_app(settings: Settings) -> Celery:
     app.steps["consumer"].add(SoloHeartbeat)
     keep_celery_from_configuring(settings, role="celery")
     app.steps["worker"].add("app.tasks.broker_watch:BrokerWatch")
+    app.steps["worker"].add("app.tasks.lost_processes:LostProcesses")
     return app
 
 
