@@ -54,7 +54,13 @@ def writes_never_suffer(seen: Observed) -> Verdict:
         breaches.append(f"too few writes to tell: {len(seen.healthy)} healthy, {len(during)} during the faults")
     elif broken > seen.bounds.slower * healthy:
         breaches.append(f"p95 was {broken * 1000:.0f} ms, and {healthy * 1000:.0f} ms while nothing was broken")
-    return verdict(breaches, healthy_p95=healthy, broken_p95=broken, writes=len(during))
+    each = {
+        f"p95 in {number}. fault: {fault.name}": p95_seconds(
+            seen.ledger.between(fault.began, fault.ended or fault.began)
+        )
+        for number, fault in enumerate(seen.faults, start=1)
+    }
+    return verdict(breaches, healthy_p95=healthy, broken_p95=broken, writes=len(during), **each)
 
 
 def urgent_waits_less(seen: Observed) -> Verdict:
