@@ -19,7 +19,7 @@ SHOWS_WITHIN_SECONDS = 5.0
 class Fault:
     """One fault and its window, by this machine's clock. `missed` says why it did not land; empty: it did.
 
-    `stood`: the connections on its lines when it came.
+    `stood`: the connections on its lines when it came, and those seen since.
     """
 
     name: str
@@ -27,10 +27,15 @@ class Fault:
     ended: datetime | None = None
     missed: str = ""
     stood: dict[Line, frozenset[int]] = field(default_factory=dict, repr=False)
+    was_cut: bool = False
 
     def has_cut(self) -> bool:
-        """Whether one of those that stood is gone."""
-        return any(before - line.connections() for line, before in self.stood.items())
+        """Whether one of those that stood is gone; also one that was opened meanwhile, if it was there when asked."""
+        now = {line: line.connections() for line in self.stood}
+        cut = any(self.stood[line] - now[line] for line in now)
+        self.stood = {line: self.stood[line] | now[line] for line in now}
+        self.was_cut = self.was_cut or cut
+        return self.was_cut
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
