@@ -16,7 +16,7 @@ from chaos.workload import text_of
 
 FIRST_DELAY_SECONDS = 1.0
 MAX_RETRIES = 3
-EDITED, EDITS, WRITERS = 20, 500, 5
+EDITED, WRITERS = 20, 5
 EDITED_WITHIN_SECONDS = 12.0
 """With debounces doubled: the index of a resource that is edited on and on is built after 6 times 2 s."""
 
@@ -49,7 +49,7 @@ def dependency_fails(trial: Trial) -> None:
 def retry_while_the_broker_is_down(trial: Trial) -> None:
     """Tasks fail, and are to be tried again, when there is no broker."""
     for number in range(trial.rounds(3, fast=1)):
-        paths = [f"/held/retried-{number}-{one}?fails=1" for one in range(4)]
+        paths = [f"/held/retried-{number}-{one}?fails=1" for one in range(2)]
         for path in paths:
             trial.client.ingest(trial.documents.url(path))
         arrived = [trial.arrival(path, 1) for path in paths]
@@ -64,12 +64,12 @@ def retry_while_the_broker_is_down(trial: Trial) -> None:
 
 def many_edits(trial: Trial) -> None:
     """500 edits of 20 resources at once; relay and worker are killed in the middle."""
-    source = trial.random
+    source, count = trial.random, trial.rounds(500, fast=250)
     ids = [trial.client.create(title="Edited", content=text_of(source, words=12)) for _ in range(EDITED)]
     known = [one for one in ids if one is not None]
     trial.poll(trial.tables.has_converged, within_seconds=60, what="all are built for the first time")
     shares = [
-        [(source.choice(known), text_of(source, words=12)) for _ in range(EDITS // WRITERS)] for _ in range(WRITERS)
+        [(source.choice(known), text_of(source, words=12)) for _ in range(count // WRITERS)] for _ in range(WRITERS)
     ]
 
     def edit(share: list[tuple[str, str]]) -> None:
@@ -77,12 +77,12 @@ def many_edits(trial: Trial) -> None:
             for resource_id, text in share:
                 client.edit(resource_id, content=text)
 
-    name = "relay and worker killed amid 500 edits"
+    name = f"relay and worker killed amid {count} edits"
     with trial.fault(name) as fault, ThreadPoolExecutor(WRITERS) as pool:
         before, begun = trial.ledger.accepted, time.monotonic()
         edits = [pool.submit(edit, share) for share in shares]
         trial.poll(
-            lambda: trial.ledger.accepted - before > EDITS // 2,
+            lambda: trial.ledger.accepted - before > count // 2,
             within_seconds=60,
             what="half are accepted",
             every_seconds=0.01,
