@@ -63,7 +63,7 @@ def write(result: Result, *, servers: dict[str, str], where: Path) -> Path:
         "passed": result.passed,
         "command": result.command,
         "commit": _git("rev-parse", "HEAD"),
-        "clean": not _git("status", "--porcelain", "--", "app", "chaos"),
+        "clean": not _git("status", "--porcelain", "--", "app", "chaos", ":!chaos/results", ":!chaos/README.md"),
         "servers": servers,
         "versions": {"python": platform.python_version()} | {name: metadata.version(name) for name in TOLD},
         "machine": {"cores": os.cpu_count(), "load_average": round(os.getloadavg()[0], 2)},
