@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from chaos import faults
 from chaos.invariants.observed import Bounds
 from chaos.scenarios.scenario import Scenario
@@ -10,6 +12,7 @@ from chaos.workload import Load
 
 CONSUMERS = ("relay", "worker", "worker-2", "ml-worker")
 USERS = ("api", *CONSUMERS)
+SENT_SINCE = "SELECT count(*) FROM task_calls WHERE sent_at > %s"
 REDISPATCHED = "SELECT coalesce(max(value), 0) FROM counters WHERE name = 'redispatched_total'"
 
 
@@ -70,11 +73,17 @@ def deliveries_cut(trial: Trial) -> None:
     trial.expect(trial.tables.one(REDISPATCHED) == 0, "the broker lost a message: the relay had to send it again")
 
 
+def _wait_until_publishing(trial: Trial) -> None:
+    """The connection that is to be cut stands: something was published over it just now."""
+    since = datetime.now(UTC)
+    trial.poll(lambda: trial.tables.one(SENT_SINCE, since), within_seconds=60, what="the relay publishes")
+
+
 def confirms_lost(trial: Trial) -> None:
     """The confirmation of a publish is cut, at another byte each time."""
     for _ in range(trial.rounds(20, fast=5)):
         [line] = trial.lines("broker", "relay")
-        trial.wait_until_used(line)
+        _wait_until_publishing(trial)
         way = faults.limit_data(after_bytes=trial.random.randrange(200), streams=("downstream",))
         with trial.broken([line], way) as fault:
             trial.poll(fault.has_cut, within_seconds=20, what="a connection is cut")

@@ -9,6 +9,7 @@ import pika
 import redis
 
 from chaos.faults import Fault
+from chaos.polling import DeadlineMissed
 from chaos.invariants.observed import Bounds
 from chaos.scenarios.scenario import Scenario
 from chaos.servers.rabbit import RabbitServer
@@ -117,10 +118,13 @@ def _again_and_again(trial: Trial, name: str, drop: Callable[[], object]) -> Non
 
 
 def _drop(trial: Trial, fault: Fault, drop: Callable[[], object]) -> None:
-    lines = trial.lines("broker", "worker")
-    stood = trial.wait_until_used(lines[0])
+    [line] = trial.lines("broker", "worker")
+    stood = trial.wait_until_used(line)
     drop()
-    fault.missed = "" if stood - lines[0].connections() else "the connections of the worker stand"
+    try:
+        trial.poll(lambda: stood - line.connections(), within_seconds=5, what="a connection of the worker is gone")
+    except DeadlineMissed:
+        fault.missed = "the connections of the worker stand"
 
 
 def _redis(trial: Trial) -> RedisServer:
