@@ -9,8 +9,8 @@ import pika
 import redis
 
 from chaos.faults import Fault
-from chaos.polling import DeadlineMissed
 from chaos.invariants.observed import Bounds
+from chaos.polling import DeadlineMissed
 from chaos.scenarios.scenario import Scenario
 from chaos.servers.rabbit import RabbitServer
 from chaos.servers.redis import RedisServer
