@@ -61,7 +61,7 @@ def _line(result: Result) -> str:
     breaches = [f"    {name}: {one}" for name, verdict in result.verdicts.items() for one in verdict.breaches]
     if result.passed:
         return line
-    trouble = [f"    {result.trouble.strip().splitlines()[0][:200]}"] if result.trouble.strip() else []
+    trouble = [f"    {result.trouble.splitlines()[0][:200]}"] if result.trouble else []
     return "\n".join([line, *breaches, *trouble, f"    repeat: {result.command}"])
 
 

@@ -57,9 +57,12 @@ def _row(one: dict[str, Any], names: Sequence[str], where: Path) -> str:
 def _about(found: Sequence[dict[str, Any]]) -> list[str]:
     commits = {f"{one['commit'][:10]}{'' if one['clean'] else ' with changes'}" for one in found}
     servers = {f"{name} {version}" for one in found for name, version in one["servers"].items()}
+    loads = sorted(one["machine"]["load_average"] for one in found) or [0.0]
+    cores = max((one["machine"]["cores"] for one in found), default=0)
     passed = sum(one["passed"] for one in found)
     return [
         f"{passed} of {len(found)} passed. Commit {', '.join(sorted(commits))}; {', '.join(sorted(servers))}.",
+        f"Load average at the end of a scenario: {loads[0]:g} to {loads[-1]:g} on {cores} cores.",
         "fast: fewer rounds, or shorter, than the fault says; the results name the command that repeats each.",
     ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import subprocess
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -17,12 +18,14 @@ from chaos.sampler import Sample
 from chaos.stack import ROOT
 
 RESULTS = ROOT / "chaos" / "results"
+SHORT_LIST = re.compile(r"\[[^\[\]{}]*\]")
+"""A list of plain values: a sample, a mark."""
 TOLD = ("celery", "kombu", "redis", "amqp", "pika", "sqlalchemy", "fastapi")
 
 
 @dataclass(slots=True, kw_only=True)
 class Result:
-    """`trouble`: why the scenario could not be brought to its end; empty: it was."""
+    """`trouble`: why the scenario could not be brought to its end; empty: it was. `report`: the ends of all logs."""
 
     scenario: int
     title: str
@@ -36,6 +39,7 @@ class Result:
     seconds: float = 0.0
     phases: dict[str, float] = field(default_factory=dict)
     trouble: str = ""
+    report: str = ""
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     writes: dict[str, int] = field(default_factory=dict)
     faults: list[dict[str, Any]] = field(default_factory=list)
@@ -57,7 +61,7 @@ class Result:
 
 
 def write(result: Result, *, servers: dict[str, str], where: Path) -> Path:
-    """Over the last one of the same scenario and broker."""
+    """Over the last one of the same scenario and broker; beside it the ends of the logs, when it did not pass."""
     content = asdict(result) | {
         "began": result.began.isoformat(timespec="seconds"),
         "passed": result.passed,
@@ -69,9 +73,16 @@ def write(result: Result, *, servers: dict[str, str], where: Path) -> Path:
         "machine": {"cores": os.cpu_count(), "load_average": round(os.getloadavg()[0], 2)},
         "samples": [[one.seconds, one.open_calls, one.stale] for one in result.samples],
     }
+    content.pop("report")
     where.mkdir(parents=True, exist_ok=True)
     path = where / f"{result.scenario:02}-{result.broker}.json"
-    path.write_text(json.dumps(content, indent=1, ensure_ascii=False, default=str) + "\n")
+    log = path.with_suffix(".log")
+    if result.passed:
+        log.unlink(missing_ok=True)
+    else:
+        log.write_text(result.report + "\n")
+    text = json.dumps(content, indent=1, ensure_ascii=False, default=str)
+    path.write_text(SHORT_LIST.sub(lambda found: re.sub(r"\s+", " ", found[0]), text) + "\n")
     return path
 
 

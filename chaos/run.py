@@ -224,7 +224,7 @@ def _judge(trial: Trial, scenario: Scenario, result: Result) -> None:
     result.exits = [asdict(one) for one in seen.exits]
     result.measured = [asdict(one) for one in seen.measured]
     if not result.passed:
-        result.trouble += f"\n{trial.stack.report()}"
+        result.report = trial.stack.report()
 
 
 _RATE = """

@@ -131,7 +131,7 @@ class Trial:
         self.observed.exits.append(Exit(name=process.name, code=code, intended=True))
 
     def start(self, process: StackProcess) -> None:
-        """Start it, and wait until the tables say that it beats."""
+        """Start a relay or a worker, and wait until the tables say that its heart beats; a beat has none."""
         process.start()
         self.poll(
             lambda: self.tables.query("SELECT 1 FROM process_heartbeats WHERE pid = %s", process.pid),

@@ -50,5 +50,5 @@ def test_a_process_that_ends_by_itself_is_written_down_and_one_that_was_killed_i
     trial.keep_up()
     exits = {one.name: one.intended for one in trial.observed.exits}
     trial.start(trial.stack.relay)
-    trial.start(trial.stack.beat)
+    trial.stack.beat.start()
     assert exits == {"relay": True, "beat": False}
