@@ -3,8 +3,8 @@
 Each test process has a Redis and a PostgreSQL of its own; RabbitMQ is shared by the processes of a run
 and each test gets a virtual host. A server that is not installed is an error, never a skip.
 
-Processes run beside each other by modules (`--dist loadgroup`), the slow ones first. A test that measures time uses
-`alone`: the others end their test and wait. Modules with such tests are one group, so none waits for another of them.
+Processes run beside each other by modules, the slow ones first. A test that measures time uses `alone`: the others end
+their test and wait. The modules with such tests (`MEASURING`) are of one process: none waits for another.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 from pydantic import AliasChoices
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling, Scheduling
 
 from app.migrate import upgrade
 from app.settings import Settings, get_settings, load_settings
@@ -28,7 +30,14 @@ from chaos.turns import Turns
 
 SHARED_RABBIT = pytest.StashKey[SharedRabbit]()
 TURNS = pytest.StashKey[Turns]()
-SLOW_FIRST = ("alone", "tests/e2e/", "tests/conformance/", "tests/integration/", "tests/")
+MEASURING = (
+    "tests/e2e/test_main_job.py",
+    "tests/e2e/test_seed_flow.py",
+    "tests/e2e/test_debounce.py",
+    "tests/e2e/test_console.py",
+    "tests/e2e/faults/test_broker_outage.py",
+)
+SLOW_FIRST = (*MEASURING, "tests/e2e/", "tests/conformance/", "tests/integration/", "tests/")
 
 hypothesis.settings.register_profile(
     "alexandria",
@@ -62,11 +71,19 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    measuring = {item.path for item in items if "alone" in getattr(item, "fixturenames", ())}
-    groups = {item: "alone" if item.path in measuring else item.nodeid.partition("::")[0] for item in items}
-    for item, group in groups.items():
-        item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=lambda item: next(rank for rank, name in enumerate(SLOW_FIRST) if groups[item].startswith(name)))
+    items.sort(key=lambda item: next(rank for rank, start in enumerate(SLOW_FIRST) if item.nodeid.startswith(start)))
+
+
+class ModuleScheduling(LoadScopeScheduling):
+    """Modules are dealt to the processes in their order; those that measure go to one of them."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        module = nodeid.partition("::")[0]
+        return "measuring" if module in MEASURING else module
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
+    return ModuleScheduling(config, log)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -92,8 +109,9 @@ def _settings_read_afresh() -> None:
 
 
 @pytest.fixture
-def alone(pytestconfig: pytest.Config) -> Iterator[None]:
+def alone(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> Iterator[None]:
     """For a test that measures time: the other processes of the run have ended their test and wait with the next."""
+    assert request.node.nodeid.startswith(MEASURING)
     with pytestconfig.stash[TURNS].alone():
         yield
 
