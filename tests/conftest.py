@@ -74,7 +74,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: next(rank for rank, start in enumerate(SLOW_FIRST) if item.nodeid.startswith(start)))
 
 
-class ModuleScheduling(LoadScopeScheduling):
+class ModuleScheduling(LoadScopeScheduling):  # type: ignore[misc] # xdist has no types
     """Modules are dealt to the processes in their order; those that measure go to one of them."""
 
     def _split_scope(self, nodeid: str) -> str:
