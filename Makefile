@@ -29,7 +29,7 @@ WITHOUT_FAULTS := $(addprefix --ignore=,$(FAULTS))
 .DEFAULT_GOAL := help
 .PHONY: help run test test-servers test-faults test-both-releases test-sentence-transformers \
 	check check-format check-lint check-types check-imports check-rules bench bench-lock compare-stock test-performance \
-	chaos chaos-fast chaos-fast-redis chaos-fast-rabbitmq compose-test lock format
+	chaos chaos-mutations chaos-fast chaos-fast-redis chaos-fast-rabbitmq compose-test lock format
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-28s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -90,8 +90,11 @@ chaos: $(DEV_READY) test-servers ## break a real stack and check that nothing is
 	$(CHAOS) run $(addprefix --scenario ,$(SCENARIO)) $(addprefix --broker ,$(BROKER)) $(addprefix --seed ,$(SEED)); \
 		status=$$?; $(CHAOS) report >/dev/null; exit $$status
 
-chaos-fast: $(DEV_READY) test-servers ## the chaos scenarios of every submission, both brokers beside each other
+chaos-fast: $(DEV_READY) test-servers ## the shorter chaos scenarios in 15 minutes, both brokers beside each other
 	@$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=line chaos-fast-redis chaos-fast-rabbitmq
+
+chaos-mutations: $(DEV_READY) test-servers ## take pieces out of the product and see the chaos suite fail
+	$(PYTEST) tests/mutations
 
 chaos-fast-redis chaos-fast-rabbitmq: chaos-fast-%:
 	$(CHAOS) run --fast --broker $* $(addprefix --seed ,$(SEED)) --results $(CHAOS_RESULTS)
