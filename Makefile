@@ -30,7 +30,7 @@ WITHOUT_FAULTS := $(addprefix --ignore=,$(FAULTS))
 .DEFAULT_GOAL := help
 .PHONY: help run test test-servers test-faults test-both-releases test-sentence-transformers \
 	check check-format check-lint check-types check-imports check-rules bench bench-lock compare-stock test-performance \
-	chaos chaos-mutations chaos-fast chaos-fast-redis chaos-fast-rabbitmq compose-test lock format
+	test-other-faults chaos chaos-mutations chaos-fast chaos-fast-redis chaos-fast-rabbitmq compose-test lock format
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-28s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ test-servers: ## only install or find what the tests need beside Python packages
 test-faults: $(DEV_READY) test-servers ## kill, freeze and cut off the real processes and servers; 20 minutes
 	@# What measures writes is alone from the start: it would wait for minutes until the others have ended their test.
 	$(PYTEST) $(MEASURED_FAULTS)
+	$(MAKE) --no-print-directory test-other-faults TEST_PROCESSES=2
+
+test-other-faults:
 	$(PYTEST_BESIDE) $(addprefix --ignore=,$(MEASURED_FAULTS)) $(FAULTS)
 
 test-both-releases: $(DEV_READY) test-servers ## tests/conformance on Debian 13's servers; `make test` has this system's
