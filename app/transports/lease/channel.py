@@ -25,11 +25,14 @@ from app.transports.lease.announcements import Announcements
 from app.transports.lease.holding import Holding, holding_of
 from app.transports.lease.owner import How, Settlement, told
 from app.transports.lease.scripts import CLAIM
+from app.transports.lease.sweep import LEASE_SECONDS
 from app.transports.redis_format import LAST_STEP, queue_key, wake, wake_key
 
 UNLIMITED_CLAIM = 16
 EVENT_EXCHANGES = ("celeryev",)
 REST_SECONDS = 0.5
+SEEN_WITHIN_SECONDS = 0.1
+"""A server near by has seen an owner by then; one far away is not waited for in the loop."""
 
 log = structlog.get_logger(__name__)
 
@@ -140,7 +143,7 @@ class LeaseChannel(kombu_redis.Channel):
     def _brpop_start(self, timeout: int | None = None) -> None:
         """Claim while there was something last time; else wait for a token."""
         queues = list(self.active_queues)
-        if not queues or monotonic() < self._rest_until:
+        if not queues or monotonic() < self._rest_until or not self._may_claim(queues):
             return
         connection = self.client.connection
         self._in_poll, self._brpop_sent_at = connection, monotonic()
@@ -149,6 +152,11 @@ class LeaseChannel(kombu_redis.Channel):
         else:
             seconds = self.brpop_timeout if timeout is None else timeout
             connection.send_command("BRPOP", *(wake_key(queue) for queue in queues), seconds)
+
+    def _may_claim(self, queues: Sequence[str]) -> bool:
+        """What is taken with a record needs an owner that is seen to live. Asked again at the next turn of the loop."""
+        recorded = not self._unacknowledged.issuperset(queues)
+        return not recorded or self.holding.may_claim(self, within_seconds=SEEN_WITHIN_SECONDS)
 
     def _send_claim(self, connection: Any, queues: Sequence[str]) -> None:
         owner = self.holding.owner
@@ -163,8 +171,6 @@ class LeaseChannel(kombu_redis.Channel):
         self._rotation += 1
         turn = self._rotation % len(queues)
         flags = [(queue, int(queue in self._unacknowledged)) for queue in (*queues[turn:], *queues[:turn])]
-        if not all(flag for _, flag in flags):
-            self.holding.begin(self)
         return CLAIM.command(
             *(self.holding.owner.id, flight.claim, wanted, *told(flight.settlements)),
             *(word for pair in flags for word in pair),
@@ -262,7 +268,8 @@ class LeaseChannel(kombu_redis.Channel):
     def _get(self, queue: str, timeout: float | None = None) -> Any:  # noqa: ARG002  kombu's signature
         """One message at once, with its record (kombu's own `RPOP` loses it when the reply is cut)."""
         owner = self.holding.owner
-        self.holding.begin(self)
+        if not self.holding.may_claim(self, within_seconds=LEASE_SECONDS):
+            raise Empty
         claim = owner.new_claim()
         with self.conn_or_acquire() as client:
             answer = CLAIM.run(client.execute_command, owner.id, claim, 1, 0, queue, 0)

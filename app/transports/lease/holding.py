@@ -37,16 +37,15 @@ class Holding:
         self._pulse: Pulse | None = None
         self._lock = Lock()
 
-    def begin(self, channel: Opener) -> None:
-        """Start the pulse, once."""
-        if self._pulse is not None:
-            return
+    def may_claim(self, channel: Opener, *, within_seconds: float) -> bool:
+        """Whether the process is seen to live; starts the pulse that shows it, once, and waits for it so long."""
         with self._lock:
             if self._pulse is None:
                 new_wire = wires_of(channel.new_pool())
                 self._pulse = Pulse(self.owner, new_wire, max_deliveries=channel.max_deliveries)
                 register_after_fork(self._pulse, Pulse.leave_to_parent)
                 self._pulse.start()
+        return self._pulse.is_seen.wait(within_seconds)
 
     def end(self) -> None:
         """Give everything back and stop."""

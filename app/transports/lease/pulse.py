@@ -29,7 +29,11 @@ log = structlog.get_logger(__name__)
 
 
 class Pulse:
-    """Begins with the first claim, ends with `stop`. `new_wire` makes a connection that is not open yet."""
+    """Begins before the first claim, ends with `stop`. `new_wire` makes a connection that is not open yet.
+
+    `is_seen`: every sweep finds the owner alive. Until then, and while its leases cannot be renewed, it takes nothing:
+    opening two connections may take longer than the silence after which it would be taken for dead.
+    """
 
     def __init__(self, owner: Owner, new_wire: Callable[[], Wire], *, max_deliveries: int) -> None:
         self._owner = owner
@@ -39,6 +43,7 @@ class Pulse:
         self._unheard = 0
         self._wake = threading.Event()
         self._stopping = threading.Event()
+        self.is_seen = threading.Event()
         self._renew_at = self._sweep_at = 0.0
         self._trouble = ""
         self._thread = threading.Thread(target=self._run, name="lease-pulse", daemon=True)
@@ -89,6 +94,8 @@ class Pulse:
         if moment >= self._sweep_at:
             self._sweep()
             self._sweep_at = moment + SWEEP_SECONDS
+        if self._listener.is_open:
+            self.is_seen.set()
         if self._trouble:
             log.info("leases are renewed again", owner=self._owner.id)
             self._trouble = ""
@@ -137,6 +144,7 @@ class Pulse:
 
     def _lost(self, error: Exception) -> None:
         """Try again soon; an outage is one line."""
+        self.is_seen.clear()
         self._disconnect()
         if not self._trouble:
             self._trouble = str(error) or type(error).__name__

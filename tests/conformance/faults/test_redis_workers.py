@@ -189,6 +189,24 @@ def test_half_a_second_of_latency_and_more_takes_nothing_from_the_living(server:
             tasks.wait_ended(*names)
 
 
+def test_work_that_waits_for_a_worker_far_away_is_taken_once_it_is_seen_to_live(
+    server: RedisServer, tasks: HeldTasks
+) -> None:
+    names = tasks.publish(2)
+    with SlowProxy(server.port, milliseconds=500, jitter_milliseconds=300, seed=SEED) as proxy:
+        far = server.url.replace(f":{server.port}/", f":{proxy.port}/")
+        with (
+            ProductWorker("near", url=server.url, tasks=tasks, queues="batch") as near,  # it sweeps, and is never late
+            ProductWorker("far", url=far, tasks=tasks, concurrency=2),
+        ):
+            tasks.wait_started(*names, within_seconds=60)
+            _let_pass(10.0)
+            assert {name: len(tasks.starts(name)) for name in names} == dict.fromkeys(names, 1)
+            assert "given back what dead workers held" not in near.log
+            tasks.release(*names)
+            tasks.wait_ended(*names)
+
+
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_a_failover_is_followed_and_running_tasks_keep_their_one_start(kind: str, tmp_path: Path) -> None:
     with (
