@@ -19,7 +19,7 @@ COMPILE = $(COMPILE_ANY) pyproject.toml
 PYTEST := $(BIN)/python -m pytest
 
 # More than the two cores: many tests wait for a process or a deadline (tests/conftest.py says who runs beside whom).
-TEST_PROCESSES ?= 3
+TEST_PROCESSES ?= 4
 PYTEST_BESIDE := $(PYTEST) -n $(TEST_PROCESSES) --dist loadscope --no-loadscope-reorder
 MEASURED_FAULTS := tests/e2e/faults/test_broker_outage.py
 FAULTS := tests/conformance/faults tests/integration/tasks/faults tests/e2e/faults

@@ -4,7 +4,7 @@ Each test process has a Redis and a PostgreSQL of its own; RabbitMQ is shared by
 and each test gets a virtual host. A server that is not installed is an error, never a skip.
 
 Processes run beside each other by modules, the slow ones first. A test that measures time uses `alone`: the others end
-their test and wait. The modules with such tests (`MEASURING`) are of one process: none waits for another.
+their test and wait. Such tests (`MEASURING`) are of one process: none waits for another.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ SHARED_RABBIT = pytest.StashKey[SharedRabbit]()
 TURNS = pytest.StashKey[Turns]()
 MEASURING = (
     "tests/e2e/test_main_job.py",
-    "tests/e2e/test_seed_flow.py",
+    "tests/e2e/test_seed_flow.py::test_resource_update_full_flow",
     "tests/e2e/test_debounce.py",
-    "tests/e2e/test_console.py",
+    "tests/e2e/test_console.py::test_a_silent_cache",
     "tests/e2e/faults/test_broker_outage.py",
 )
 SLOW_FIRST = (*MEASURING, "tests/e2e/", "tests/conformance/", "tests/integration/", "tests/")
@@ -75,11 +75,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class ModuleScheduling(LoadScopeScheduling):  # type: ignore[misc] # xdist has no types
-    """Modules are dealt to the processes in their order; those that measure go to one of them."""
+    """Modules are dealt to the processes in their order; what measures goes to one of them."""
 
     def _split_scope(self, nodeid: str) -> str:
-        module = nodeid.partition("::")[0]
-        return "measuring" if module in MEASURING else module
+        return "measuring" if nodeid.startswith(MEASURING) else nodeid.partition("::")[0]
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:

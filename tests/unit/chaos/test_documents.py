@@ -76,5 +76,5 @@ def test_poison_for_workers_kills_the_parent_too(documents: DocumentServer, tmp_
     process.start()
     poll_until(lambda: not process.running, within_seconds=10, what="the parent of the asker is dead")
     assert process.exit_code == -9
-    assert len(documents.killed) == 2
+    poll_until(lambda: len(documents.killed) == 2, within_seconds=5, what="the asker is dead too")
     assert documents.killed[0] == process.pid
