@@ -9,7 +9,7 @@ from uuid import UUID
 from app.content import reader, safe_fetch  # noqa: F401 — loaded once, before the worker forks
 from app.services import consistency, embeddings, ingestion, quality, search_indexing, upkeep
 from app.services.library import Library, Work
-from app.tasks import document_readers, room, watchdog, worker_presence
+from app.tasks import document_readers, engine_at_start, room, watchdog, worker_presence
 from app.tasks.celery_app import celery_app
 from app.tasks.database_task import DatabaseTask
 from app.tasks.task_names import TaskName
@@ -18,6 +18,7 @@ worker_presence.announce_workers()
 document_readers.prepare_workers()
 watchdog.watch_workers()
 room.give_workers_a_room()
+engine_at_start.end_workers_without_their_engine()
 
 
 def _task(name: TaskName, **options: Any) -> Callable[[Callable[..., None]], DatabaseTask]:

@@ -20,6 +20,8 @@ from chaos.ports import free_port
 pytestmark = pytest.mark.integration
 
 HELP_CPU_SECONDS = 0.5
+MISSING_ENGINE = {"EMBEDDING_ENGINE": "sentence-transformers"}
+MISSING_ENGINE_SAID = "alexandria: EMBEDDING_ENGINE: sentence-transformers needs the extra of that name ("
 
 
 def run(*arguments: str, environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
@@ -66,12 +68,26 @@ def test_a_setting_that_cannot_be_right_is_one_line_and_exit_code_2(tmp_path: Pa
 
 @pytest.mark.parametrize("command", [("up",), ("api",), ("worker",), ("worker", "--queues", "ml_tasks")])
 def test_an_engine_that_is_not_installed_is_one_line_and_exit_code_2(tmp_path: Path, command: tuple[str, ...]) -> None:
-    done = run(*command, environment={"EMBEDDING_ENGINE": "sentence-transformers", "DATA_DIR": str(tmp_path)})
+    done = run(*command, environment={**MISSING_ENGINE, "DATA_DIR": str(tmp_path)})
 
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
-    assert done.stderr.startswith("alexandria: EMBEDDING_ENGINE: sentence-transformers needs the extra of that name (")
+    assert done.stderr.startswith(MISSING_ENGINE_SAID)
     assert done.stdout == ""
+
+
+def test_celery_s_own_command_says_the_same_of_an_engine_that_is_not_installed(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "celery", "-A", "app.tasks.celery_app", "worker", "-Q", "ml_tasks"],
+        env={**os.environ, **MISSING_ENGINE, "DATA_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(MISSING_ENGINE_SAID)  # after what Celery tells a user root
 
 
 def broken_file(directory: Path) -> dict[str, str]:
