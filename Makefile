@@ -38,7 +38,7 @@ help: ## this list
 run: $(RUN_READY) ## start the whole stack on this machine and print its address; Ctrl-C stops it
 	@exec $(BIN)/alexandria up
 
-test: $(DEV_READY) test-servers ## install or find the servers, then run the tests; 12 minutes
+test: $(DEV_READY) test-servers ## install or find the servers, then run the tests; 13 minutes
 	$(PYTEST_BESIDE) $(WITHOUT_FAULTS) tests/unit tests/conformance tests/integration tests/e2e
 
 test-servers: ## only install or find what the tests need beside Python packages
@@ -54,7 +54,7 @@ test-other-faults:
 
 test-both-releases: $(DEV_READY) test-servers ## tests/conformance on Debian 13's servers; `make test` has this system's
 	@setup/debian13.sh; case $$? in \
-		0) TEST_SERVERS=debian-13 $(PYTEST_BESIDE) $(OTHER_RELEASE) ;; \
+		0) TEST_SERVERS=debian-13 $(PYTEST_BESIDE) -n 3 $(OTHER_RELEASE) ;; \
 		69) [ "$$CI" != true ] ;; \
 		*) exit 1 ;; \
 	esac

@@ -76,9 +76,12 @@ def test_an_engine_that_is_not_installed_is_one_line_and_exit_code_2(tmp_path: P
     assert done.stdout == ""
 
 
-def test_celery_s_own_command_says_the_same_of_an_engine_that_is_not_installed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("queues", [(), ("-Q", "ml_tasks")])
+def test_celery_s_own_command_says_the_same_of_an_engine_that_is_not_installed(
+    tmp_path: Path, queues: tuple[str, ...]
+) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "celery", "-A", "app.tasks.celery_app", "worker", "-Q", "ml_tasks"],
+        [sys.executable, "-m", "celery", "-A", "app.tasks.celery_app", "worker", *queues],
         env={**os.environ, **MISSING_ENGINE, "DATA_DIR": str(tmp_path)},
         capture_output=True,
         text=True,
