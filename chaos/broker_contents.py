@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 import pika
+import pika.exceptions
 import redis
 
 QUEUES = ("default", "ml_tasks", "ingest", "batch")
 STEPS = range(10)
+NOT_FOUND = 404
 # Keys that say nothing of a message: kombu's bindings, tokens that expire after two seconds, when the last sweep was.
 HARMLESS = ("_kombu.binding", "wake:", "unacked_swept")
 
@@ -54,14 +56,21 @@ def _of_redis(url: str) -> BrokerContents:
 
 def _of_rabbitmq(url: str) -> BrokerContents:
     with closing(pika.BlockingConnection(pika.URLParameters(url))) as connection:
-        channel = connection.channel()
-
-        def count(name: str) -> int:
-            return int(channel.queue_declare(name, passive=True).method.message_count)
-
         return BrokerContents(
-            ready={queue: count(queue) for queue in QUEUES}, dead={queue: count(f"{queue}.dead") for queue in QUEUES}
+            ready={queue: _count(connection, queue) for queue in QUEUES},
+            dead={queue: _count(connection, f"{queue}.dead") for queue in QUEUES},
         )
+
+
+def _count(connection: pika.BlockingConnection, queue: str) -> int:
+    """Messages ready in a queue; none in one that does not exist. A refusal costs the channel, so each has its own."""
+    channel = connection.channel()
+    try:
+        return int(channel.queue_declare(queue, passive=True).method.message_count)
+    except pika.exceptions.ChannelClosedByBroker as error:
+        if error.reply_code != NOT_FOUND:
+            raise
+        return 0
 
 
 def _step(queue: str, step: int) -> str:

@@ -1,4 +1,4 @@
-"""`alexandria-chaos run|report`: break a real stack, and say what held."""
+"""Break a real stack, and say what held."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from chaos import matrix, results
+from chaos.given_broker import BrokerRefused, GivenBroker, accept
 from chaos.processes import ProgramMissing
 from chaos.results import RESULTS, Result
 from chaos.run import run
@@ -25,6 +26,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(matrix.write(options.results, RESULTS.parent / "README.md"))
         return 0
     chosen = _chosen(options)
+    given = None
+    if options.broker_url is not None:
+        try:
+            given = accept(options.broker_url, times_told=options.beyond_loopback)
+            chosen = _possible_on(given, chosen, options)
+        except BrokerRefused as refusal:
+            print(f"alexandria-chaos: {refusal}", file=sys.stderr)
+            return 2
     if any(scenario.breaks_lines for scenario in chosen):
         try:
             program()
@@ -34,14 +43,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return 2
             print(f"alexandria-chaos: {missing}; only the scenarios that need none are run", file=sys.stderr)
             chosen = [scenario for scenario in chosen if not scenario.breaks_lines]
-    return _run_all(chosen, options)
+    return _run_all(chosen, options, given)
 
 
-def _run_all(chosen: Sequence[Scenario], options: argparse.Namespace) -> int:
+def _possible_on(given: GivenBroker, chosen: Sequence[Scenario], options: argparse.Namespace) -> list[Scenario]:
+    """Those that only break lines; a scenario that was asked for by its number is not left out in silence."""
+    options.broker = [given.kind]
+    possible = [one for one in chosen if given.kind in one.brokers and not one.needs_own_broker]
+    if options.scenario and len(possible) < len(chosen):
+        left = ", ".join(str(one.number) for one in chosen if one not in possible)
+        raise BrokerRefused(f"scenario {left} needs a {given.kind} of its own: leave --broker-url out")
+    return possible
+
+
+def _run_all(chosen: Sequence[Scenario], options: argparse.Namespace, given: GivenBroker | None) -> int:
     seed = random.SystemRandom().getrandbits(32) if options.seed is None else options.seed
     print(f"seed {seed}", flush=True)
     failed = 0
-    with Site() as site:
+    with Site(given) as site:
         for scenario in chosen:
             for broker in options.broker or BROKERS:
                 if broker not in scenario.brokers:
@@ -77,6 +96,18 @@ def _parser() -> argparse.ArgumentParser:
     running = commands.add_parser("run", help="run scenarios on servers and processes of their own")
     running.add_argument("--scenario", type=_number, action="append", help="a number; all when left out")
     running.add_argument("--broker", choices=BROKERS, action="append", help="both when left out")
+    running.add_argument(
+        "--broker-url",
+        metavar="URL",
+        help="an empty broker of yours, redis:// or amqp://, instead of one of the suite's own; processes, database and"
+        " cache stay the suite's, and only the lines to it are broken",
+    )
+    running.add_argument(
+        "--beyond-loopback",
+        action="count",
+        default=0,
+        help="said twice: --broker-url may be on another machine",
+    )
     running.add_argument("--seed", type=int, help="of load, moments and jitter; drawn and printed when left out")
     running.add_argument("--fast", action="store_true", help="the fast set, with fewer rounds of each fault")
     running.add_argument("--results", type=Path, default=RESULTS, metavar="DIRECTORY", help="where the results go")

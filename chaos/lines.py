@@ -72,11 +72,16 @@ def laid(roles: Sequence[str], servers: Mapping[Dependency, str], *, seed: int) 
             urls[role] = {}
             for dependency, url in servers.items():
                 port = free_port()
-                proxy = api.proxy(f"{role}-{dependency}", listen_port=port, target_port=urlsplit(url).port or 0)
+                proxy = api.proxy(f"{role}-{dependency}", listen_port=port, target=_target(url))
                 protocol = PROTOCOLS[urlsplit(url).scheme]
                 lines.append(Line(role=role, dependency=dependency, protocol=protocol, proxy=proxy))
                 urls[role][VARIABLES[dependency]] = with_port(url, port)
         yield Lines(lines, urls)
+
+
+def _target(url: str) -> str:
+    parts = urlsplit(url)
+    return f"[{parts.hostname}]:{parts.port}" if ":" in (parts.hostname or "") else f"{parts.hostname}:{parts.port}"
 
 
 def with_port(url: str, port: int) -> str:

@@ -93,7 +93,12 @@ def staged(scenario: Scenario, site: Site, *, broker: str, seed: int, is_fast: b
     """Servers, lines and processes of a scenario, up; all gone at the end of the block."""
     with ExitStack() as running:
         ground = running.enter_context(
-            site.ground(broker, own_broker=scenario.breaks_broker, sentinel=scenario.behind_sentinel)
+            site.ground(
+                broker,
+                own_broker=scenario.breaks_broker,
+                sentinel=scenario.behind_sentinel,
+                spare=scenario.has_spare_broker,
+            )
         )
         documents = running.enter_context(DocumentServer())
         lines = running.enter_context(_lines(scenario, ground, seed)) if scenario.breaks_lines else None

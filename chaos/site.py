@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+from chaos.given_broker import GivenBroker
+from chaos.processes import HarnessError
 from chaos.servers.postgres import PostgresServer
 from chaos.servers.rabbit import RabbitServer
 from chaos.servers.redis import RedisServer
@@ -19,28 +21,40 @@ BrokerServer = RedisServer | RabbitServer | SentinelServer
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ground:
-    """Where one scenario runs: its own database, broker and cache, past every proxy."""
+    """Where one scenario runs: its own database, broker and cache, past every proxy.
+
+    `own_broker`: None when the broker is an operator's. `spare_url`: a broker of the other kind, if it was asked for.
+    """
 
     database_url: str
     broker_url: str
     cache_url: str
     database: PostgresServer
-    broker: BrokerServer
+    own_broker: BrokerServer | None
     cache: RedisServer
+    spare_url: str = ""
+
+    @property
+    def broker(self) -> BrokerServer:
+        """To be broken."""
+        if self.own_broker is None:
+            raise HarnessError("the broker is an operator's: only the lines to it are broken")
+        return self.own_broker
 
     @property
     def contents_url(self) -> str:
         """Where the broker's messages are now: behind a Sentinel, with the master."""
-        return self.broker.master().url if isinstance(self.broker, SentinelServer) else self.broker_url
+        return self.own_broker.master().url if isinstance(self.own_broker, SentinelServer) else self.broker_url
 
 
 class Site:
     """PostgreSQL and RabbitMQ are started when first needed and shared: a scenario gets a database and a virtual host.
 
-    A scenario that breaks the broker itself gets one of its own.
+    A scenario that breaks the broker itself gets one of its own. With `given`, that broker is used and none started.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, given: GivenBroker | None = None) -> None:
+        self._given = given
         self._running = ExitStack()
         self._postgres: PostgresServer | None = None
         self._rabbit: RabbitServer | None = None
@@ -54,8 +68,13 @@ class Site:
         self._running.close()
 
     @contextmanager
-    def ground(self, broker: str, *, own_broker: bool = False, sentinel: bool = False) -> Iterator[Ground]:
-        """For one scenario on `redis` or `rabbitmq`; with `sentinel`, on a Redis with a replica and a Sentinel."""
+    def ground(
+        self, broker: str, *, own_broker: bool = False, sentinel: bool = False, spare: bool = False
+    ) -> Iterator[Ground]:
+        """For one scenario on `redis` or `rabbitmq`; with `sentinel`, on a Redis with a replica and a Sentinel.
+
+        `spare`: with a broker of the other kind beside it.
+        """
         if self._postgres is None:
             self._postgres = self._running.enter_context(PostgresServer(max_connections=300))
         postgres = self._postgres
@@ -63,23 +82,30 @@ class Site:
         with ExitStack() as stack:
             stack.callback(postgres.drop_database, database_url)
             cache = stack.enter_context(RedisServer())
-            if sentinel:
-                server: BrokerServer = stack.enter_context(SentinelServer())
+            server: BrokerServer | None
+            if self._given is not None:
+                server, url = None, self._given.url
+            elif sentinel:
+                server = stack.enter_context(SentinelServer())
                 url = server.url
             else:
                 server, url = self._broker(stack, broker, own=own_broker)
+            [other] = set(BROKERS) - {broker}
             yield Ground(
                 database_url=database_url,
                 broker_url=url,
                 cache_url=cache.url,
                 database=postgres,
-                broker=server,
+                own_broker=server,
                 cache=cache,
+                spare_url=self._broker(stack, other, own=False)[1] if spare else "",
             )
 
     def versions(self) -> dict[str, str]:
         """Of the servers, as their programs say."""
         said = {"redis": RedisServer().version()}
+        if self._given is not None:
+            said[self._given.kind] = self._given.version
         if self._rabbit is not None:
             said["rabbitmq"] = self._rabbit.version()
         return said

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from chaos.polling import DeadlineMissed, poll_until
-from chaos.ports import free_port
+from chaos.ports import free_port, port_answers
 from chaos.processes import HarnessError, OwnedProcess
 from chaos.stack_process import StackProcess
 
@@ -36,6 +36,7 @@ WORKER_QUEUES = {
     "ml-worker": "ml_tasks",
 }
 SECOND_RELAY = "relay-2"
+FLOWER = "flower"
 MIGRATED_WITHIN_SECONDS = 60.0
 
 
@@ -45,8 +46,8 @@ class Stack:
     `environment` overrides settings by the names of their variables, `own_environments` those of single processes.
     Each stack has a data directory and an API port of its own, so several run side by side. When the body of the
     `with` raises, the tails of all logs are added to the exception as notes. `processes` may leave some out of
-    `("api", "relay", "worker", "ml-worker", "beat")`, or add `worker-2`, `relay-2`, `beat-2`. `source` is the
-    directory whose package `app` is run.
+    `("api", "relay", "worker", "ml-worker", "beat")`, or add `worker-2`, `relay-2`, `beat-2`, `flower`. `source` is
+    the directory whose package `app` is run.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Stack:
         self._source = source
         self.directory = Path(tempfile.mkdtemp(prefix="alexandria-stack-"))
         self.port = free_port()
+        self.flower_port = free_port()
         self.environment = {
             **{name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ},
             "PYTHONUNBUFFERED": "1",
@@ -75,6 +77,7 @@ class Stack:
             "CANARY_INTERVAL_SECONDS": "2",  # how soon a worker that came back is seen to consume
             **(environment or {}),
         }
+        self._settings = dict(environment or {})
         self._own_environments = own_environments or {}
         self.processes = {name: self._make(name) for name in processes}
 
@@ -135,10 +138,25 @@ class Stack:
         """The answer of `/readyz`; empty when the API cannot be reached or does not answer in 5 s."""
         return self._get("/readyz") or {}
 
-    def start(self) -> None:
-        """Bring the database to the newest migration, start all processes and wait until `/readyz` has no complaint."""
+    def beside(self, *, broker_url: str, environment: Mapping[str, str], processes: tuple[str, ...]) -> Stack:
+        """Another one on the same database and cache, with the same settings and these, on another broker."""
+        return Stack(
+            database_url=self.environment["DATABASE_URL"],
+            broker_url=broker_url,
+            cache_url=self.environment["CACHE_URL"],
+            environment={**self._settings, **environment},
+            processes=processes,
+            source=self._source,
+        )
+
+    def prepare(self) -> None:
+        """Make its data directory, and bring the database to the newest migration."""
         (self.directory / "data").mkdir(exist_ok=True)
         self.run_command("db", "upgrade", within_seconds=MIGRATED_WITHIN_SECONDS)
+
+    def start(self) -> None:
+        """`prepare`, start all processes and wait until `/readyz` has no complaint."""
+        self.prepare()
         for process in self.processes.values():
             process.start()
         for process in self.processes.values():
@@ -181,8 +199,11 @@ class Stack:
         return self.processes[name]
 
     def _make(self, name: str) -> StackProcess:
-        of_worker = ("worker", "--queues", WORKER_QUEUES.get(name, ""), "--name", name)
-        arguments = of_worker if name in WORKER_QUEUES else (name.removesuffix("-2"),)
+        arguments: tuple[str, ...] = (name.removesuffix("-2"),)
+        if name in WORKER_QUEUES:
+            arguments = ("worker", "--queues", WORKER_QUEUES[name], "--name", name)
+        elif name == FLOWER:
+            arguments = (name, f"--port={self.flower_port}", "--address=127.0.0.1")
         process = self._command(name, *arguments, log=self.directory / f"{name}.log")
         return StackProcess(process, is_up=lambda seconds: self._is_up(name, seconds))
 
@@ -197,6 +218,8 @@ class Stack:
 
     def _is_up(self, name: str, seconds_since_start: float) -> bool:
         """What `/readyz` says of it; without an API, being alive is all that can be known."""
+        if name == FLOWER:
+            return port_answers(self.flower_port)
         if "api" not in self.processes:
             return True
         answer = self.readiness()

@@ -33,9 +33,9 @@ class Toxiproxy:
         """Of the server: `2.12.0`."""
         return str(self.ask("GET", "/version")["version"])
 
-    def proxy(self, name: str, *, listen_port: int, target_port: int) -> Proxy:
-        """A new proxy from one port of the loopback to another."""
-        body = {"name": name, "listen": f"127.0.0.1:{listen_port}", "upstream": f"127.0.0.1:{target_port}"}
+    def proxy(self, name: str, *, listen_port: int, target: str) -> Proxy:
+        """A new proxy from a port of the loopback to `host:port`."""
+        body = {"name": name, "listen": f"127.0.0.1:{listen_port}", "upstream": target}
         self.ask("POST", "/proxies", body | {"enabled": True})
         return Proxy(self, name, port=listen_port, body=body)
 

@@ -130,6 +130,13 @@ class Trial:
             code = None
         self.observed.exits.append(Exit(name=process.name, code=code, intended=True))
 
+    def ends_by_itself(self, process: StackProcess, *, code: int, within_seconds: float) -> None:
+        """It is to end on its own, and with this exit code."""
+        self._meant.add(process.pid)
+        self.poll(lambda: not process.running, within_seconds=within_seconds, what=f"{process.name} has ended")
+        self.sampler.mark(f"{process.name} ended")
+        self.expect(process.exit_code == code, f"{process.name} ended with {process.exit_code} and not with {code}")
+
     def start(self, process: StackProcess) -> None:
         """Start a relay or a worker, and wait until the tables say that its heart beats; a beat has none."""
         process.start()
@@ -182,13 +189,16 @@ class Trial:
         """The connections on a line, once there are any: who was cut off comes back first."""
         return self.poll(line.connections, within_seconds=COMES_BACK_WITHIN_SECONDS, what=f"{line} is used")
 
-    def wait_until_consuming(self, *, within_seconds: float, since: datetime | None = None) -> dict[str, float | None]:
+    def wait_until_consuming(
+        self, *, within_seconds: float, since: datetime | None = None, workers: Sequence[StackProcess] = ()
+    ) -> dict[str, float | None]:
         """By worker: seconds from `since` (now) to the first call that it started; None: not within the time."""
         since = since or datetime.now(UTC)
-        found: dict[str, float | None] = {worker.name: None for worker in self.stack.workers}
+        asked = workers or self.stack.workers
+        found: dict[str, float | None] = {worker.name: None for worker in asked}
 
         def all_found() -> bool:
-            for worker in self.stack.workers:
+            for worker in asked:
                 if found[worker.name] is None:
                     found[worker.name] = self._first_start(worker, since)
             return None not in found.values()

@@ -9,6 +9,7 @@ their test and wait. Such tests (`MEASURING`) are of one process: none waits for
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 from collections.abc import Generator, Iterator
@@ -27,6 +28,9 @@ from chaos.servers.rabbit import RabbitAccess
 from chaos.servers.redis import RedisServer
 from chaos.servers.shared_rabbit import SharedRabbit
 from chaos.turns import Turns
+
+# Thousands of tests lie in memory; looking through them again and again would double the time they take to collect.
+gc.set_threshold(100_000, 20, 20)
 
 SHARED_RABBIT = pytest.StashKey[SharedRabbit]()
 TURNS = pytest.StashKey[Turns]()

@@ -21,6 +21,8 @@ FINDS_LOST = {"RELAY_LOST_AFTER_SECONDS": "5"}
 FULL_FOR_SECONDS = 10.0
 FAILS_OVER_WITHIN_SECONDS = 30.0
 ALARM_WITHIN_SECONDS = 20.0
+MAY_HOLD_A_MESSAGE_MS = 2000
+CLOSES_CHANNELS_WITHIN_SECONDS = 60.0
 
 
 def killed(trial: Trial) -> None:
@@ -93,6 +95,40 @@ def queue_deleted(trial: Trial) -> None:
         trial.wait(5)
 
 
+def consumer_timed_out(trial: Trial) -> None:
+    """A task takes longer than a worker may hold its message: RabbitMQ closes the channel, again and again."""
+    server = _rabbit(trial)
+    for name, value in (("consumer_timeout", MAY_HOLD_A_MESSAGE_MS), ("channel_tick_interval", 500)):
+        server.ctl("eval", f"application:set_env(rabbit, {name}, {value}).")
+    for worker in trial.stack.workers:  # a channel keeps the time that it was opened with
+        trial.end(worker)
+        trial.start(worker)
+    for number in range(trial.rounds(3, fast=1)):
+        path = f"/held/long-{number}"
+        trial.client.ingest(trial.documents.url(path))
+        holder = trial.arrival(path, 1)
+        worker_of_it = trial.worker_of(holder.pid) if holder else None
+        with trial.fault(f"consumer_timeout of {MAY_HOLD_A_MESSAGE_MS} ms") as fault:
+            closed = _times_closed(server)
+            if worker_of_it is None:
+                fault.missed = f"nobody holds {path}"
+                continue
+            trial.poll(
+                lambda before=closed: _times_closed(server) >= before + 2,  # type: ignore[misc]  # bound at once
+                within_seconds=CLOSES_CHANNELS_WITHIN_SECONDS,
+                what="the channel is closed twice",
+            )
+            trial.expect(worker_of_it.running, f"{worker_of_it.name} ended by it")
+            trial.documents.release(path)
+        trial.poll(
+            lambda one=path: trial.tables.query(_IS_READ, trial.ledger.documents[trial.documents.url(one)]),  # type: ignore[misc]  # as above
+            within_seconds=30,
+            what="the document is read",
+        )
+        count = len(trial.documents.arrivals(path))
+        trial.expect(count == 1, f"{path} was asked for {count} times")
+
+
 def connections_closed(trial: Trial) -> None:
     """The server closes every connection."""
     server = _rabbit(trial)
@@ -143,9 +179,15 @@ def _pika(trial: Trial) -> pika.BlockingConnection:
     return pika.BlockingConnection(pika.URLParameters(trial.ground.broker_url))
 
 
+def _times_closed(server: RabbitServer) -> int:
+    return server.log.read_text(errors="replace").count("has timed out waiting for")
+
+
 def _is_alarmed(server: RabbitServer) -> bool:
     return any(node["mem_alarm"] for node in server.access.management("GET", "/api/nodes"))
 
+
+_IS_READ = "SELECT 1 FROM resources WHERE id::text = %s AND ingestion_status = 'completed'"
 
 SCENARIOS = (
     Scenario(
@@ -194,6 +236,7 @@ SCENARIOS = (
         brokers=("redis",),
         also=("I6", "I7", "I10"),
         breaks_lines=False,
+        breaks_broker=True,
     ),
     Scenario(
         number=23,
@@ -217,6 +260,19 @@ SCENARIOS = (
         environment=FINDS_LOST,
         bounds=Bounds(redone=40, drained_seconds=30, consuming_seconds=20),
         breaks_lines=False,
+        breaks_broker=True,
+    ),
+    Scenario(
+        number=25,
+        title="consumer timeout",
+        fault="a task takes longer than RabbitMQ's consumer_timeout of 2 s, three times",
+        bound="the worker lives, the task is not started again",
+        act=consumer_timed_out,
+        brokers=("rabbitmq",),
+        also=("I3", "I6", "I10"),
+        bounds=Bounds(redone=0),
+        breaks_lines=False,
+        breaks_broker=True,
     ),
     Scenario(
         number=26,
@@ -238,5 +294,6 @@ SCENARIOS = (
         brokers=("redis",),
         also=("I3", "I6", "I10"),
         bounds=Bounds(redone=0),
+        breaks_broker=True,
     ),
 )

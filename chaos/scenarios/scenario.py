@@ -20,7 +20,8 @@ class Scenario:
 
     `also`: invariants beside those that always hold. `breaks_lines`: the processes reach their servers through
     proxies. `breaks_broker`: it needs a broker of its own. `behind_sentinel`: a Redis with a replica.
-    `environment`: settings beside those of `chaos/run.py`.
+    `has_spare_broker`: a broker of the other kind stands beside it. `environment`: settings beside those of
+    `chaos/run.py`.
     """
 
     number: int
@@ -38,7 +39,13 @@ class Scenario:
     breaks_lines: bool = True
     breaks_broker: bool = False
     behind_sentinel: bool = False
+    has_spare_broker: bool = False
     is_fast: bool = False
+
+    @property
+    def needs_own_broker(self) -> bool:
+        """It does more to the broker than break the lines to it."""
+        return self.breaks_broker or self.behind_sentinel or self.has_spare_broker
 
     @property
     def invariants(self) -> tuple[str, ...]:

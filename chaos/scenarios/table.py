@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from chaos.scenarios import broker_lines, broker_server, cache, database_lines, processes, soak, work
+from chaos.scenarios import (
+    broker_lines,
+    broker_server,
+    broker_switch,
+    cache,
+    database_lines,
+    flower,
+    processes,
+    soak,
+    work,
+)
 from chaos.scenarios.scenario import Scenario
 
 SCENARIOS: dict[int, Scenario] = {
@@ -11,8 +21,10 @@ SCENARIOS: dict[int, Scenario] = {
         (
             *broker_lines.SCENARIOS,
             *broker_server.SCENARIOS,
+            *broker_switch.SCENARIOS,
             *cache.SCENARIOS,
             *database_lines.SCENARIOS,
+            *flower.SCENARIOS,
             *processes.SCENARIOS,
             *soak.SCENARIOS,
             *work.SCENARIOS,
