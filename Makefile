@@ -27,6 +27,9 @@ FAULTS := tests/conformance/faults tests/integration/tasks/faults tests/e2e/faul
 OTHER_RELEASE ?= --ignore=tests/conformance/faults tests/conformance tests/unit/chaos/test_servers.py
 WITHOUT_FAULTS := $(addprefix --ignore=,$(FAULTS))
 
+# Where the shell forbids it, every process would compile the whole project anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help run test test-servers test-faults test-both-releases test-sentence-transformers \
 	check check-format check-lint check-types check-imports check-rules bench bench-lock compare-stock test-performance \
