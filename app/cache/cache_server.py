@@ -100,6 +100,12 @@ class CacheServer:
         """Remove the entry, and the lease of whoever computes it now. Whether it was surely done."""
         return self._is_done(self._one("UNLINK", self._names.value(key), self._names.lease(key), until=until))
 
+    def drop_all(self, keys: Sequence[str], families: Sequence[str], *, until: float) -> bool:
+        """`drop` each key and `drop_family` each family, in one command."""
+        names = [name for key in keys for name in (self._names.value(key), self._names.lease(key))]
+        names += [self._names.generation(family) for family in families]
+        return self._is_done(self._one("UNLINK", *names, until=until))
+
     def drop_older(self, key: str, *, version: int, until: float) -> bool:
         """`drop`, and for `TOMBSTONE_SECONDS` refuse values older than `version`."""
         names = [self._names.value(key), self._names.tombstone(key), self._names.lease(key)]

@@ -19,7 +19,7 @@ The cache server should not persist: an old snapshot would bring dropped entries
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from threading import Event, Lock
 from time import monotonic
 from typing import Any, TypeVar, cast
@@ -124,6 +124,25 @@ class RedisCache:
             deadline_seconds=deadline_seconds,
         )
 
+    def delete_all(self, patterns: Iterable[str]) -> bool:
+        """Drop entries and whole families in one round trip; whether that is certain. Any other glob has its own."""
+        literal, families, others = [], [], []
+        for pattern in patterns:
+            if keys.is_literal(pattern):
+                literal.append(pattern)
+            elif family := keys.whole_family(pattern):
+                families.append(family)
+            else:
+                others.append(pattern)
+        done = True
+        if named := [*literal, *(f"{family}*" for family in families)]:
+            done = self._drop(
+                {"keys": named},
+                lambda server, until: server.drop_all(literal, families, until=until),
+                count=len(named),
+            )
+        return all([done, *(self.delete_pattern(pattern) for pattern in others)])
+
     def get_default_ttl(self, key: str) -> int:
         """Seconds an entry of this kind lives: embedding 3600, quality 1800, resource 600, any other 300."""
         return keys.default_ttl_seconds(key)
@@ -193,6 +212,7 @@ class RedisCache:
         payload: dict[str, Any],
         act: Callable[[CacheServer, float], bool],
         *,
+        count: int = 1,
         deadline_seconds: float | None = None,
     ) -> bool:
         try:
@@ -200,7 +220,7 @@ class RedisCache:
         except CacheUnavailable:
             done = False
         if done:
-            self.stats.record(INVALIDATIONS)
+            self.stats.record(INVALIDATIONS, count)
             self._tell("cache.invalidated", payload)
         return done
 

@@ -161,7 +161,7 @@ def _upsert(
         return []
     # One order of keys everywhere, so that two transactions never wait for each other's rows.
     rows.sort(key=lambda row: row["coalesce_key"] or "")
-    statement = insert_of(session)(TaskCall).values(rows)
+    statement = insert_of(session)(TaskCall)
     new = statement.excluded
     statement = statement.on_conflict_do_update(
         index_elements=[TaskCall.coalesce_key],
@@ -176,5 +176,6 @@ def _upsert(
             "causation_id": new.causation_id,
         },
     )
-    result = session.execute(statement.returning(TaskCall.id, TaskCall.task))
+    # The rows beside the statement and not in it: it is compiled once.
+    result = session.execute(statement.returning(TaskCall.id, TaskCall.task), rows)
     return [StoredCall(id=row.id, task=row.task) for row in result]

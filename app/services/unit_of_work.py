@@ -5,7 +5,7 @@ After the commit, and only then, the handlers of the events run and cached value
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 from uuid import UUID
@@ -26,12 +26,8 @@ from app.tasks.task_names import TaskName
 class Invalidated(Protocol):
     """What a unit of work needs of the cache."""
 
-    def delete(self, key: str) -> bool:
-        """Drop one key."""
-        ...
-
-    def delete_pattern(self, pattern: str) -> bool:
-        """Drop every key that matches."""
+    def delete_all(self, patterns: Iterable[str]) -> bool:
+        """Drop keys and families; whether that is certain."""
         ...
 
 
@@ -122,8 +118,7 @@ def unit_of_work(
 def drop_cached(cache: Invalidated, resource_ids: set[UUID]) -> bool:
     """Drop at once what may be old; whether that is certain. The invalidation call of the hook table backs it."""
     keys = dict.fromkeys(key for resource_id in resource_ids for key in keys_of_resource(str(resource_id)))
-    dropped = [cache.delete_pattern(key) if "*" in key else cache.delete(key) for key in keys]
-    return bool(dropped) and all(dropped)
+    return bool(keys) and cache.delete_all(keys)
 
 
 def _withdraw_invalidations(database: Database, work: UnitOfWork) -> None:

@@ -32,8 +32,7 @@ TOMBSTONE_RETENTION = timedelta(days=1)
 
 def invalidate(library: Library, cache_keys: list[str], *, work: Work) -> None:
     """Drop keys and patterns; raises `CacheUnavailable` unless every one is gone for certain."""
-    dropped = [library.cache.delete_pattern(key) if "*" in key else library.cache.delete(key) for key in cache_keys]
-    if not all(dropped):
+    if not library.cache.delete_all(cache_keys):
         raise CacheUnavailable("the cache does not answer: its values may be old")
     with work():
         return

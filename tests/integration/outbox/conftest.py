@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from uuid import UUID
@@ -23,10 +23,7 @@ from tests.integration.outbox.edits import Begin
 class NoCache:
     """A cache with nothing in it."""
 
-    def delete(self, key: str) -> bool:
-        return True
-
-    def delete_pattern(self, pattern: str) -> bool:
+    def delete_all(self, patterns: Iterable[str]) -> bool:
         return True
 
 

@@ -7,6 +7,7 @@ takes its next step. The broker is a bag of messages that may deliver late, twic
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -52,10 +53,7 @@ DEBOUNCE_SCALE = 10.0
 class NoCache:
     """A cache with nothing in it."""
 
-    def delete(self, key: str) -> bool:
-        return True
-
-    def delete_pattern(self, pattern: str) -> bool:
+    def delete_all(self, patterns: Iterable[str]) -> bool:
         return True
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
 from uuid import UUID
 
@@ -27,10 +28,7 @@ class Cache:
     def __init__(self, *, answers: bool) -> None:
         self._answers = answers
 
-    def delete(self, key: str) -> bool:
-        return self._answers
-
-    def delete_pattern(self, pattern: str) -> bool:
+    def delete_all(self, patterns: Iterable[str]) -> bool:
         return self._answers
 
 
@@ -84,7 +82,7 @@ def test_a_call_that_a_later_change_has_joined_stays(database: Database, begin: 
     class JoinedMeanwhile(Cache):
         """Somebody commits another change between this commit and the drop."""
 
-        def delete_pattern(self, pattern: str) -> bool:
+        def delete_all(self, patterns: Iterable[str]) -> bool:
             assert running.subject is not None
             edit(begin, running.subject, version=3)
             return True

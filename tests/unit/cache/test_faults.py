@@ -30,10 +30,12 @@ OPERATIONS: list[Operation] = [
     lambda cache: cache.invalidate("resource:1", 3) is False,
     lambda cache: cache.delete_pattern("search_query:*") is False,
     lambda cache: cache.delete_pattern("resource:1*") is False,
+    lambda cache: cache.delete_all(["resource:1", "search_query:*"]) is False,
+    lambda cache: cache.delete_all(["resource:1*"]) is False,
     lambda cache: cache.get_or_compute("resource:1", lambda: "computed") == "computed",
     lambda cache: cache.stats.hits == 0,
 ]
-NAMES = ["get", "set", "delete", "invalidate", "family", "glob", "compute", "stats"]
+NAMES = ["get", "set", "delete", "invalidate", "family", "glob", "all", "all-glob", "compute", "stats"]
 
 
 def seconds_of(operation: Operation, cache: RedisCache) -> float:

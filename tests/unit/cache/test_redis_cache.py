@@ -200,6 +200,24 @@ def test_a_read_costs_one_round_trip_statistics_included(cache: RedisCache, serv
     assert after - before <= 10 * 2 + 1  # MGET and HINCRBY in one write each time, and the INFO itself
 
 
+def test_many_entries_and_a_family_are_dropped_in_one_round_trip(cache: RedisCache, server: RedisServer) -> None:
+    for key in ("resource:1", "quality:1", "search_query:a", "embedding:12", "resource:2"):
+        cache.set(key, 1)
+    with server.client() as client:
+        client.config_resetstat()
+        assert cache.delete_all(["resource:1", "quality:1", "search_query:*"])
+        unlinks = client.info("commandstats")["cmdstat_unlink"]["calls"]
+
+    assert [key for key in ("resource:1", "quality:1", "search_query:a") if cache.lookup(key)] == []
+    assert unlinks == 1
+    assert cache.delete_all(["resource:2", "embedding:1*"])
+    assert [key for key in ("resource:2", "embedding:12") if cache.lookup(key)] == []
+
+
+def test_dropping_nothing_is_done_at_once(cache: RedisCache) -> None:
+    assert cache.delete_all([]) is True
+
+
 def test_listeners_hear_hits_misses_and_invalidations(cache: RedisCache) -> None:
     heard: list[tuple[str, dict[str, Any]]] = []
     cache.on_event = lambda name, payload: heard.append((name, payload))
@@ -209,12 +227,14 @@ def test_listeners_hear_hits_misses_and_invalidations(cache: RedisCache) -> None
     cache.get("resource:1")
     cache.delete("resource:1")
     cache.delete_pattern("search_query:*")
+    cache.delete_all(["resource:1", "search_query:*"])
 
     assert heard == [
         ("cache.miss", {"key": "resource:1"}),
         ("cache.hit", {"key": "resource:1"}),
         ("cache.invalidated", {"key": "resource:1"}),
         ("cache.invalidated", {"pattern": "search_query:*"}),
+        ("cache.invalidated", {"keys": ["resource:1", "search_query:*"]}),
     ]
 
 

@@ -26,8 +26,10 @@ DROPS: list[Drop] = [
     lambda cache: cache.delete_pattern("search_query:*"),
     lambda cache: cache.delete_pattern("search_query:a*"),
     lambda cache: cache.delete_pattern("*"),
+    lambda cache: cache.delete_all(["search_query:a"]),
+    lambda cache: cache.delete_all(["resource:1", "search_query:*"]),
 ]
-DROP_NAMES = ["delete", "invalidate", "family", "glob", "everything"]
+DROP_NAMES = ["delete", "invalidate", "family", "glob", "everything", "all-key", "all-family"]
 
 
 def test_an_older_version_does_not_replace_a_newer_one(cache: RedisCache) -> None:
