@@ -4,11 +4,13 @@ Each test process has a Redis and a PostgreSQL of its own; RabbitMQ is shared by
 and each test gets a virtual host. A server that is not installed is an error, never a skip.
 
 Processes run beside each other by modules, the slow ones first. A test that measures time uses `alone`: the others end
-their test and wait. Such tests (`MEASURING`) are of one process: none waits for another.
+their test and wait. Such tests (`MEASURING`) are of one process: none waits for another. Its tests, the main job among
+them, are what the whole run waits for: the other processes leave it the processors.
 """
 
 from __future__ import annotations
 
+import functools
 import gc
 import os
 import random
@@ -41,6 +43,7 @@ MEASURING = (
     "tests/e2e/test_console.py::test_a_silent_cache",
     "tests/e2e/faults/test_broker_outage.py",
 )
+NICENESS = 3  # half the weight of the process that measures
 SLOW_FIRST = (*MEASURING, "tests/e2e/", "tests/conformance/", "tests/integration/", "tests/")
 
 hypothesis.settings.register_profile(
@@ -89,9 +92,17 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Schedul
     return ModuleScheduling(config, log)
 
 
+@functools.cache
+def _step_back() -> None:
+    """Once for this process and whatever it starts from now on; only root could take it back."""
+    os.nice(NICENESS)
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Around a whole test with its fixtures, and outside of its time limit."""
+    if not item.nodeid.startswith(MEASURING):
+        _step_back()
     with item.config.stash[TURNS].beside_others():
         return (yield)
 
