@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request
-from pydantic import AwareDatetime, BeforeValidator
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator
 
 from app.access import Administers, Reads, holder_of
 from app.api.context import TheLibrary
@@ -43,7 +44,15 @@ def _as_the_schema_says(value: object) -> object:
     return value
 
 
-Moment = Annotated[AwareDatetime, BeforeValidator(_as_the_schema_says)]
+def _of_the_calendar(moment: datetime) -> datetime:
+    """In UTC it may fall before the year 1 or after 9999."""
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("takes a time between the years 1 and 9999, in UTC") from None
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_as_the_schema_says), AfterValidator(_of_the_calendar)]
 
 
 def _wanted(  # noqa: PLR0917 — query parameters, given by name

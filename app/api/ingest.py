@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -10,6 +11,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
 
 from app.access import Writes
 from app.api.context import TheLibrary
@@ -54,13 +56,25 @@ class SentFile:
     name: str | None
 
 
+@asynccontextmanager
+async def _form(request: Request) -> AsyncIterator[FormData]:
+    try:
+        form = await request.form(max_files=2, max_fields=8)
+    except UnicodeError as error:  # of a charset that cannot be decoded from, as the client named it
+        raise HTTPException(400, "the form cannot be read in its charset") from error
+    try:
+        yield form
+    finally:
+        await form.close()
+
+
 async def _sent(request: Request) -> AsyncIterator[IngestRequest | SentFile]:
     """Read the body by its type; `UnsupportedType` for a type that is neither. The file is closed in the end."""
     media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if media_type == "application/json" or media_type.endswith("+json"):
         yield _request_of(await request.body())
     elif media_type == "multipart/form-data":
-        async with request.form(max_files=2, max_fields=8) as form:
+        async with _form(request) as form:
             yield _file_of(form)
     else:
         raise UnsupportedType("send JSON with a url, or multipart/form-data with a file")

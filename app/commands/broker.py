@@ -115,7 +115,11 @@ def drain(
         if not wait_until(is_empty, within_seconds=within, every_seconds=PROGRESS_SECONDS):
             typer.echo(f"{transport.fingerprint} still holds {shown} after {within:g} s", err=True)
             raise typer.Exit(1)
-        typer.echo(f"{transport.fingerprint} is empty")
+        told = all(depth.unacked is not None for depth in transport.depths(deadline_seconds=PATIENCE_SECONDS).values())
+        typer.echo(f"{transport.fingerprint} is empty" if told else f"{transport.fingerprint}: {NOT_TOLD}")
+
+
+NOT_TOLD = "nothing waits any more; what its workers still hold it does not tell"
 
 
 def _left(depths: dict[str, QueueDepth]) -> str:

@@ -52,7 +52,8 @@ def fetch(url: str, *, policy: FetchPolicy, etag: str | None = None, last_modifi
     """
     ends_at = monotonic() + policy.timeout_seconds
     conditions = {"if-none-match": etag, "if-modified-since": last_modified}
-    headers = {name: value for name, value in conditions.items() if value is not None}
+    # A validator that is not ASCII cannot be sent back: then the page is fetched whole.
+    headers = {name: value for name, value in conditions.items() if value is not None and value.isascii()}
     target = target_of(url, policy)
     for _ in range(policy.max_redirects + 1):
         answer = _visit(target, policy=policy, headers=headers, ends_at=ends_at)

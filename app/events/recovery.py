@@ -59,15 +59,28 @@ def return_lost_messages(
     """Sent calls that their broker no longer holds; `depth_of` says None when the broker cannot tell.
 
     Age alone proves nothing: a backlog may be older than any bound. What is old enough is lost when the broker says
-    that it holds nothing of its queue, or when the queue has come to calls that stood behind it.
+    that it holds nothing of its queue, or when the queue has come to calls that stood behind it. Not even then, if the
+    broker holds a message for every open call: a busy worker keeps what it was given before others.
     """
     old = (TaskCall.state == CallState.SENT, TaskCall.sent_at < moment - lost_after)
     returned = 0
     for queue in session.scalars(select(TaskCall.queue).where(*old).distinct()).all():
-        evidence = () if _is_empty(depth_of(queue)) else (_overtaken(session, queue, moment=moment),)
-        lost = (*old, TaskCall.queue == queue, *evidence)
-        returned += _let_wait_again(session, lost, state=CallState.SENT, moment=moment)
+        depth = depth_of(queue)
+        missing = _missing(session, queue, depth)
+        if missing > 0:
+            evidence = () if _is_empty(depth) else (_overtaken(session, queue, moment=moment),)
+            lost = (*old, TaskCall.queue == queue, *evidence)
+            returned += _let_wait_again(session, lost, state=CallState.SENT, moment=moment, most=missing)
     return returned
+
+
+def _missing(session: Session, queue: str, depth: QueueDepth | None) -> int:
+    """How many calls at most have no message; where the broker does not tell what is held, any may have none."""
+    if depth is None or depth.unacked is None:
+        return SLICE
+    at_broker = TaskCall.state.in_((CallState.SENT, CallState.RUNNING))
+    calls = session.scalar(select(func.count()).where(TaskCall.queue == queue, at_broker)) or 0
+    return calls - depth.ready - depth.unacked
 
 
 def _overtaken(session: Session, queue: str, *, moment: datetime) -> ColumnElement[bool]:
@@ -91,10 +104,17 @@ def _is_empty(depth: QueueDepth | None) -> bool:
 
 
 def _let_wait_again(
-    session: Session, lost: tuple[ColumnElement[bool], ...], *, state: CallState, moment: datetime
+    session: Session,
+    lost: tuple[ColumnElement[bool], ...],
+    *,
+    state: CallState,
+    moment: datetime,
+    most: int = SLICE,
 ) -> int:
+    """The oldest first: no more than `most`, nor than a slice."""
     columns = (TaskCall.id, TaskCall.generation, TaskCall.coalesce_key)
-    rows = select(*columns).where(*lost).limit(SLICE).with_for_update(skip_locked=True)
+    oldest = select(*columns).where(*lost).order_by(TaskCall.sent_at, TaskCall.id).limit(min(most, SLICE))
+    rows = oldest.with_for_update(skip_locked=True)
     return sum(
         wait_again(session, row.id, generation=row.generation, states=(state,), due_at=moment)
         for row in in_order_of_keys(session.execute(rows).all())

@@ -40,7 +40,7 @@ FACET_VALUES_MAX = 30
 _COUNTED = ("language", "type", "format", "publication_year", "classification_code", "creator")
 _PACKED = ("language", "type", "format", "publication_year", "classification_code")
 """Fields of few values: counted together, in one grouping of the matches instead of five."""
-_BETWEEN = "\x1f"
+BETWEEN = "\x1f"
 _BEFORE_ALL = datetime(1970, 1, 1, tzinfo=UTC)
 _EQUAL_IGNORING_CASE = {"language", "type", "format"}
 
@@ -120,7 +120,7 @@ def _tallies(matches: CTE) -> list[AnySelect]:
 
 
 def _joined(left: ColumnElement[str], right: ColumnElement[str]) -> ColumnElement[str]:
-    return left.concat(_BETWEEN).concat(right)
+    return left.concat(BETWEEN).concat(right)
 
 
 def _counted() -> tuple[ColumnElement[Any], ...]:
@@ -135,7 +135,7 @@ def _facets(rows: Iterable[Row[*tuple[Any, ...]]]) -> Facets:
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for row in rows:
         if row.part == "packed":
-            for field, value in zip(_PACKED, row.value.split(_BETWEEN), strict=True):
+            for field, value in zip(_PACKED, row.value.split(BETWEEN), strict=True):
                 counts[field][value] += row.number
         elif row.part != "hit":
             counts[row.part][row.value] += row.number

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from app.errors import SettingsError
 from app.index.documents import Facets, Filters, IndexedDocument, Matches
-from app.index.matching import answer, conditions, facets_of, is_live, matching_documents
+from app.index.matching import BETWEEN, answer, conditions, facets_of, is_live, matching_documents
 from app.index.postgres_fts import PostgresTermStore
 from app.index.sqlite_fts import SqliteTermStore
 from app.index.term_store import TermStore, TermStreams
@@ -149,9 +149,14 @@ def _values(document: IndexedDocument) -> dict[str, Any]:
         "format": _lowered(document.format),
         "creator": (document.creator or "").strip() or None,
         "publication_year": document.publication_year,
-        "classification_code": document.classification_code,
+        "classification_code": _cleaned(document.classification_code),
     }
 
 
+def _cleaned(value: str | None) -> str | None:
+    """Without what stands between packed facets."""
+    return (value or "").replace(BETWEEN, " ").strip() or None
+
+
 def _lowered(value: str | None) -> str | None:
-    return (value or "").replace("\x1f", " ").strip().lower() or None
+    return (_cleaned(value) or "").lower() or None

@@ -17,7 +17,7 @@ nothing but exclusions asks for nothing and finds nothing; one with only facets 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from app.knowledge.terms import terms_of
@@ -27,7 +27,7 @@ QUERY_LENGTH_MAX = 1000
 _QUOTES = str.maketrans("\u201c\u201d\u201e\u201f\uff02\x00", '""""" ')
 CLAUSES_MAX = 64
 TERMS_MAX = 128
-"""Terms of one query; the rest is dropped."""
+"""Terms of one query; the rest is dropped, also within a phrase."""
 
 _PIECE = re.compile(
     r"""
@@ -145,12 +145,19 @@ def parse(text: str) -> Query:
     left = TERMS_MAX
     for piece in _PIECE.finditer(cleaned):
         for clause in _clauses_of(piece):
-            if isinstance(clause, TextClause):
-                left -= len(clause.terms)
-            if left < 0 or len(clauses) == CLAUSES_MAX:
+            if len(clauses) == CLAUSES_MAX:
                 return _query(clauses)
+            if isinstance(clause, TextClause):
+                if len(clause.terms) > left:
+                    return _query([*clauses, *_begun(clause, terms=left)])
+                left -= len(clause.terms)
             clauses.append(clause)
     return _query(clauses)
+
+
+def _begun(clause: TextClause, *, terms: int) -> list[Clause]:
+    """As much of it as is looked for; a shorter exclusion would exclude more."""
+    return [] if clause.excluded or not terms else [replace(clause, terms=clause.terms[:terms])]
 
 
 def _query(clauses: list[Clause]) -> Query:

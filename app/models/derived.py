@@ -56,6 +56,9 @@ class Embedding(Base):
     change: Mapped[int] = mapped_column(index=True)  # of Counter "embeddings": what is newer than a matrix
     updated_at: Mapped[datetime] = mapped_column(default=now)
 
+    # Whether an embedding is stale is asked of all of them; the vectors are not read for it.
+    __table_args__ = (Index("ix_embeddings_staleness", "resource_id", "built_from", "model_id"),)
+
 
 class QualityScore(Base):
     """Five dimensions and their weighted mean, each in 0..1."""

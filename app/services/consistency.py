@@ -13,7 +13,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from app.events.hooks import rebuild as rebuild_call
 from app.models.base import now
-from app.models.derived import DerivedKind, DerivedState, Embedding
+from app.models.derived import DerivedKind, DerivedState, Embedding, QualityScore
 from app.models.outbox import OPEN_STATES, CallState, DeadLetter, TaskCall
 from app.models.resource import IngestionState, Resource
 from app.models.search import SearchDocument
@@ -23,6 +23,12 @@ from app.tasks.task_names import TaskName
 
 HOUSEKEEPING = (TaskName.CANARY, TaskName.RECONCILE, TaskName.CLEANUP)
 RECONCILE_SLICE = 200
+# What is built, each row with the version it was built from: what `derived_states` says is not taken for granted.
+BUILT: dict[DerivedKind, type[SearchDocument | Embedding | QualityScore]] = {
+    DerivedKind.SEARCH_INDEX: SearchDocument,
+    DerivedKind.EMBEDDING: Embedding,
+    DerivedKind.QUALITY: QualityScore,
+}
 
 log = structlog.get_logger(__name__)
 
@@ -65,6 +71,7 @@ def resource_status(session: Session, resource: Resource, *, embedding_model: st
         state.kind: state
         for state in session.scalars(select(DerivedState).where(DerivedState.resource_id == resource.id))
     }
+    built = {kind: _built_from(session, kind, resource, states.get(kind)) for kind in DerivedKind}
     built_by = session.scalar(select(Embedding.model_id).where(Embedding.resource_id == resource.id))
     outdated = {DerivedKind.EMBEDDING} if built_by not in {None, embedding_model} else set()
     reads = [call for call in calls if call.task == TaskName.INGEST_RESOURCE]
@@ -76,6 +83,7 @@ def resource_status(session: Session, resource: Resource, *, embedding_model: st
             kind,
             states.get(kind),
             [call for call in calls if call.kind == kind],
+            built=built[kind],
             is_outdated=kind in outdated,
         )
         for kind in DerivedKind
@@ -137,12 +145,12 @@ def rebuild(library: Library, kind: DerivedKind) -> int:
 
 
 def _stale_condition(kind: DerivedKind, embedding_model: str) -> ColumnElement[bool]:
-    """Over `Resource` outer-joined with its `DerivedState` of this kind."""
-    is_older = func.coalesce(DerivedState.built_from, 0) < input_version(kind)
+    """Over `_with_state`: what is built, or what is noted of it, is older than its input."""
+    wanted, table = input_version(kind), BUILT[kind]
+    is_older = or_(func.coalesce(DerivedState.built_from, 0) < wanted, func.coalesce(table.built_from, 0) < wanted)
     if kind is not DerivedKind.EMBEDDING:
         return is_older
-    of_another = exists().where(Embedding.resource_id == Resource.id, Embedding.model_id != embedding_model)
-    return or_(is_older, of_another)
+    return or_(is_older, Embedding.model_id != embedding_model)
 
 
 def _failed_condition(kind: DerivedKind, embedding_model: str) -> ColumnElement[bool]:
@@ -152,8 +160,17 @@ def _failed_condition(kind: DerivedKind, embedding_model: str) -> ColumnElement[
 
 
 def _with_state(kind: DerivedKind, *columns: Any) -> Select[Any]:
+    """Every resource, with its state and its row of this kind, if there are any."""
     same = and_(DerivedState.resource_id == Resource.id, DerivedState.kind == kind)
-    return select(*columns).select_from(Resource).outerjoin(DerivedState, same)
+    table = BUILT[kind]
+    joined = select(*columns).select_from(Resource).outerjoin(DerivedState, same)
+    return joined.outerjoin(table, table.resource_id == Resource.id)
+
+
+def _built_from(session: Session, kind: DerivedKind, resource: Resource, state: DerivedState | None) -> int:
+    table = BUILT[kind]
+    built = session.scalar(select(table.built_from).where(table.resource_id == resource.id))
+    return min(built or 0, state.built_from if state else 0)
 
 
 def _kind_overview(session: Session, kind: DerivedKind, embedding_model: str) -> KindOverview:
@@ -175,11 +192,16 @@ def _age_seconds(moment: datetime | None) -> float | None:
 
 
 def _kind_status(
-    resource: Resource, kind: DerivedKind, state: DerivedState | None, calls: list[TaskCall], *, is_outdated: bool
+    resource: Resource,
+    kind: DerivedKind,
+    state: DerivedState | None,
+    calls: list[TaskCall],
+    *,
+    built: int,
+    is_outdated: bool,
 ) -> dict[str, Any]:
     """`is_outdated`: built by a model that is no more in force, from whatever version."""
     wanted = getattr(resource, input_version(kind).key)
-    built = state.built_from if state else 0
     is_fresh = built >= wanted and not is_outdated
     failed = bool(state and state.failed_version is not None and state.failed_version >= wanted and not is_fresh)
     running = any(call.state == CallState.RUNNING for call in calls)
@@ -213,8 +235,8 @@ def _forgotten(kind: DerivedKind, embedding_model: str) -> Select[Any]:
     is_stale, has_failed = _stale_condition(kind, embedding_model), _failed_condition(kind, embedding_model)
     stale: ColumnElement[bool] = and_(has_content(), is_stale, ~has_failed)
     if kind is DerivedKind.SEARCH_INDEX:
-        left_behind = exists().where(SearchDocument.resource_id == Resource.id)
-        stale = or_(stale, and_(Resource.deleted_at.is_not(None), left_behind))
+        left_behind = and_(Resource.deleted_at.is_not(None), SearchDocument.resource_id.is_not(None))
+        stale = or_(stale, left_behind)
     return _with_state(kind, Resource.id, wanted.label("version")).where(stale, ~open_call).order_by(Resource.id)
 
 

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 
 from app.events import dispatch
 from app.events.outbox import is_postgres
-from app.models.base import new_id
+from app.models.base import new_id, now
 from app.models.outbox import DeadLetter, LetterOrigin, TaskCall
 from app.services import failures
 from app.services.unit_of_work import UnitOfWork
@@ -85,9 +85,15 @@ def settle(unit: UnitOfWork, message: DeadMessage, *, moment: datetime) -> Verdi
 
 
 def identity_of(message: DeadMessage) -> UUID:
-    """The same for two looks at one message. Two messages that are equal to the byte, and died together, are one."""
+    """The same for two looks at one message. Two that are equal to the byte, and died together, are one."""
     digest = hashlib.sha256(message.payload)
-    told = (message.queue, message.reason, message.count, message.died_at.isoformat(), dict(message.headers))
+    told = (
+        message.queue,
+        message.reason,
+        message.count,
+        message.died_at and message.died_at.isoformat(),
+        dict(message.headers),
+    )
     digest.update(json.dumps(told, sort_keys=True, default=str).encode())
     return uuid5(_MESSAGES, digest.hexdigest())
 
@@ -95,7 +101,7 @@ def identity_of(message: DeadMessage) -> UUID:
 def _keep(session: Session, message: DeadMessage) -> Verdict:
     reason = _reason(message)
     error = {"type": reason.replace("_", "-"), "detail": _story(message, _MEANING.get(reason, _NO_CALL))}
-    died = message.died_at
+    died = message.died_at or now()
     values: dict[str, Any] = {
         "id": new_id(),
         "call_id": identity_of(message),

@@ -106,15 +106,16 @@ class DeadMessage:
     """A message that its queue gave up, as far as it can be read.
 
     `reason` is the broker's word (`rejected`, `delivery_limit`, `undecodable`, `expired`, `maxlen`, …), `count` how
-    often it died or was delivered, `died_at` by the broker's clock. `payload` is every byte the broker held; `headers`
-    are plain JSON, with `x-death`. What cannot be read is None: `args` and `kwargs` are both there, or neither. `task`,
-    `message_id` and `generation` are what the sender claimed. `receipt` is for `forget_dead` of the same transport.
+    often it died or was delivered, `died_at` by the broker's clock (None: not told). `payload` is every byte the broker
+    held; `headers` are plain JSON, with `x-death`. What cannot be read is None: `args` and `kwargs` are both there, or
+    neither. `task`, `message_id` and `generation` are what the sender claimed. `receipt` is for `forget_dead` of the
+    same transport.
     """
 
     queue: str
     reason: str
     count: int
-    died_at: datetime
+    died_at: datetime | None
     payload: bytes = field(repr=False)
     headers: Mapping[str, Any]
     task: str | None

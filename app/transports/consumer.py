@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import structlog
+from celery.worker import state
 from celery.worker.consumer import Consumer
 from celery.worker.state import maybe_shutdown
 
@@ -28,6 +29,13 @@ STEPS = [step for step in Consumer.Blueprint.default_steps if "delayed_delivery"
 _CELERYS_OWN = logging.getLogger("celery.worker.consumer.consumer")
 
 log = structlog.get_logger(__name__)
+
+
+def _is_taken(message: Any) -> bool:
+    """A request of this worker has come of it, which answers for it."""
+    headers = message.headers
+    request = state.requests.get(str(headers.get("id"))) if isinstance(headers, dict) else None
+    return request is not None and request.message is message
 
 
 class PatientConsumer(Consumer):
@@ -88,6 +96,25 @@ class PatientConsumer(Consumer):
         """To the dead letters. Stock acknowledges what it cannot decode, and it is gone."""
         log.error("undecodable message", content_type=message.content_type, error=str(exc))
         message.reject_log_error(log, self.connection_errors)
+
+    def create_task_handler(self, *arguments: Any, **options: Any) -> Callable[[Any], None]:
+        """To the dead letters with what no task can be made of: stock ends the worker, then the next, and the next."""
+        handle: Callable[[Any], None] = super().create_task_handler(*arguments, **options)
+
+        def on_message(message: Any) -> None:
+            try:
+                handle(message)
+            except Exception as error:
+                if self._is_of_the_line(error) or message.acknowledged or _is_taken(message):
+                    raise
+                log.error("malformed message", error=f"{type(error).__name__}: {error}")
+                message.reject_log_error(log, self.connection_errors)
+
+        return on_message
+
+    def _is_of_the_line(self, error: Exception) -> bool:
+        """kombu counts a missing key among the errors of a connection; what misses one here is the message."""
+        return isinstance(error, (*self.connection_errors, *self.channel_errors)) and not isinstance(error, LookupError)
 
     def on_ready(self) -> None:
         """It consumes: the next trouble is a new one."""

@@ -21,7 +21,7 @@ def read_dead(
     queue: str,
     reason: Any,
     count: Any,
-    died_at: datetime,
+    died_at: datetime | None,
     payload: bytes,
     body: bytes | None,
     content_type: str | None,

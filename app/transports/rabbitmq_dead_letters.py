@@ -77,7 +77,7 @@ def _read(queue: str, message: amqp.Message, *, receipt: Any) -> DeadMessage:
         queue=queue,
         reason=death.get("reason"),
         count=death.get("count"),
-        died_at=died_at.replace(tzinfo=UTC) if isinstance(died_at, datetime) else datetime.now(UTC),
+        died_at=died_at.replace(tzinfo=UTC) if isinstance(died_at, datetime) else None,
         payload=body,
         body=body,
         content_type=content_type,

@@ -106,9 +106,9 @@ def _envelope(payload: bytes) -> _Envelope:
         return _UNREADABLE
 
 
-def _moment(value: Any) -> datetime:
-    """Seconds of the server's clock; without them, now."""
+def _moment(value: Any) -> datetime | None:
+    """Seconds of the server's clock."""
     try:
         return datetime.fromtimestamp(float(value), UTC)
     except (ValueError, TypeError, OverflowError, OSError):
-        return datetime.now(UTC)
+        return None

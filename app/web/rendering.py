@@ -45,7 +45,8 @@ def render(
     html = _templates.get_template(template).render(
         console=console, readiness=console.readiness(), holder=holder_of(request.scope), request=request, **values
     )
-    return HTMLResponse(html, status, headers={**HEADERS, **(headers or {})})
+    # What was typed is shown again, and a client may have spelt half of a surrogate pair.
+    return HTMLResponse(html.encode("utf-8", "replace"), status, headers={**HEADERS, **(headers or {})})
 
 
 def wants_fragment(request: Request) -> bool:

@@ -50,6 +50,7 @@ def test_a_dead_message_says_what_it_was_why_it_died_and_when(lab: Lab, transpor
     assert (dead.queue, dead.task, dead.message_id) == ("ingest", "conformance.note", str(sent.call_id))
     assert (dead.generation, dead.priority, dead.args, dead.kwargs) == (3, 7, ["a", 1, {"b": None}], {"c": "ü"})
     assert (dead.reason, dead.count) == ("rejected", 1)
+    assert dead.died_at is not None
     assert abs((datetime.now(UTC) - dead.died_at).total_seconds()) < 60
     assert dead.headers["correlation_id"] == "why"
     assert dead.headers["x-death"][0]["reason"] == "rejected"

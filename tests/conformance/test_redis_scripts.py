@@ -24,6 +24,7 @@ OWNERS = ("one", "two")
 LIMIT = 3
 LEASE = 15.0
 LONG_AGO = 100.0
+JUNK = ["", "{", "[]", '{"properties": 1}', "\x00\xff", '{"properties": {"delivery_tag": "x"}}\x00']
 HOW = {"a": "acknowledged", "r": "given back", "d": "rejected"}
 
 
@@ -57,18 +58,24 @@ class Messages(RuleBasedStateMachine):
         self.done: set[str] = set()
         self.numbers = 0
 
-    @rule(queue=st.sampled_from(QUEUES), priority=st.sampled_from(PRIORITIES), is_call=st.booleans())
-    def publish(self, queue: str, priority: int, is_call: bool) -> None:
+    @rule(
+        queue=st.sampled_from(QUEUES),
+        priority=st.sampled_from(PRIORITIES),
+        is_call=st.booleans(),
+        tag=st.sampled_from(["its own", "same"]),
+    )
+    def publish(self, queue: str, priority: int, is_call: bool, tag: str) -> None:
+        """`same`: a copy of a message has the tag of the first."""
         name = f"m{len(self.published)}"
         command = lpush(Message(call_id=name, task="t", queue=queue, priority=priority))
         raw = json.loads(str(command[2]))
-        raw["properties"]["delivery_tag"] = name
+        raw["properties"]["delivery_tag"] = tag if tag == "same" else name
         if not is_call:
             del raw["headers"]["generation"]
         self.client.lpush(str(command[1]), json.dumps(raw))
         self.published.add(name)
 
-    @rule(queue=st.sampled_from(QUEUES), junk=st.sampled_from(["", "{", "[]", '{"properties": 1}', "\x00\xff"]))
+    @rule(queue=st.sampled_from(QUEUES), junk=st.sampled_from(JUNK))
     def publish_what_nobody_can_read(self, queue: str, junk: str) -> None:
         name = f"junk{len(self.published)}"
         self.client.lpush(queue, f"{junk} {name}")
@@ -76,8 +83,7 @@ class Messages(RuleBasedStateMachine):
 
     @rule(target=claimed, owner=st.sampled_from(OWNERS), wanted=st.integers(0, 5), is_heard=st.booleans())
     def claim(self, owner: str, wanted: int, is_heard: bool) -> Any:
-        self.numbers += 1
-        words = self._run(CLAIM, owner, self.numbers, wanted, 0, *(word for queue in QUEUES for word in (queue, 0)))
+        words = self._claim(owner, wanted)
         got = list(zip(*[iter(words)] * 3, strict=True))
         assert len(got) <= wanted
         for queue in QUEUES:
@@ -94,13 +100,24 @@ class Messages(RuleBasedStateMachine):
         owner, number, tag = held
         fence = f"{owner}|{number}"
         is_owner = self.client.hget("unacked_owner", tag) == fence.encode()
-        before = self._places()
+        before, name = self._places(), self._name_of(tag)
         for _ in range(times):
             self._run(SETTLE, 1, how, tag, fence)
         if is_owner and how == "a":
-            self.done.add(tag)
+            self.done.add(name)
         if not is_owner:
             assert self._places() == before
+
+    @rule(target=claimed, held=claimed, how=st.sampled_from(sorted(HOW)), wanted=st.integers(0, 3))
+    def settle_and_claim(self, held: tuple[str, int, str], how: str, wanted: int) -> Any:
+        """In one call, as a worker does."""
+        owner, number, tag = held
+        fence = f"{owner}|{number}"
+        is_owner, name = self.client.hget("unacked_owner", tag) == fence.encode(), self._name_of(tag)
+        words = self._claim(owner, wanted, how, tag, fence)
+        if is_owner and how == "a":
+            self.done.add(name)
+        return multiple(*((owner, self.numbers, taken.decode()) for taken in words[1::3]))
 
     @rule(owner=st.sampled_from(OWNERS))
     def renew(self, owner: str) -> None:
@@ -113,6 +130,13 @@ class Messages(RuleBasedStateMachine):
     def retire(self, owner: str) -> None:
         self._run(RETIRE, owner, 0)
         assert not self._held_by(owner)
+
+    @rule()
+    def fall_silent(self) -> None:
+        """Nobody listens any more: a kill is noticed long before a lease ends."""
+        self.client.set("unacked_swept", int(self.client.time()[0]))
+        self._run(SWEEP, 0, 0, 0, LEASE, LIMIT, 3600)
+        assert not any(self._held_by(owner) for owner in OWNERS)
 
     @rule(owner=st.sampled_from(OWNERS))
     def die(self, owner: str) -> None:
@@ -162,6 +186,16 @@ class Messages(RuleBasedStateMachine):
                     assert header["count"] == LIMIT
                     assert b'"generation"' not in letter, "a call counts its own starts"
 
+    def _claim(self, owner: str, wanted: int, *settlement: str) -> list[bytes]:
+        self.numbers += 1
+        queues = (word for queue in QUEUES for word in (queue, 0))
+        words = self._run(CLAIM, owner, self.numbers, wanted, 1 if settlement else 0, *settlement, *queues)
+        return list(words)
+
+    def _name_of(self, tag: str) -> str:
+        record = self.client.hget("unacked", tag)
+        return "" if record is None else _name(record)
+
     def _run(self, script: Any, *arguments: Any) -> Any:
         return script.run(self.client.execute_command, *arguments)
 
@@ -192,7 +226,7 @@ def _name(raw: bytes) -> str:
     if "junk" in text:
         return text.split(" ")[-1]
     message = json.loads(text)
-    return str((message[0] if isinstance(message, list) else message)["properties"]["delivery_tag"])
+    return str((message[0] if isinstance(message, list) else message)["headers"]["id"])
 
 
 def _step(message: dict[str, Any]) -> int:

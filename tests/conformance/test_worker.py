@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import random
+from typing import Any
 
 import pytest
 import redis
@@ -11,6 +14,7 @@ from app.transports.base import PRIORITIES, Transport
 from chaos.polling import poll_until
 from tests.conformance.brokers import Lab, messages
 from tests.conformance.conftest import WorkerMaker
+from tests.conformance.workers import Worker
 
 PATIENT_SECONDS = 20.0
 
@@ -54,6 +58,73 @@ def test_a_body_that_cannot_be_read_ends_in_the_dead_letters_and_ends_no_worker(
         assert worker.notes(at_least=1) == ["p5"]
         poll_until(lambda: client.llen("default.dead") == 1, within_seconds=10, what="it is a dead letter")
         assert bytes(client.lindex("default.dead", 0) or b"").endswith(bad)
+
+
+MALFORMED: dict[str, tuple[dict[str, Any], Any]] = {
+    "unknown task without an id": ({"task": "make_tea"}, [[], {}, {}]),
+    "known task without an id": ({"task": "conformance.note"}, [[], {}, {}]),
+    "no arguments": ({"task": "conformance.note", "id": "1"}, []),
+    "arguments of another kind": ({"task": "conformance.note", "id": "1"}, "text"),
+    "a task that is a list": ({"task": [], "id": "1"}, [[], {}, {}]),
+    "neither headers nor a task": ({}, {"nothing": "known"}),
+    "a body of the first protocol without an id": ({}, {"task": "conformance.note"}),
+}
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_a_message_that_no_task_can_be_made_of_ends_in_the_dead_letters_and_ends_no_worker(
+    lab: Lab, transport: Transport, start_worker: WorkerMaker, name: str
+) -> None:
+    headers, body = MALFORMED[name]
+    if lab.name == "rabbitmq":
+        lab.witness.put(
+            "default",
+            json.dumps(body).encode(),
+            headers=headers,
+            content_type="application/json",
+            content_encoding="utf-8",
+        )
+    else:
+        lab.witness.put("default", _envelope(headers, body))
+
+    _the_worker_lives_on(start_worker(lab.url), transport)
+
+
+@pytest.mark.parametrize("lab", ["redis", "valkey"], indirect=True)
+@pytest.mark.parametrize("headers", ['"x"', "[1]", '{"a":' * 960 + "1" + "}" * 960, "17"])
+def test_headers_that_are_none_end_in_the_dead_letters_and_end_no_worker(
+    lab: Lab, transport: Transport, start_worker: WorkerMaker, headers: str
+) -> None:
+    raw = _envelope({}, [[], {}, {}]).replace(b'"headers": {}', b'"headers": ' + headers.encode())
+    lab.witness.put("default", raw)
+
+    _the_worker_lives_on(start_worker(lab.url), transport)
+
+
+def _envelope(headers: dict[str, Any], body: Any) -> bytes:
+    """An element of a queue on Redis."""
+    return json.dumps(
+        {
+            "headers": headers,
+            "body": base64.b64encode(json.dumps(body).encode()).decode(),
+            "content-type": "application/json",
+            "content-encoding": "utf-8",
+            "properties": {"delivery_tag": "bad", "body_encoding": "base64"},
+        }
+    ).encode()
+
+
+def _the_worker_lives_on(worker: Worker, transport: Transport) -> None:
+    """It serves the next message, the bad one is a dead letter, and nothing is held."""
+    transport.publish(messages([5]), deadline_seconds=PATIENT_SECONDS)
+    assert worker.notes(at_least=1) == ["p5"]
+    poll_until(
+        lambda: transport.depths(deadline_seconds=PATIENT_SECONDS)["default"].dead == 1,
+        within_seconds=10,
+        what="it is a dead letter",
+    )
+    poll_until(lambda: _all_gone(transport), within_seconds=10, what="nothing is held")
+    assert worker.process.running
 
 
 def _all_gone(transport: Transport) -> bool:

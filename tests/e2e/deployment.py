@@ -45,8 +45,8 @@ class Client:
     def get(self, path: str, **parameters: Any) -> Any:
         return self._answered(self._http.get(path, params=parameters))
 
-    def post(self, path: str, body: Mapping[str, Any]) -> Any:
-        return self._answered(self._http.post(path, json=body))
+    def post(self, path: str, body: Mapping[str, Any], *, headers: Mapping[str, str] | None = None) -> Any:
+        return self._answered(self._http.post(path, json=body, headers=headers))
 
     def put(self, path: str, body: Mapping[str, Any]) -> Any:
         return self._answered(self._http.put(path, json=body))

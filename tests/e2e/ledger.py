@@ -7,6 +7,7 @@ import threading
 from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import uuid4
 
 import httpx2
 
@@ -23,9 +24,18 @@ class Accepted:
 
 
 class Writer:
-    """A thread that creates and edits resources until stopped, and keeps the ledger."""
+    """A thread that creates and edits resources until stopped, and keeps the ledger.
 
-    def __init__(self, url: str, *, seed: int, resources_at_most: int = 30) -> None:
+    `cut_off`: requests that were sent and never answered; `unanswered_creates`: those of them that create, each with
+    its Idempotency-Key, to be asked again.
+    """
+
+    def __init__(
+        self, url: str, *, seed: int, resources_at_most: int = 30, pause_seconds: float = PAUSE_SECONDS
+    ) -> None:
+        self.cut_off = 0
+        self.unanswered_creates: list[tuple[str, dict[str, Any]]] = []
+        self._pause_seconds = pause_seconds
         self.accepted: dict[str, Accepted] = {}
         self.count = 0
         self.refused: dict[int, list[str]] = defaultdict(list)
@@ -49,7 +59,7 @@ class Writer:
         self._http.close()
 
     def _write_until_stopped(self) -> None:
-        while not self._stop.wait(PAUSE_SECONDS):
+        while not self._stop.wait(self._pause_seconds):
             if len(self.accepted) < self._most:
                 self._create()
             else:
@@ -59,10 +69,13 @@ class Writer:
         return f"Entry {self._random.getrandbits(48):012x} of the ledger, written while processes die."
 
     def _create(self) -> None:
-        content = self._text()
-        answer = self._send("POST", "/resources", {"title": "Ledger", "content": content})
+        key, body = str(uuid4()), {"title": "Ledger", "content": self._text()}
+        known = self.cut_off
+        answer = self._send("POST", "/resources", body, key=key)
         if answer is not None:
-            self.accepted[answer["id"]] = Accepted(version=answer["version"], content=content)
+            self.accepted[answer["id"]] = Accepted(version=answer["version"], content=body["content"])
+        elif self.cut_off > known:
+            self.unanswered_creates.append((key, body))
 
     def _edit(self, resource_id: str) -> None:
         entry, content = self.accepted[resource_id], self._text()
@@ -72,10 +85,13 @@ class Writer:
             return
         entry.version, entry.content, entry.unanswered = answer["version"], content, []
 
-    def _send(self, method: str, path: str, body: dict[str, Any]) -> dict[str, Any] | None:
+    def _send(self, method: str, path: str, body: dict[str, Any], *, key: str | None = None) -> dict[str, Any] | None:
         try:
-            response = self._http.request(method, path, json=body)
+            response = self._http.request(method, path, json=body, headers={"Idempotency-Key": key} if key else None)
+        except httpx2.ConnectError:
+            return None
         except httpx2.HTTPError:
+            self.cut_off += 1
             return None
         if not response.is_success:
             self.refused[response.status_code].append(response.text)

@@ -108,9 +108,7 @@ def test_what_is_taken_out_of_the_product_is_missed_by_its_invariant(
     assert result.verdicts["I14"].holds, verdicts
 
 
-@pytest.mark.parametrize(
-    ("number", "broker"), sorted({(one.scenario, one.broker) for one in MUTATIONS}), ids=lambda one: str(one)
-)
+@pytest.mark.parametrize(("number", "broker"), sorted({(one.scenario, one.broker) for one in MUTATIONS}), ids=str)
 def test_the_product_as_it_is_holds(site: Site, number: int, broker: str) -> None:
     result = run(SCENARIOS[number], site, broker=broker, seed=SEED, is_fast=True)
 

@@ -226,7 +226,10 @@ class LeaseChannel(kombu_redis.Channel):
             try:
                 message = loads(bytes_to_str(raw))
                 self.decode_body(message.get("body"), message["properties"].get("body_encoding"))
-            except (ValueError, TypeError, AttributeError) as error:  # raised later it would end every worker
+                dict(message.get("headers") or {})
+                dict(message["properties"].get("delivery_info") or {})
+            except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
+                # Raised later it would end every worker.
                 log.error("undecodable message", queue=queue, error=str(error))
                 self.holding.owner.settle(tag, How.REJECT)
                 continue

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from app.transports.base import Transport
+from app.transports.lease.sweep import DOUBT_SECONDS, LEASE_SECONDS, SILENCE_SECONDS
+from app.transports.rabbitmq_broker import HEARTBEAT_SECONDS
 from chaos.polling import poll_until
 from tests.conformance.brokers import Lab
 from tests.conformance.product_worker import HeldTasks, ProductWorker, held_tasks
@@ -18,6 +20,10 @@ from tests.conformance.worker_pair import WAYS_TO_DIE, WorkerPair, replace_child
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
 
+SHIPPED = (
+    f"Redis {LEASE_SECONDS:g} s, silence {SILENCE_SECONDS:g} s, doubt {DOUBT_SECONDS:g} s;"
+    f" RabbitMQ heartbeat {HEARTBEAT_SECONDS} s"
+)
 KINDS = ("redis", "valkey", "rabbitmq")
 SEED = 20261124
 KILLS = 20
@@ -104,6 +110,7 @@ def _let_pass(seconds: float) -> None:
 
 
 def _tell(capsys: pytest.CaptureFixture[str], what: str, took: list[float], *, bound: float) -> None:
+    times = " ".join(f"{seconds:.2f}" for seconds in took)
+    longest = f"longest {max(took):.2f} s of {bound:g} s"
     with capsys.disabled():
-        times = " ".join(f"{seconds:.2f}" for seconds in took)
-        print(f"\n{what}: started elsewhere after {times} s; longest {max(took):.2f} s of {bound:g} s")  # noqa: T201
+        print(f"\n{what}: started elsewhere after {times} s; {longest}; as shipped: {SHIPPED}")  # noqa: T201

@@ -1,4 +1,4 @@
-"""The embedded default under SIGKILL, as scenario 37 of the chaos suite asks: the supervisor, and each child in turn."""
+"""The embedded default under SIGKILL, scenario 37 of the chaos suite: the supervisor, and each child in turn."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ CHILDREN = ("api", "relay", "worker", "ml-worker", "beat", "broker", "cache")
 READY_AGAIN_WITHIN_SECONDS = 10.0
 
 
-def test_every_child_and_the_supervisor_are_killed_under_load_and_nothing_is_lost(tmp_path: Path) -> None:
+def test_every_child_and_the_supervisor_are_killed_under_load_and_nothing_is_lost(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     data_dir, log = tmp_path / "data", tmp_path / "up.log"
     moments = random.Random(SEED)
     deployment = Deployment(
@@ -53,7 +55,8 @@ def test_every_child_and_the_supervisor_are_killed_under_load_and_nothing_is_los
 
         _nothing_accepted_is_lost(client, writer)
 
-    print({name: round(one, 1) for name, one in seconds.items()})
+    with capsys.disabled():
+        print(f"\nready again after { ({name: round(one, 1) for name, one in seconds.items()}) } s")  # noqa: T201
     assert {name: one for name, one in seconds.items() if one > READY_AGAIN_WITHIN_SECONDS} == {}
     assert stale_by_the_tables(deployment) == []
     assert deployment.query("SELECT call_id FROM effects GROUP BY call_id HAVING count(*) > 1") == []

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from contextlib import closing
+import time
+from contextlib import ExitStack, closing
 
 import pytest
 
@@ -17,6 +18,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 SEED = 20261124
 ROUNDS = 20
+CLIENTS = 4
 ROLES = ("api", "relay", "worker")
 SETTINGS = {
     "LOG_LEVEL": "WARNING",
@@ -38,16 +40,27 @@ def test_killed_at_any_moment_nothing_is_lost_and_nothing_doubled(deployment: De
         cache_url=deployment.cache_url,
         environment=SETTINGS,
     ) as stack:
+        bursts: list[Writer] = []
         with Writer(stack.url, seed=SEED) as writer:
             for _ in range(ROUNDS):
                 for role in moments.sample(ROLES, len(ROLES)):
-                    _kill_under_load(stack, deployment, role, writer, after_writes=moments.randint(1, 8))
+                    if role == "api":
+                        bursts += _kill_amid_requests(stack, moments)
+                    else:
+                        _kill_under_load(stack, deployment, role, writer, after_writes=moments.randint(1, 8))
+        created = [one for burst in bursts for one in burst.unanswered_creates]
         with closing(Client(stack.url)) as client:
+            for key, body in created:
+                client.post("/resources", body, headers={"Idempotency-Key": key})
             poll_until(client.has_converged, within_seconds=120, every_seconds=0.2, what="everything converges")
-            _nothing_accepted_is_lost(client, writer)
+            for one in (writer, *bursts):
+                _nothing_accepted_is_lost(client, one)
 
         assert writer.count > ROUNDS * len(ROLES)
-        assert not writer.refused
+        assert sum(burst.cut_off for burst in bursts) > ROUNDS / 2, "the API was hardly ever killed within a request"
+        assert created
+        assert not any(one.refused for one in (writer, *bursts))
+        assert deployment.query("SELECT content FROM resources GROUP BY content HAVING count(*) > 1") == []
         assert stale_by_the_tables(deployment) == []
         assert deployment.query("SELECT call_id FROM effects GROUP BY call_id HAVING count(*) > 1") == []
         assert deployment.query("SELECT state, count(*) FROM task_calls WHERE state = 'dead' GROUP BY state") == []
@@ -67,14 +80,28 @@ _EVENTS_WITHOUT_CALLS = """
 
 def _kill_under_load(stack: Stack, deployment: Deployment, role: str, writer: Writer, *, after_writes: int) -> None:
     process = stack.processes[role]
-    if role != "api":
-        _wait_for_its_heartbeat(deployment, process.pid)
+    _wait_for_its_heartbeat(deployment, process.pid)
     target = writer.count + after_writes
     poll_until(lambda: writer.count >= target, within_seconds=60, every_seconds=0.002, what="writes go on")
     process.kill()
     process.start()
-    if role == "api":
-        process.wait_until_up()
+
+
+def _kill_amid_requests(stack: Stack, moments: random.Random) -> list[Writer]:
+    """Four clients write without a pause; the API dies at a moment of it that the seed draws, and comes back."""
+    with ExitStack() as running:
+        writers = [
+            running.enter_context(
+                Writer(stack.url, seed=moments.getrandbits(32), resources_at_most=2, pause_seconds=0.0)
+            )
+            for _ in range(CLIENTS)
+        ]
+        until = time.monotonic() + moments.uniform(0.02, 0.3)
+        poll_until(lambda: time.monotonic() >= until, within_seconds=5, every_seconds=0.001, what="the moment has come")
+        stack.api.kill()
+    stack.api.start()
+    stack.api.wait_until_up()
+    return writers
 
 
 def _wait_for_its_heartbeat(deployment: Deployment, pid: int) -> None:

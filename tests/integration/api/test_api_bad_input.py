@@ -359,6 +359,29 @@ def test_a_cursor_at_no_moment_of_the_calendar_is_refused(client: TestClient, mo
     assert_problem(client.get("/resources", params={"cursor": cursor}), 422, "invalid-input")
 
 
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00"])
+@pytest.mark.parametrize("name", ["since", "until"])
+def test_a_time_outside_of_the_calendar_is_refused(client: TestClient, name: str, moment: str) -> None:
+    assert_problem(client.get("/dead-letters", params={name: moment}), 422, "invalid-input")
+    assert_problem(client.post("/dead-letters/replay", params={name: moment}), 422, "invalid-input")
+
+
+@pytest.mark.parametrize("charset", ["undefined", "punycode", "idna", "unicode_escape", "no-such-charset", "utf-16"])
+@pytest.mark.parametrize("path", ["/ingest", "/console/add-page", "/console/add-files"])
+def test_a_form_in_a_strange_charset_is_read_or_refused(client: TestClient, path: str, charset: str) -> None:
+    headers = {"Content-Type": f"multipart/form-data; boundary=x; charset={charset}", "HX-Request": "true"}
+    part = b'--x\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n--x--\r\n'
+    for field, value in (
+        (b"url", b"\\ud800"),
+        (b"url", b"http://example.org/\\ud800"),
+        (b"file", b"a"),
+        (b"\xff", b"a"),
+    ):
+        response = client.post(path, content=part % (field, value), headers=headers)
+        assert 400 <= response.status_code < 500 or b"example" in value, (field, value, response.text)
+        assert response.status_code < 500, (field, value, response.text)
+
+
 def multipart(*, filename: bytes, media_type: bytes) -> bytes:
     disposition = b'Content-Disposition: form-data; name="file"; filename="' + filename + b'"'
     return b"--x\r\n" + disposition + b"\r\nContent-Type: " + media_type + b"\r\n\r\nsome text\r\n--x--\r\n"

@@ -18,13 +18,16 @@ from hypothesis import HealthCheck, given, settings
 from schemathesis import GenerationMode
 from schemathesis.checks import CheckFunction, positive_data_acceptance
 from sqlalchemy import select
+from sqlalchemy.orm import undefer
 
 from app import migrate
 from app.main import create_app
 from app.models.base import now
 from app.models.derived import QualityScore
 from app.models.outbox import DeadLetter, TaskCall
+from app.models.resource import Resource
 from app.services.library import Library
+from app.services.search_indexing import update_search_index
 from app.settings import load_settings
 from tests.integration.api.answers import create
 from tests.integration.api.conftest import nobody_listens, open_test_library
@@ -39,6 +42,10 @@ OPERATIONS = (
     *("read_broker_status", "read_workers_status", "read_liveness", "read_readiness", "read_metrics"),
 )
 # What these name is the server's to know: no schema can say which value is a good one.
+WITH_HITS = -200
+"""Counted beside the statuses: answers to a search that found something."""
+FOUND = "foxglove"
+SEARCHES = {"find", "search"}
 OPAQUE = {"if-match", "idempotency-key", "cursor"}
 ALLOWED_EXAMPLES = 100
 REFUSED_EXAMPLES = 20
@@ -97,8 +104,14 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
 
 
 def furnish(client: TestClient, library: Library) -> tuple[str, str]:
-    """A resource with a score, its call, and a dead letter."""
+    """A resource with a score, its call, and a dead letter; some that are found by a word, with values of all kinds."""
     resource_id = create(client, content="The quick brown fox", subject=["animals"])["id"]
+    odd = {"creator": "Ann \u0130", "language": "e\x1fn", "type": "a\x1fb", "classification_code": "5\x1f1"}
+    for fields in ({}, {"language": "en", "publication_year": 1999, "format": "text/html", "subject": ["a", "b"]}, odd):
+        create(client, content=f"{FOUND} of the {len(fields)} hounds", **fields)
+    with library.database.writer() as session:
+        for resource in session.scalars(select(Resource).options(undefer(Resource.content))):
+            update_search_index(session, library.index, resource)
     scores = dict.fromkeys(("accuracy", "completeness", "consistency", "timeliness", "relevance", "overall"), 0.5)
     with library.database.writer() as session:
         session.add(QualityScore(resource_id=UUID(resource_id), weights={"accuracy": 0.2}, built_from=1, **scores))
@@ -120,6 +133,8 @@ def test_the_document_has_these_operations_and_no_others(api: Api) -> None:
 def test_whatever_the_schema_allows_is_answered_as_the_schema_says(api: Api, operation_id: str) -> None:
     statuses = ask(api, operation_id, mode=GenerationMode.POSITIVE, examples=ALLOWED_EXAMPLES)
     assert any(200 <= status < 300 for status in statuses), statuses
+    if operation_id in SEARCHES:
+        assert statuses[WITH_HITS]
 
 
 @pytest.mark.parametrize("operation_id", OPERATIONS)
@@ -132,7 +147,7 @@ def test_whatever_the_schema_forbids_is_refused_as_the_schema_says(api: Api, ope
 
 
 def ask(api: Api, operation_id: str, *, mode: GenerationMode, examples: int) -> Counter[int]:
-    """Ask and check the answers; how often each status was among them."""
+    """Ask and check the answers; how often each status, and `WITH_HITS`, was among them."""
     operation = api.operation(operation_id)
     statuses: Counter[int] = Counter()
     chosen = random.Random(operation_id)  # not hypothesis': an id that exists must not be part of what it shrinks
@@ -154,6 +169,7 @@ def ask(api: Api, operation_id: str, *, mode: GenerationMode, examples: int) -> 
             case.query["follow"] = "false"
         response = case.call(base_url=api.address)
         statuses[response.status_code] += 1
+        statuses[WITH_HITS] += FOUND in response.text
         case.validate_response(response, excluded_checks=excluded)
 
     answers_fit()
@@ -168,6 +184,10 @@ def make_meaningful(api: Api, case: Any, *, chosen: random.Random) -> None:
     for place in (case.headers, case.query):
         for name in [name for name in place or {} if name.lower() in OPAQUE]:
             del place[name]
+    if case.operation.definition.raw.get("operationId") in SEARCHES and chosen.random() < 0.5:
+        asked = case.query if case.method == "GET" else case.body
+        if isinstance(asked, dict):
+            asked["query" if case.method == "GET" else "text"] = FOUND
     if isinstance(case.body, dict):
         case.body.pop("cursor", None)
         if "url" in case.body and chosen.random() < 0.5:

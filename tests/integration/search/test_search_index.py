@@ -281,6 +281,21 @@ def test_a_phrase_is_found_anywhere_in_a_very_long_text(shelf: Shelf) -> None:
     assert shelf.titles("the needle of the haystack is in it") == ["long"]
 
 
+def test_a_phrase_of_more_terms_than_are_looked_for_is_found(shelf: Shelf) -> None:
+    text = "猫は庭で眠る" * 30
+    shelf.put("cat", text)
+
+    assert shelf.found(f'"{text[:170]}"') == {"cat"}
+    assert shelf.found(text[:170]) == {"cat"}
+
+
+def test_a_value_with_a_control_character_spoils_no_search(shelf: Shelf) -> None:
+    shelf.put("odd", "poison word", classification_code="a\x1fb", language="e\x1fn")
+
+    assert shelf.found("poison") == {"odd"}
+    assert shelf.search("poison").facets["classification_code"] == {"a b": 1}
+
+
 def test_a_text_of_very_many_distinct_words_can_be_indexed(shelf: Shelf) -> None:
     shelf.put("many", " ".join(f"word{number:07d}" for number in range(120_000)))
 

@@ -75,6 +75,15 @@ def test_a_page_that_has_not_changed_is_not_sent_again(server: WebServer) -> Non
     assert (anew.not_modified, anew.body) == (False, PAGE)
 
 
+def test_a_validator_that_is_no_ascii_is_not_sent_back(server: WebServer) -> None:
+    server.answers["/"] = lambda request: request.reply(200, PAGE)
+
+    page = fetch(server.url("/"), policy=policy_for(server), etag='"\u00e9"', last_modified="g\u00eastern")
+
+    assert not page.not_modified
+    assert page.body
+
+
 def test_a_chunked_page_arrives_whole(server: WebServer) -> None:
     def answer(request: Handler) -> None:
         request.send_response(200)

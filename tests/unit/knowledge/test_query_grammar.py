@@ -119,6 +119,14 @@ def test_a_long_query_is_cut_not_refused() -> None:
     assert parse("a.b" * QUERY_LENGTH_MAX) == parse(("a.b" * QUERY_LENGTH_MAX)[:QUERY_LENGTH_MAX])
 
 
+def test_a_phrase_longer_than_the_limit_is_looked_for_as_far_as_it_goes() -> None:
+    words = [f"w{number}" for number in range(200)]
+
+    [clause] = parse(f'"{" ".join(words)}"').text
+    assert clause.terms == tuple(words[:TERMS_MAX])
+    assert parse(" ".join(words[:10]) + f' -"{" ".join(words)}"').unwanted == ()
+
+
 @given(ANY_TEXT)
 def test_any_text_is_a_query_of_letters_and_digits(text: str) -> None:
     query = parse(text)

@@ -23,14 +23,15 @@ end
 local taken, held = {}, false
 
 local function take(queue, raw)
-  local message = decoded(raw)
+  -- A NUL ends the text for this parser, and for no other.
+  local message = not raw:find('\0', 1, true) and decoded(raw)
   local tag = message and message.properties.delivery_tag
   if type(tag) ~= 'string' then
     bury(queue.name, raw, 'undecodable', 1)
     return
   end
   if not queue.unacknowledged then
-    if redis.call('HEXISTS', 'unacked', tag) == 1 then tag = tag .. '#' .. claim .. '.' .. #taken end
+    if redis.call('HEXISTS', 'unacked', tag) == 1 then tag = tag .. '#' .. fence .. '.' .. #taken end
     redis.call('HSET', 'unacked', tag, '[' .. raw .. ',"",' .. cjson.encode(queue.name) .. ']')
     redis.call('ZADD', 'unacked_index', stamp, tag)
     redis.call('HSET', 'unacked_owner', tag, fence)

@@ -51,8 +51,11 @@ local function wake(queue, tokens)
   redis.call('PEXPIRE', key, TOKEN_MILLISECONDS)
 end
 
--- The message and its queue out of a record, byte for byte as they were: a round through cjson would not be.
+-- The message and its queue out of a record, byte for byte as they were: a round through cjson would not be. One of
+-- ours needs no parser, which a message that was taken may be too much for; a stock worker's has blanks.
 local function parts_of(record)
+  local own, name = record:match('^%[(.*),"","([^"\\]*)"%]$')
+  if own then return own, name end
   local ok, parts = pcall(cjson.decode, record)
   if not ok or type(parts) ~= 'table' or type(parts[3]) ~= 'string' then return nil, nil end
   for _, comma in ipairs({',', ', '}) do
@@ -101,6 +104,11 @@ local function give_back(tag, limit)
   if not raw then return false end
   local message = decoded(raw)
   forget(tag)
+  if not message then
+    bury(queue, raw, 'undecodable', 1)
+    redis.call('HDEL', 'unacked_deliveries', tag)
+    return 'buried'
+  end
   if limit > 0 and not is_call(message) then
     local count = redis.call('HINCRBY', 'unacked_deliveries', tag, 1)
     if count >= limit then
