@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,12 @@ def write(results: Path, to: Path) -> str:
     text = f"{HEAD}{body}\n## The runs\n\n{runs}\n## How each side is set up\n\n{_set_up()}"
     to.write_text(text)
     return text
+
+
+def missed(results: Path, rows: Sequence[str]) -> list[str]:
+    """Of these rows, what was wanted and not reached."""
+    told = [json.loads((results / f"{row}.json").read_text()) for row in rows]
+    return [f"{row['row']}: {ratio['what']}" for row in told for ratio in row["ratios"] if ratio["met"] is False]
 
 
 def _lines(row: dict[str, Any]) -> Iterator[str]:
