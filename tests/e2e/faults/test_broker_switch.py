@@ -161,14 +161,19 @@ def test_a_backlog_on_a_broker_that_is_killed_is_done_on_the_other(
         with closing(Client(first.url)) as client:
             ids = {client.post("/resources", {"title": "t", "content": f"text {n}"})["id"] for n in range(60)}
             poll_until(lambda: _count_sent(house) > 100, within_seconds=60, what="the backlog is at the old broker")
-            old.kill()
-            second = house.on(alive, *SENDERS)
-            second.run_command("broker", "switch")
-            for process in (first.relay, first.ml_worker):
-                _ends_for_a_restart(process)
+            with Writer(first.url, seed=SEED) as writer:
+                _writes_go_on(writer, 5)
+                old.kill()
+                _writes_go_on(writer, 10)
+                second = house.on(alive, *SENDERS)
+                second.run_command("broker", "switch")
+                for process in (first.relay, first.ml_worker):
+                    _ends_for_a_restart(process)
+                _writes_go_on(writer, 10)
             house.converges(client)
 
-        house.every_effect_is_there_and_once(ids)
+        assert not writer.refused
+        house.every_effect_is_there_and_once(ids | set(writer.accepted))
 
 
 @pytest.mark.parametrize("old_broker", ["lives", "dies"])
