@@ -43,7 +43,7 @@ MEASURING = (
     "tests/e2e/test_console.py::test_a_silent_cache",
     "tests/e2e/faults/test_broker_outage.py",
 )
-NICENESS = 5  # a third of the weight of the process that measures
+NICENESS = 7  # a fifth of the weight of the process that measures
 SLOW_FIRST = (*MEASURING, "tests/e2e/", "tests/conformance/", "tests/integration/", "tests/")
 
 hypothesis.settings.register_profile(

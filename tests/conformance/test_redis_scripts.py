@@ -23,6 +23,7 @@ QUEUES = ("default", "ingest")
 OWNERS = ("one", "two")
 LIMIT = 3
 LEASE = 15.0
+AT_ONCE = -1.0  # times are rounded to a millisecond, up as well
 LONG_AGO = 100.0
 JUNK = ["", "{", "[]", '{"properties": 1}', "\x00\xff", '{"properties": {"delivery_tag": "x"}}\x00']
 HOW = {"a": "acknowledged", "r": "given back", "d": "rejected"}
@@ -135,7 +136,7 @@ class Messages(RuleBasedStateMachine):
     def fall_silent(self) -> None:
         """Nobody listens any more: a kill is noticed long before a lease ends."""
         self.client.set("unacked_swept", int(self.client.time()[0]))
-        self._run(SWEEP, 0, 0, 0, LEASE, LIMIT, 3600)
+        self._run(SWEEP, 0, AT_ONCE, AT_ONCE, LEASE, LIMIT, 3600)
         assert not any(self._held_by(owner) for owner in OWNERS)
 
     @rule(owner=st.sampled_from(OWNERS))

@@ -168,7 +168,9 @@ def _agrees_with_the_tables(flower: FlowerApi, deployment: Deployment) -> None:
 
 def _shown(flower: FlowerApi) -> dict[str, str]:
     tasks = flower.get("/api/tasks").values()
-    return {task["uuid"]: f"{task['name']} {task['state']}" for task in tasks if task["name"] not in SCHEDULED}
+    # What began before Flower listened has no name there: a canary, since nothing else was asked for yet.
+    named = [task for task in tasks if task["name"] not in {None, *SCHEDULED}]
+    return {task["uuid"]: f"{task['name']} {task['state']}" for task in named}
 
 
 def _stored(deployment: Deployment) -> dict[str, str]:
