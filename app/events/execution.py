@@ -95,6 +95,15 @@ def start_reserved(
     return _start(session, [*own, TaskCall.state == CallState.RUNNING], owner=owner, lease=lease, moment=moment)
 
 
+def lease_of_another(
+    session: Session, call_id: UUID, *, generation: int, owner: str, starts_at_least: int
+) -> datetime | None:
+    """Until when another owner runs the call, if it has been started so often; None: nobody else does."""
+    running = (TaskCall.id == call_id, TaskCall.generation == generation, TaskCall.state == CallState.RUNNING)
+    another = (TaskCall.owner != owner, TaskCall.starts >= starts_at_least)
+    return session.scalar(select(TaskCall.lease_until).where(*running, *another))
+
+
 def put_off(session: Session, call_id: UUID, *, generation: int, owner: str, due_at: datetime) -> bool:
     """Let a call wait again that this owner has reserved, or nobody has started; False when it has moved on."""
     unstarted = wait_again(session, call_id, generation=generation, states=UNSTARTED_STATES, due_at=due_at)

@@ -127,6 +127,9 @@ class DatabaseTask(Task[..., None]):
                 self.run(process.library, *self._validated(args), work=process.library.work)
             return
         delivery = process.delivery(UUID(self.request.id), generation=int(generation))
+        if (self.request.delivery_info or {}).get("redelivered") and delivery.runs_elsewhere():
+            log.info("copy dropped, it runs elsewhere", task=self.name, call_id=self.request.id, generation=generation)
+            return
         try:
             if not self._run_in_company(process, delivery) and not self._run_alone(process, delivery):
                 log.info("stale copy dropped", task=self.name, call_id=self.request.id, generation=generation)

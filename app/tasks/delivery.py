@@ -13,9 +13,11 @@ from app.database import Database
 from app.events import execution
 from app.events.execution import StartedCall
 from app.models.base import new_id, now
+from app.polling import wait_until
 from app.tasks.patience import patiently
 
 PUT_OFF = timedelta(seconds=5)
+RENEWAL_SLACK_SECONDS = 2.0
 
 T = TypeVar("T")
 
@@ -31,6 +33,24 @@ class Delivery:
         self._call: dict[str, Any] = {"call_id": call_id, "generation": generation, "owner": self.owner}
         self._lease = lease
         self._starts_before_last = max_deliveries - 1
+
+    def runs_elsewhere(self) -> bool:
+        """Whether a call that is near its limit is seen to run under another owner, who renews its lease meanwhile.
+
+        Then this copy came of a lost connection and not of a death: started for that again and again, an innocent
+        call would be taken for poison. Waits for a renewal, up to a third of a lease and a little.
+        """
+        first = latest = self._lease_of_another()
+
+        def is_settled() -> bool:
+            nonlocal latest
+            latest = self._lease_of_another()
+            return latest != first
+
+        if first is not None:
+            within_seconds = self._lease.total_seconds() / 3 + RENEWAL_SLACK_SECONDS
+            wait_until(is_settled, within_seconds=within_seconds, every_seconds=0.25)
+        return latest is not None and latest != first
 
     def start(self) -> StartedCall | None:
         """None when this copy is stale, or the call is on its last start: see `reserve`. (A first is never a last.)"""
@@ -54,6 +74,13 @@ class Delivery:
 
         patiently(wait)
         return due_at
+
+    def _lease_of_another(self) -> datetime | None:
+        def look() -> datetime | None:
+            with self._database.glance() as session:
+                return execution.lease_of_another(session, **self._call, starts_at_least=self._starts_before_last)
+
+        return patiently(look)
 
     def _own(self, step: Callable[..., T], **options: Any) -> T:
         def own() -> T:

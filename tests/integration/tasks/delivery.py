@@ -33,9 +33,10 @@ def task_of(body: Body, **options: Any) -> DatabaseTask:
     return task
 
 
-def deliver(task: DatabaseTask, claimed: ClaimedCall) -> None:
+def deliver(task: DatabaseTask, claimed: ClaimedCall, *, redelivered: bool = False) -> None:
     """Run the message of one claim to its end, which may be a try later; `Reject` if it is dead."""
-    task.push_request(id=str(claimed.id), generation=claimed.generation)
+    told = {"redelivered": redelivered}
+    task.push_request(id=str(claimed.id), generation=claimed.generation, delivery_info=told)
     try:
         with suppress(Retry):
             task(*claimed.args)
