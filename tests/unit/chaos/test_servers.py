@@ -46,7 +46,9 @@ def remember(server: Server, value: str) -> None:
         server.execute("DELETE FROM kept")
         server.execute(f"INSERT INTO kept VALUES ('{value}')")
     else:
+        assert isinstance(server, RabbitServer)
         publish_durably(server.url, value)
+        server.ctl("eval", "mnesia:sync_log().")  # what exists is written out a moment after it was made
 
 
 def recall(server: Server) -> str:
