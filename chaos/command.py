@@ -29,6 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = None
     if options.broker_url is not None:
         try:
+            if options.broker is not None:
+                raise BrokerRefused("--broker-url says which broker it is: leave --broker out")
             given = accept(options.broker_url, times_told=options.beyond_loopback)
             chosen = _possible_on(given, chosen, options)
         except BrokerRefused as refusal:
@@ -48,11 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _possible_on(given: GivenBroker, chosen: Sequence[Scenario], options: argparse.Namespace) -> list[Scenario]:
     """Those that only break lines; a scenario that was asked for by its number is not left out in silence."""
-    options.broker = [given.kind]
     possible = [one for one in chosen if given.kind in one.brokers and not one.needs_own_broker]
     if options.scenario and len(possible) < len(chosen):
         left = ", ".join(str(one.number) for one in chosen if one not in possible)
-        raise BrokerRefused(f"scenario {left} needs a {given.kind} of its own: leave --broker-url out")
+        raise BrokerRefused(f"scenario {left} is not for a {given.kind} of yours, of which only the lines are broken")
     return possible
 
 
@@ -62,10 +63,11 @@ def _run_all(chosen: Sequence[Scenario], options: argparse.Namespace, given: Giv
     failed = 0
     with Site(given) as site:
         for scenario in chosen:
-            for broker in options.broker or BROKERS:
+            for broker in (given.kind,) if given else options.broker or BROKERS:
                 if broker not in scenario.brokers:
                     continue
                 result = run(scenario, site, broker=broker, seed=seed, is_fast=options.fast)
+                result.given = given.place if given else ""
                 results.write(result, servers=site.versions(), where=options.results)
                 print(_line(result), flush=True)
                 failed += not result.passed

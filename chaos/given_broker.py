@@ -30,9 +30,10 @@ class BrokerRefused(HarnessError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GivenBroker:
-    """`kind` is `redis` or `rabbitmq`; `version` is what the server says of itself."""
+    """`place`: the address without user and password. `kind`: `redis` or `rabbitmq`. `version`: as the server says."""
 
     url: str
+    place: str
     kind: str
     version: str
 
@@ -58,7 +59,7 @@ def accept(url: str, *, times_told: int) -> GivenBroker:
             f"{found.messages} messages, {sum(found.dead.values())} dead letters, {len(found.orphan_keys)} other keys"
         )
         raise BrokerRefused(f"{place} holds {what}; give an empty database (Redis) or virtual host (RabbitMQ)")
-    return GivenBroker(url=url, kind=kind, version=version)
+    return GivenBroker(url=url, place=place, kind=kind, version=version)
 
 
 def _place(url: str) -> tuple[str, str]:

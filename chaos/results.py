@@ -25,7 +25,9 @@ TOLD = ("celery", "kombu", "redis", "amqp", "pika", "sqlalchemy", "fastapi")
 
 @dataclass(slots=True, kw_only=True)
 class Result:
-    """`trouble`: why the scenario could not be brought to its end; empty: it was. `report`: the ends of all logs."""
+    """`given`: the address of an operator's broker, without its password. `trouble`: why the scenario could not be
+    brought to its end; empty: it was. `report`: the ends of all logs.
+    """
 
     scenario: int
     title: str
@@ -38,6 +40,7 @@ class Result:
     began: datetime
     seconds: float = 0.0
     phases: dict[str, float] = field(default_factory=dict)
+    given: str = ""
     trouble: str = ""
     report: str = ""
     verdicts: dict[str, Verdict] = field(default_factory=dict)
@@ -57,7 +60,8 @@ class Result:
     def command(self) -> str:
         """What repeats it."""
         fast = " --fast" if self.is_fast else ""
-        return f"alexandria-chaos run --broker {self.broker} --scenario {self.scenario} --seed {self.seed}{fast}"
+        broker = f"--broker-url {self.given}" if self.given else f"--broker {self.broker}"
+        return f"alexandria-chaos run {broker} --scenario {self.scenario} --seed {self.seed}{fast}"
 
 
 def write(result: Result, *, servers: dict[str, str], where: Path) -> Path:

@@ -32,6 +32,7 @@ def test_the_lines_to_a_given_broker_are_broken_and_the_result_names_it(tmp_path
     assert done.returncode == 0, done.stdout + done.stderr
     [result] = [json.loads(file.read_text()) for file in tmp_path.glob("*.json")]
     assert result["broker"] == "redis"
+    assert f"--broker-url redis://127.0.0.1:{server.port}" in result["command"]
     assert result["passed"]
     assert result["faults"]
     assert calls > 0

@@ -70,5 +70,10 @@ def test_a_scenario_that_breaks_the_server_is_refused(
     code = main(["run", "--broker-url", own_redis.url, "--scenario", "18", "--results", str(tmp_path)])
 
     assert code == 2
-    assert "scenario 18 needs a redis of its own" in capsys.readouterr().err
+    assert "scenario 18 is not for a redis of yours" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_two_ways_to_name_the_broker_are_refused(own_redis: RedisServer, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--broker", "rabbitmq", "--broker-url", own_redis.url]) == 2
+    assert "leave --broker out" in capsys.readouterr().err
