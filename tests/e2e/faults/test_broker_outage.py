@@ -21,6 +21,7 @@ from tests.e2e.staleness import stale_by_the_tables
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600), pytest.mark.usefixtures("alone")]
 
 WRITES = 500
+TURNS = 3
 RESOURCES = 25
 SLOWER_AT_MOST = 1.2
 
@@ -35,23 +36,30 @@ def test_writes_stay_fast_and_converge_after_the_broker_returns(
         client = running.enter_context(closing(Client(stack.url)))
         ids = [client.post("/resources", {"title": "t", "content": "first"})["id"] for _ in range(RESOURCES)]
         _put_many(client, ids, note="warm up", count=100)
-        healthy = _p95_seconds(_put_many(client, ids, note="healthy"))
-        poll_until(client.has_converged, within_seconds=120, every_seconds=0.2, what="converged before the outage")
+        healthy: list[float] = []
+        killed: list[float] = []
+        silent: list[float] = []
+        # In turns: what else this machine does for a few seconds then slows all three alike.
+        for turn in range(TURNS):
+            healthy += _put_many(client, ids, note=f"healthy {turn}")
+            poll_until(client.has_converged, within_seconds=120, every_seconds=0.2, what="converged before the outage")
 
-        broker.kill()
-        killed = _p95_seconds(_put_many(client, ids, note="killed"))
-        _readyz_names_the_broker(stack)
-        broker.start()
-        _converges(client, deployment, ids, last="killed")
+            broker.kill()
+            killed += _put_many(client, ids, note=f"killed {turn}")
+            _readyz_names_the_broker(stack)
+            broker.start()
+            _converges(client, deployment, ids, last=f"killed {turn}")
 
-        broker.pause()
-        silent = _p95_seconds(_put_many(client, ids, note="silent"))
-        _readyz_names_the_broker(stack)
-        broker.resume()
-        _converges(client, deployment, ids, last="silent")
+            broker.pause()
+            silent += _put_many(client, ids, note=f"silent {turn}")
+            _readyz_names_the_broker(stack)
+            broker.resume()
+            _converges(client, deployment, ids, last=f"silent {turn}")
 
-    assert killed <= SLOWER_AT_MOST * healthy, f"p95 healthy {healthy:.4f} s, broker killed {killed:.4f} s"
-    assert silent <= SLOWER_AT_MOST * healthy, f"p95 healthy {healthy:.4f} s, broker silent {silent:.4f} s"
+    p95 = {"healthy": _p95_ms(healthy), "killed": _p95_ms(killed), "silent": _p95_ms(silent)}
+    print(f"p95 of {len(healthy)} writes each, ms: {p95}")
+    assert p95["killed"] <= SLOWER_AT_MOST * p95["healthy"], p95
+    assert p95["silent"] <= SLOWER_AT_MOST * p95["healthy"], p95
 
 
 @contextmanager
@@ -100,8 +108,8 @@ def _put_many(client: Client, ids: list[str], *, note: str, count: int = WRITES)
     return latencies
 
 
-def _p95_seconds(latencies: list[float]) -> float:
-    return statistics.quantiles(latencies, n=20)[-1]
+def _p95_ms(seconds: list[float]) -> float:
+    return round(1000 * statistics.quantiles(seconds, n=20)[-1], 1)
 
 
 def _readyz_names_the_broker(stack: Stack) -> None:
