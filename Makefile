@@ -25,13 +25,14 @@ MEASURED_FAULTS := tests/e2e/faults/test_broker_outage.py
 FAULTS := tests/conformance/faults tests/integration/tasks/faults tests/e2e/faults
 # OTHER_RELEASE=tests/conformance adds the faults: ten minutes more.
 OTHER_RELEASE ?= --ignore=tests/conformance/faults tests/conformance tests/unit/chaos/test_servers.py
-WITHOUT_FAULTS := $(addprefix --ignore=,$(FAULTS))
+HARNESS := tests/unit/chaos tests/integration/chaos tests/unit/bench
+OF_EVERY_DAY := $(addprefix --ignore=,$(FAULTS) $(HARNESS)) tests/unit tests/conformance tests/integration tests/e2e
 
 # Where the shell forbids it, every process would compile the whole project anew.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-servers test-faults test-both-releases test-sentence-transformers \
+.PHONY: help run test test-servers test-faults test-harness test-both-releases test-sentence-transformers \
 	check check-format check-lint check-types check-imports check-rules bench bench-lock compare-stock test-performance \
 	test-other-faults chaos chaos-mutations chaos-fast chaos-fast-redis chaos-fast-rabbitmq compose-test lock format
 
@@ -41,8 +42,8 @@ help: ## this list
 run: $(RUN_READY) ## start the whole stack on this machine and print its address; Ctrl-C stops it
 	@exec $(BIN)/alexandria up
 
-test: $(DEV_READY) test-servers ## install or find the servers, then run the tests; 13 minutes
-	$(PYTEST_BESIDE) $(WITHOUT_FAULTS) tests/unit tests/conformance tests/integration tests/e2e
+test: $(DEV_READY) test-servers ## install or find the servers, then run the tests; 12 minutes
+	$(PYTEST_BESIDE) $(OF_EVERY_DAY)
 
 test-servers: ## only install or find what the tests need beside Python packages
 	@setup/test_servers.sh
@@ -54,6 +55,9 @@ test-faults: $(DEV_READY) test-servers ## kill, freeze and cut off the real proc
 
 test-other-faults:
 	$(PYTEST_BESIDE) $(addprefix --ignore=,$(MEASURED_FAULTS)) $(FAULTS)
+
+test-harness: $(DEV_READY) test-servers ## the tests of the chaos suite and of the benchmark themselves; 2 minutes
+	$(PYTEST_BESIDE) $(HARNESS)
 
 test-both-releases: $(DEV_READY) test-servers ## tests/conformance on Debian 13's servers; `make test` has this system's
 	@setup/debian13.sh; case $$? in \
