@@ -45,11 +45,11 @@ def _as_the_schema_says(value: object) -> object:
 
 
 def _of_the_calendar(moment: datetime) -> datetime:
-    """In UTC it may fall before the year 1 or after 9999."""
+    """In UTC, where it may fall before the year 1 or after 9999: then the first or the last moment there is."""
     try:
         return moment.astimezone(UTC)
     except OverflowError:
-        raise ValueError("takes a time between the years 1 and 9999, in UTC") from None
+        return (datetime.min if moment.year == datetime.min.year else datetime.max).replace(tzinfo=UTC)
 
 
 Moment = Annotated[AwareDatetime, BeforeValidator(_as_the_schema_says), AfterValidator(_of_the_calendar)]
