@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from app.cache.redis_cache import cache
@@ -12,6 +12,7 @@ from app.embedding.model_ids import OF_ENGINE
 from app.events.event_system import event_emitter
 from app.events.hooks import register_all_hooks
 from app.index.search_index import open_index
+from app.services import upkeep
 from app.services.library import Library
 from app.settings import Settings, get_settings
 
@@ -34,6 +35,7 @@ def open_library(settings: Settings | None = None, *, role: Role = "worker") -> 
         vectors=_vectors,
     )
     cache.on_event = _tell
+    cache.on_return = partial(upkeep.after_cache_return, library)
     register_all_hooks(event_emitter, library.record)
     return library
 

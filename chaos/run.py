@@ -36,7 +36,7 @@ SETTINGS = {
     "RECONCILE_INTERVAL_SECONDS": "3600",  # what was lost must come back without it
 }
 WARM_UP_RESOURCES = 15
-HEALTHY_WRITES = 60
+HEALTHY_WRITES = 200
 WARM_WITHIN_SECONDS = 60.0
 LATE_SECONDS = 60.0
 """How long a bound that is missed is still waited for, so that the miss is a number."""

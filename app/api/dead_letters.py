@@ -34,6 +34,7 @@ router = APIRouter(prefix="/dead-letters", tags=["tasks"])
 _DIRECT = tuple(DeadLetterOut.model_fields.keys() - {"call_id", "resource_id"})
 
 Cursor = Annotated[UUID | None, Query(description="`next_cursor` of the page before")]
+_FIRST_MOMENT, _LAST_MOMENT = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
 
 
@@ -49,7 +50,7 @@ def _of_the_calendar(moment: datetime) -> datetime:
     try:
         return moment.astimezone(UTC)
     except OverflowError:
-        return (datetime.min if moment.year == datetime.min.year else datetime.max).replace(tzinfo=UTC)
+        return _FIRST_MOMENT if moment.year == _FIRST_MOMENT.year else _LAST_MOMENT
 
 
 Moment = Annotated[AwareDatetime, BeforeValidator(_as_the_schema_says), AfterValidator(_of_the_calendar)]

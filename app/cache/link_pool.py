@@ -9,6 +9,7 @@ So a dead server costs a few callers one deadline, not every lookup of every req
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from threading import Condition, Thread
 from time import monotonic
 
@@ -25,10 +26,14 @@ MAX_IDLE = 64
 
 
 class LinkPool:
-    """Links to one URL; thread-safe, and empty again in a forked child."""
+    """Links to one URL; thread-safe, and empty again in a forked child.
 
-    def __init__(self, url: str) -> None:
+    `on_return` is called in the thread that found the server answering again after a failure.
+    """
+
+    def __init__(self, url: str, *, on_return: Callable[[], None]) -> None:
         self._url = url
+        self._on_return = on_return
         self._failures = 0
         self._forget()
         after_fork_in_child(self._forget)
@@ -136,7 +141,9 @@ class LinkPool:
             return
         with self._changed:
             self._dialling -= 1
-            if self._paused_until is not None:
-                logger.info("cache answers again")
-                self._paused_until = None
+            has_returned = self._paused_until is not None
+            self._paused_until = None
             self._shelve(link)
+        if has_returned:
+            logger.info("cache answers again")
+            self._on_return()

@@ -44,7 +44,8 @@ LONGEST_LOOK_AGAIN_SECONDS = 0.02
 class RedisCache:
     """Cache with default times to live, invalidation by pattern, and no stale writes. Thread-safe and fork-safe.
 
-    `on_event(name, payload)`, if set, hears `cache.hit`, `cache.miss` and `cache.invalidated` in this process.
+    `on_event(name, payload)`, if set, hears `cache.hit`, `cache.miss` and `cache.invalidated` in this process;
+    `on_return()`, in a thread of its own, that a server that did not answer does again.
     """
 
     def __init__(self, *, url: str | None = None, deadline_seconds: float | None = None, namespace: str = "") -> None:
@@ -56,6 +57,7 @@ class RedisCache:
         after_fork_in_child(self._new_lock)
         self.stats = CacheStats(self._shared_counts)
         self.on_event: Callable[[str, dict[str, Any]], None] | None = None
+        self.on_return: Callable[[], None] | None = None
 
     def get(self, key: str, default: Any = None) -> Any:
         """The cached value or `default`; use `lookup` where None is a value."""
@@ -236,6 +238,14 @@ class RedisCache:
         except Exception:  # a listener must not break a read
             logger.exception("cache listener failed", extra={"event": event})
 
+    def _returned(self) -> None:
+        if self.on_return is None:
+            return
+        try:
+            self.on_return()
+        except Exception:  # nothing depends on it: what it hastens happens later by itself
+            logger.exception("cache listener failed", extra={"event": "return"})
+
     def _new_lock(self) -> None:
         self._connecting = Lock()
 
@@ -251,7 +261,7 @@ class RedisCache:
     def _server(self) -> CacheServer:
         with self._connecting:
             if self._connected is None:
-                pool = LinkPool(self._given_url or get_settings().cache)
+                pool = LinkPool(self._given_url or get_settings().cache, on_return=self._returned)
                 self._connected = CacheServer(pool=pool, names=self._names, stats=self.stats)
             return self._connected
 

@@ -89,6 +89,26 @@ def withdraw(session: Session, calls: Iterable[StoredCall], *, caused_by: Iterab
     )
 
 
+def bring_forward(session: Session, task: str, *, moment: datetime) -> int:
+    """What waits to be tried again is due now: what made it fail is over. How many calls."""
+    waits = (
+        TaskCall.task == task,
+        TaskCall.state == CallState.WAITING,
+        TaskCall.attempts > 0,
+        TaskCall.due_at > moment,
+    )
+    # Who holds one of the rows is at work on it: waiting for one while holding others could end in a deadlock.
+    free = select(TaskCall.id).where(*waits).with_for_update(skip_locked=True)
+    changed = session.execute(
+        update(TaskCall)
+        .where(TaskCall.id.in_(free), *waits)
+        .values(due_at=moment)
+        .returning(TaskCall.id)
+        .execution_options(synchronize_session=False)
+    )
+    return len(changed.all())
+
+
 def wake_relay(session: Session) -> None:
     """Wake the relays when this transaction commits (PostgreSQL; on SQLite they watch the file)."""
     if is_postgres(session):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime, timedelta
+from threading import Event
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, delete, exists, select
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
-from app.errors import CacheUnavailable
+from app.errors import CacheUnavailable, TransientError
+from app.events import outbox
 from app.models.base import now
 from app.models.outbox import (
     OPEN_STATES,
@@ -28,6 +31,7 @@ from app.tasks.task_names import TaskName
 SLICE = 200
 CANARY_RETENTION = timedelta(minutes=10)
 TOMBSTONE_RETENTION = timedelta(days=1)
+SECOND_LOOK_SECONDS = 2.0
 
 
 def invalidate(library: Library, cache_keys: list[str], *, work: Work) -> None:
@@ -36,6 +40,18 @@ def invalidate(library: Library, cache_keys: list[str], *, work: Work) -> None:
         raise CacheUnavailable("the cache does not answer: its values may be old")
     with work():
         return
+
+
+def after_cache_return(library: Library) -> None:
+    """The cache answers again: what waits for minutes to drop old values is due at once.
+
+    And once more a little later, since an attempt that failed just now may not have been put back yet.
+    """
+    for pause in (0.0, SECOND_LOOK_SECONDS):
+        Event().wait(pause)
+        with suppress(TransientError), library.database.writer() as session:
+            if outbox.bring_forward(session, TaskName.INVALIDATE_CACHE, moment=now()):
+                outbox.wake_relay(session)
 
 
 def clean_up(library: Library, *, work: Work) -> None:

@@ -15,6 +15,8 @@ def broken_in_four_ways(trial: Trial) -> None:
     """Down, silent, full, flushed; answers stay right."""
     lines = trial.lines("cache", *READERS)
     for way in (faults.down(), faults.stall()):
+        for line in lines:
+            trial.wait_until_used(line)
         with trial.broken(lines, way):
             _read_all(trial)
             trial.wait(8)

@@ -7,10 +7,10 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from app.database import Database
-from app.events import execution
+from app.events import execution, outbox
 from app.events.event_system import EventEmitter
 from app.events.event_types import EventType
 from app.events.execution import StartedCall
@@ -90,3 +90,28 @@ def test_a_call_that_a_later_change_has_joined_stays(database: Database, begin: 
     write_effect(database, running, cache=JoinedMeanwhile(answers=True))
 
     assert len(waiting_invalidations(database)) == 1
+
+
+def test_what_waits_for_the_cache_is_due_as_soon_as_it_is_back(
+    database: Database, begin: Begin, resource_id: UUID
+) -> None:
+    edit(begin, resource_id, version=2)
+    [call] = waiting_invalidations(database)
+    later = now() + timedelta(minutes=9)
+
+    def put_off(*, attempts: int) -> None:
+        with database.writer() as session:
+            session.execute(update(TaskCall).where(TaskCall.id == call.id).values(due_at=later, attempts=attempts))
+
+    def bring_forward() -> int:
+        with database.writer() as session:
+            return outbox.bring_forward(session, TaskName.INVALIDATE_CACHE, moment=now())
+
+    put_off(attempts=0)  # it waits for its time and not for the cache
+    assert bring_forward() == 0
+    put_off(attempts=3)
+    assert bring_forward() == 1
+    assert bring_forward() == 0
+    [call] = waiting_invalidations(database)
+    assert call.due_at <= now()
+    assert call.attempts == 3

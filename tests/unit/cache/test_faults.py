@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from queue import Queue
 from threading import Event, Thread
 from time import monotonic
 
@@ -71,6 +72,23 @@ def test_a_frozen_server_is_answered_for_by_the_deadline(
     own_server.pause()
 
     assert seconds_of(operation, cache) < DEADLINE_SECONDS + SCHEDULING_SECONDS
+
+
+def test_the_return_of_a_server_is_told_once(own_server: ValkeyServer, make_cache: CacheMaker) -> None:
+    cache = make_cache(url=own_server.url, deadline_seconds=DEADLINE_SECONDS)
+    connect(cache)
+    returns = Queue[None]()
+    cache.on_return = lambda: returns.put(None)
+    own_server.pause()
+    assert cache.set("resource:1", 1) is False
+    assert returns.empty()
+
+    own_server.resume()
+    wait_until_it_answers(cache)
+
+    returns.get(timeout=RECOVERY_SECONDS)
+    wait_until_it_answers(cache)
+    assert returns.empty()
 
 
 def test_a_frozen_server_costs_one_deadline_and_not_one_for_each_read(
