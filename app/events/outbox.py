@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import case, delete, func, insert, select, text, update
+from sqlalchemy import ColumnElement, case, delete, func, insert, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -89,20 +89,24 @@ def withdraw(session: Session, calls: Iterable[StoredCall], *, caused_by: Iterab
     )
 
 
+def put_off(session: Session, task: str, *, until: datetime) -> None:
+    """All calls of this task that wait are due then at the earliest: none of them can succeed now."""
+    _reschedule(session, task, TaskCall.due_at < until, due_at=until)
+
+
 def bring_forward(session: Session, task: str, *, moment: datetime) -> int:
-    """What waits to be tried again is due now: what made it fail is over. How many calls."""
-    waits = (
-        TaskCall.task == task,
-        TaskCall.state == CallState.WAITING,
-        TaskCall.attempts > 0,
-        TaskCall.due_at > moment,
-    )
+    """All calls of this task that wait are due now: what kept them from succeeding is over. How many calls."""
+    return _reschedule(session, task, TaskCall.due_at > moment, due_at=moment)
+
+
+def _reschedule(session: Session, task: str, which: ColumnElement[bool], *, due_at: datetime) -> int:
+    waits = (TaskCall.task == task, TaskCall.state == CallState.WAITING, which)
     # Who holds one of the rows is at work on it: waiting for one while holding others could end in a deadlock.
     free = select(TaskCall.id).where(*waits).with_for_update(skip_locked=True)
     changed = session.execute(
         update(TaskCall)
         .where(TaskCall.id.in_(free), *waits)
-        .values(due_at=moment)
+        .values(due_at=due_at)
         .returning(TaskCall.id)
         .execution_options(synchronize_session=False)
     )

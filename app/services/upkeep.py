@@ -31,12 +31,18 @@ from app.tasks.task_names import TaskName
 SLICE = 200
 CANARY_RETENTION = timedelta(minutes=10)
 TOMBSTONE_RETENTION = timedelta(days=1)
+AWAY = timedelta(seconds=5)
 SECOND_LOOK_SECONDS = 2.0
 
 
 def invalidate(library: Library, cache_keys: list[str], *, work: Work) -> None:
-    """Drop keys and patterns; raises `CacheUnavailable` unless every one is gone for certain."""
+    """Drop keys and patterns; raises `CacheUnavailable` unless every one is gone for certain.
+
+    Then the others that wait to do so are put off: while the cache is away one of them now and then is enough.
+    """
     if not library.cache.delete_all(cache_keys):
+        with library.database.writer() as session:
+            outbox.put_off(session, TaskName.INVALIDATE_CACHE, until=now() + AWAY)
         raise CacheUnavailable("the cache does not answer: its values may be old")
     with work():
         return

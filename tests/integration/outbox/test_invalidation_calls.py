@@ -10,14 +10,18 @@ import pytest
 from sqlalchemy import select, update
 
 from app.database import Database
+from app.errors import CacheUnavailable
 from app.events import execution, outbox
 from app.events.event_system import EventEmitter
 from app.events.event_types import EventType
 from app.events.execution import StartedCall
-from app.models.base import now
+from app.models.base import new_id, now
 from app.models.outbox import CallState, TaskCall
+from app.services import upkeep
 from app.services.unit_of_work import unit_of_work
 from app.tasks.task_names import TaskName
+from chaos.ports import free_port
+from tests.integration.libraries import a_library
 from tests.integration.outbox.claims import claim_due
 from tests.integration.outbox.edits import Begin, edit
 
@@ -92,26 +96,35 @@ def test_a_call_that_a_later_change_has_joined_stays(database: Database, begin: 
     assert len(waiting_invalidations(database)) == 1
 
 
-def test_what_waits_for_the_cache_is_due_as_soon_as_it_is_back(
+def test_what_waits_for_the_cache_is_put_off_together_and_due_as_soon_as_it_is_back(
     database: Database, begin: Begin, resource_id: UUID
 ) -> None:
     edit(begin, resource_id, version=2)
-    [call] = waiting_invalidations(database)
-    later = now() + timedelta(minutes=9)
+    moment = now()
+    later = moment + timedelta(minutes=9)
 
-    def put_off(*, attempts: int) -> None:
-        with database.writer() as session:
-            session.execute(update(TaskCall).where(TaskCall.id == call.id).values(due_at=later, attempts=attempts))
+    with database.writer() as session:
+        outbox.put_off(session, TaskName.INVALIDATE_CACHE, until=later)
+        outbox.put_off(session, TaskName.INVALIDATE_CACHE, until=moment)  # never nearer
+    assert [call.due_at for call in waiting_invalidations(database)] == [later]
 
-    def bring_forward() -> int:
-        with database.writer() as session:
-            return outbox.bring_forward(session, TaskName.INVALIDATE_CACHE, moment=now())
+    with database.writer() as session:
+        assert outbox.bring_forward(session, TaskName.INVALIDATE_CACHE, moment=moment) == 1
+        assert outbox.bring_forward(session, TaskName.INVALIDATE_CACHE, moment=moment) == 0
+    assert [call.due_at for call in waiting_invalidations(database)] == [moment]
 
-    put_off(attempts=0)  # it waits for its time and not for the cache
-    assert bring_forward() == 0
-    put_off(attempts=3)
-    assert bring_forward() == 1
-    assert bring_forward() == 0
-    [call] = waiting_invalidations(database)
-    assert call.due_at <= now()
-    assert call.attempts == 3
+
+def test_one_that_finds_the_cache_away_puts_off_the_others(migrated_url: str) -> None:
+    nobody = f"redis://127.0.0.1:{free_port()}/0"
+    with a_library(database_url=migrated_url, cache_url=nobody) as library:
+        for _ in range(5):
+            with library.work() as unit:
+                unit.emit(EventType.RESOURCE_UPDATED, {"resource_id": str(new_id()), "version": 2})
+        moment = now()
+
+        with pytest.raises(CacheUnavailable):
+            upkeep.invalidate(library, ["resource:1"], work=library.work)
+
+        waiting = waiting_invalidations(library.database)
+    assert len(waiting) == 5
+    assert all(call.due_at >= moment + upkeep.AWAY for call in waiting)
