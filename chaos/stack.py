@@ -37,6 +37,7 @@ WORKER_QUEUES = {
 }
 SECOND_RELAY = "relay-2"
 FLOWER = "flower"
+EVERYTHING = "up"
 MIGRATED_WITHIN_SECONDS = 60.0
 
 
@@ -46,7 +47,8 @@ class Stack:
     `environment` overrides settings by the names of their variables, `own_environments` those of single processes.
     Each stack has a data directory and an API port of its own, so several run side by side. When the body of the
     `with` raises, the tails of all logs are added to the exception as notes. `processes` may leave some out of
-    `("api", "relay", "worker", "ml-worker", "beat")`, or add `worker-2`, `relay-2`, `beat-2`, `flower`. `source` is
+    `("api", "relay", "worker", "ml-worker", "beat")`, or add `worker-2`, `relay-2`, `beat-2`, `flower`; `("up",)` has
+    one parent start those five as `alexandria up` does, which is sooner up and cannot be broken in parts. `source` is
     the directory whose package `app` is run.
     """
 
@@ -152,7 +154,8 @@ class Stack:
     def prepare(self) -> None:
         """Make its data directory, and bring the database to the newest migration."""
         (self.directory / "data").mkdir(exist_ok=True)
-        self.run_command("db", "upgrade", within_seconds=MIGRATED_WITHIN_SECONDS)
+        if EVERYTHING not in self.processes:  # which does so itself
+            self.run_command("db", "upgrade", within_seconds=MIGRATED_WITHIN_SECONDS)
 
     def start(self) -> None:
         """`prepare`, start all processes and wait until `/readyz` has no complaint."""
@@ -220,14 +223,19 @@ class Stack:
         """What `/readyz` says of it; without an API, being alive is all that can be known."""
         if name == FLOWER:
             return port_answers(self.flower_port)
-        if "api" not in self.processes:
+        if not {"api", EVERYTHING} & self.processes.keys():
             return True
         answer = self.readiness()
         parts = answer.get("parts", {})
+        served = {
+            queue
+            for queue, age in parts.get("workers", {}).get("canary_age_seconds", {}).items()
+            if _younger(age, seconds_since_start)
+        }
         if name in WORKER_QUEUES:
-            ages = parts.get("workers", {}).get("canary_age_seconds", {})
-            served = all(_younger(ages.get(queue), seconds_since_start) for queue in WORKER_QUEUES[name].split(","))
-            return served and self._beats(self.processes[name].pid)
+            return served.issuperset(WORKER_QUEUES[name].split(",")) and self._beats(self.processes[name].pid)
+        if name == EVERYTHING:
+            return bool(answer.get("ready")) and served.issuperset(",".join(WORKER_QUEUES.values()).split(","))
         if name in {"relay", SECOND_RELAY}:
             return bool(parts.get("relay", {}).get("ok"))
         return bool(answer.get("ready"))

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, ViewportSize, expect
 
 from chaos.servers.redis import ValkeyServer
-from chaos.stack import Stack
+from chaos.stack import EVERYTHING, Stack
 from tests.documents import python_doc_pages, r_vignettes
 from tests.e2e.browser import PATIENCE_SECONDS, Complaints, chromium, drop_files
 
@@ -39,7 +39,7 @@ def stack(cache: ValkeyServer, tmp_path_factory: pytest.TempPathFactory) -> Iter
     database = f"sqlite:///{tmp_path_factory.mktemp('console') / 'library.sqlite3'}"
     with (
         ValkeyServer() as broker,
-        Stack(database_url=database, broker_url=broker.url, cache_url=cache.url) as started,
+        Stack(database_url=database, broker_url=broker.url, cache_url=cache.url, processes=(EVERYTHING,)) as started,
     ):
         yield started
 

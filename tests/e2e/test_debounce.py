@@ -12,7 +12,7 @@ import pytest
 from app.embedding.hashing import HashingEmbedder
 from app.settings import Settings
 from chaos.polling import poll_until
-from chaos.stack import Stack
+from chaos.stack import EVERYTHING, Stack
 from tests.e2e.deployment import Client, Deployment
 
 pytestmark = [
@@ -62,6 +62,7 @@ def served(deployment: Deployment) -> Iterator[Served]:
         database_url=deployment.database_url,
         broker_url=deployment.broker_url,
         cache_url=deployment.cache_url,
+        processes=(EVERYTHING,),
         environment={"LOG_LEVEL": "WARNING", "EMBEDDING_ENGINE": "hashing"},
     ) as stack:
         client = Client(stack.url)

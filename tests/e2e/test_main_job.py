@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from chaos.polling import poll_until
-from chaos.stack import Stack
+from chaos.stack import EVERYTHING, Stack
 from tests.e2e.corpus import html_pages, pdf_phrases, pdfs, seeded_phrases
 from tests.e2e.deployment import Client, Deployment
 from tests.e2e.staleness import stale_by_the_tables
@@ -41,6 +41,7 @@ def library(deployment: Deployment) -> Iterator[FilledLibrary]:
         database_url=deployment.database_url,
         broker_url=deployment.broker_url,
         cache_url=deployment.cache_url,
+        processes=(EVERYTHING,),
         environment={
             "LOG_LEVEL": "WARNING",
             "RECONCILE_INTERVAL_SECONDS": "3",

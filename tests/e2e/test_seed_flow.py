@@ -17,7 +17,7 @@ import httpx2
 import pytest
 
 from chaos.polling import poll_until
-from chaos.stack import ROOT, Stack
+from chaos.stack import EVERYTHING, ROOT, Stack
 from tests.e2e.deployment import Client, Deployment
 from tests.e2e.staleness import stale_by_the_tables
 from tests.unit.content.pdf_files import encrypted, pdf_with_pages, text_page
@@ -53,6 +53,7 @@ def served(deployment: Deployment) -> Iterator[Served]:
         database_url=deployment.database_url,
         broker_url=deployment.broker_url,
         cache_url=deployment.cache_url,
+        processes=(EVERYTHING,),
         environment=SETTINGS,
     ) as stack:
         client = Client(stack.url)

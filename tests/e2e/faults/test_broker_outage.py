@@ -20,8 +20,8 @@ from tests.e2e.staleness import stale_by_the_tables
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600), pytest.mark.usefixtures("alone")]
 
-WRITES = 500
-TURNS = 3
+WRITES = 750
+TURNS = 2
 RESOURCES = 25
 SLOWER_AT_MOST = 1.2
 

@@ -12,7 +12,7 @@ import pytest
 
 from chaos.polling import poll_until
 from chaos.processes import ProcessFailed
-from chaos.stack import Stack
+from chaos.stack import EVERYTHING, Stack
 
 pytestmark = pytest.mark.integration
 
@@ -42,6 +42,23 @@ def test_every_process_is_up_and_ends_by_itself_when_asked(stack: Stack) -> None
     stack.stop()
     ended = {name: process.exit_code for name, process in stack.processes.items()}
     assert {name: code in {0, -signal.SIGTERM} for name, code in ended.items()} == dict.fromkeys(NAMES, True), ended
+
+
+def test_everything_under_one_parent_is_up_and_ends_with_it(postgres_url: str, redis_url: str, cache_url: str) -> None:
+    with Stack(
+        database_url=postgres_url,
+        broker_url=redis_url,
+        cache_url=cache_url,
+        environment=FAST,
+        processes=(EVERYTHING,),
+    ) as stack:
+        family = psutil.Process(stack.processes[EVERYTHING].pid).children(recursive=True)
+        parts = stack.readiness()["parts"]
+        assert all(parts[name]["ok"] for name in ("database", "broker", "cache", "relay", "workers"))
+        assert len(family) >= len(NAMES)
+        stack.stop()
+        assert stack.processes[EVERYTHING].exit_code == 0
+        assert not any(map(is_alive, family))
 
 
 def test_a_killed_worker_leaves_no_child_and_comes_back_to_its_queues(stack: Stack) -> None:
