@@ -48,10 +48,10 @@ test: $(DEV_READY) test-servers ## install or find the servers, then run the tes
 test-servers: ## only install or find what the tests need beside Python packages
 	@setup/test_servers.sh
 
-test-faults: $(DEV_READY) test-servers ## kill, freeze and cut off the real processes and servers; 23 minutes
+test-faults: $(DEV_READY) test-servers ## kill, freeze and cut off the real processes and servers; 20 minutes
 	@# What measures writes is alone from the start: it would wait for minutes until the others have ended their test.
 	$(PYTEST) $(MEASURED_FAULTS)
-	$(MAKE) --no-print-directory test-other-faults TEST_PROCESSES=2
+	$(MAKE) --no-print-directory test-other-faults TEST_PROCESSES=3
 
 test-other-faults:
 	$(PYTEST_BESIDE) $(addprefix --ignore=,$(MEASURED_FAULTS)) $(FAULTS)
