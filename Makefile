@@ -26,13 +26,13 @@ FAULTS := tests/conformance/faults tests/integration/tasks/faults tests/e2e/faul
 # OTHER_RELEASE=tests/conformance adds the faults: ten minutes more.
 OTHER_RELEASE ?= --ignore=tests/conformance/faults tests/conformance tests/unit/chaos/test_servers.py
 HARNESS := tests/unit/chaos tests/integration/chaos tests/unit/bench
-OF_EVERY_DAY := $(addprefix --ignore=,$(FAULTS) $(HARNESS)) tests/unit tests/conformance tests/integration tests/e2e
+OF_EVERY_DAY := $(addprefix --ignore=,$(FAULTS) $(HARNESS)) tests/unit tests/integration tests/e2e
 
 # Where the shell forbids it, every process would compile the whole project anew.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-servers test-faults test-harness test-both-releases test-sentence-transformers \
+.PHONY: help run test test-servers test-faults test-harness test-conformance test-both-releases test-sentence-transformers \
 	check check-format check-lint check-types check-imports check-rules bench bench-lock compare-stock test-performance \
 	test-other-faults chaos chaos-mutations chaos-fast chaos-fast-redis chaos-fast-rabbitmq compose-test lock format
 
@@ -59,7 +59,10 @@ test-other-faults:
 test-harness: $(DEV_READY) test-servers ## the tests of the chaos suite and of the benchmark themselves; 2 minutes
 	$(PYTEST_BESIDE) $(HARNESS)
 
-test-both-releases: $(DEV_READY) test-servers ## tests/conformance on Debian 13's servers; `make test` has this system's
+test-conformance: $(DEV_READY) test-servers ## one suite over Redis, Valkey and RabbitMQ: the same guarantees; 2 minutes
+	$(PYTEST_BESIDE) --ignore=tests/conformance/faults tests/conformance
+
+test-both-releases: $(DEV_READY) test-servers ## tests/conformance on Debian 13's servers
 	@setup/debian13.sh; case $$? in \
 		0) TEST_SERVERS=debian-13 $(PYTEST_BESIDE) -n 3 $(OTHER_RELEASE) ;; \
 		69) [ "$$CI" != true ] ;; \
