@@ -32,8 +32,8 @@ OF_EVERY_DAY := $(addprefix --ignore=,$(FAULTS) $(HARNESS)) tests/unit tests/int
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-servers test-faults test-harness test-conformance test-both-releases test-sentence-transformers \
-	check check-format check-lint check-types check-imports check-rules bench bench-lock compare-stock test-performance \
+.PHONY: help run test test-servers test-faults test-harness test-conformance test-both-releases \
+	test-sentence-transformers check check-format check-lint check-types check-imports check-rules bench bench-lock compare-stock test-performance \
 	test-other-faults chaos chaos-mutations chaos-fast chaos-fast-redis chaos-fast-rabbitmq compose-test lock format
 
 help: ## this list
@@ -42,7 +42,7 @@ help: ## this list
 run: $(RUN_READY) ## start the whole stack on this machine and print its address; Ctrl-C stops it
 	@exec $(BIN)/alexandria up
 
-test: $(DEV_READY) test-servers ## install or find the servers, then run the tests; 12 minutes
+test: $(DEV_READY) test-servers ## install or find the servers, then run the tests; 12 to 13 minutes
 	$(PYTEST_BESIDE) $(OF_EVERY_DAY)
 
 test-servers: ## only install or find what the tests need beside Python packages

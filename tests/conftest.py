@@ -45,7 +45,7 @@ MEASURING = (
     "tests/e2e/faults/test_broker_outage.py",
 )
 NICENESS = 7  # a fifth of the weight of the process that measures
-# Ten minutes each, most of which they wait: begun last they would be waited for.
+# Seven to ten minutes each, most of which they wait: begun last they would be waited for.
 LONGEST = ("tests/conformance/faults/test_worker_death.py", "tests/conformance/faults/test_redis_workers.py")
 SLOW_FIRST = (*MEASURING, *LONGEST, "tests/e2e/", "tests/conformance/", "tests/integration/", "tests/")
 

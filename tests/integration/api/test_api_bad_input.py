@@ -359,13 +359,6 @@ def test_a_cursor_at_no_moment_of_the_calendar_is_refused(client: TestClient, mo
     assert_problem(client.get("/resources", params={"cursor": cursor}), 422, "invalid-input")
 
 
-@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00"])
-@pytest.mark.parametrize("name", ["since", "until"])
-def test_a_time_outside_of_the_calendar_is_its_first_or_its_last(client: TestClient, name: str, moment: str) -> None:
-    assert client.get("/dead-letters", params={name: moment}).json()["items"] == []
-    assert client.post("/dead-letters/replay", params={name: moment}).json()["replayed"] == 0
-
-
 @pytest.mark.parametrize("charset", ["undefined", "punycode", "idna", "unicode_escape", "no-such-charset", "utf-16"])
 @pytest.mark.parametrize("path", ["/ingest", "/console/add-page", "/console/add-files"])
 def test_a_form_in_a_strange_charset_is_read_or_refused(client: TestClient, path: str, charset: str) -> None:

@@ -55,6 +55,19 @@ def test_filters_narrow_the_list_and_pages_go_through_all_of_it(client: TestClie
     assert rest["next_cursor"] is None
 
 
+def test_a_time_outside_of_the_calendar_of_utc_is_its_first_or_its_last_moment(
+    client: TestClient, library: Library
+) -> None:
+    task = f"task_{uuid4()}"
+    letter_id = dead_letter(library, task=task)
+    before, after = "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00"
+
+    assert ids(client, task=task, since=before) == ids(client, task=task, until=after) == [letter_id]
+    assert ids(client, task=task, until=before) == ids(client, task=task, since=after) == []
+    replayed = client.post("/dead-letters/replay", params={"task": task, "until": before})
+    assert (replayed.status_code, replayed.json()["replayed"]) == (200, 0)
+
+
 def test_replay_answers_the_same_end_twice_and_its_call_waits(client: TestClient, library: Library) -> None:
     letter_id = dead_letter(library)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import timedelta
+from functools import partial
 from uuid import UUID
 
 import pytest
@@ -20,7 +21,9 @@ from app.models.outbox import CallState, TaskCall
 from app.services import upkeep
 from app.services.unit_of_work import unit_of_work
 from app.tasks.task_names import TaskName
+from chaos.polling import poll_until
 from chaos.ports import free_port
+from chaos.servers.redis import ValkeyServer
 from tests.integration.libraries import a_library
 from tests.integration.outbox.claims import claim_due
 from tests.integration.outbox.edits import Begin, edit
@@ -128,3 +131,22 @@ def test_one_that_finds_the_cache_away_puts_off_the_others(migrated_url: str) ->
         waiting = waiting_invalidations(library.database)
     assert len(waiting) == 5
     assert all(call.due_at >= moment + upkeep.AWAY for call in waiting)
+
+
+def test_the_return_of_the_cache_makes_due_what_waited_for_it(migrated_url: str) -> None:
+    with ValkeyServer() as server, a_library(database_url=migrated_url, cache_url=server.url) as library:
+        library.cache.on_return = partial(upkeep.after_cache_return, library)
+        server.kill()
+        with library.work() as unit:
+            unit.emit(EventType.RESOURCE_UPDATED, {"resource_id": str(new_id()), "version": 2})
+        with library.database.writer() as session:
+            outbox.put_off(session, TaskName.INVALIDATE_CACHE, until=now() + timedelta(minutes=9))
+
+        server.start()
+        poll_until(lambda: library.cache.set("probe:1", 1), within_seconds=20, what="the cache answers")
+
+        def is_due() -> bool:
+            return all(call.due_at <= now() for call in waiting_invalidations(library.database))
+
+        poll_until(is_due, within_seconds=10, what="what waited is due")
+        assert len(waiting_invalidations(library.database)) == 1
