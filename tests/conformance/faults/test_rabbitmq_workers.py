@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pika.exceptions
@@ -17,6 +17,7 @@ from chaos.polling import poll_until
 from chaos.servers.rabbit import RabbitServer
 from tests.conformance.brokers import FragileLab, messages
 from tests.conformance.product_worker import HeldTasks, ProductWorker, held_tasks
+from tests.conformance.slow_proxy import SlowProxy
 from tests.conformance.witnesses import RabbitWitness
 
 pytestmark = [
@@ -27,6 +28,8 @@ pytestmark = [
 
 CONSUMES_WITHIN_SECONDS = 10.0
 FORCED_CLOSES = 20
+LATENCY_SECONDS = 60.0
+SEED = 20261127
 USUAL_WATERMARK = "0.4"
 USUAL_CONSUMER_TIMEOUT_MS = 1_800_000
 USUAL_TICK_MS = 60_000
@@ -168,6 +171,29 @@ def test_every_connection_closed_20_times_starts_no_running_task_again(
     tasks.release(*running)
     tasks.wait_ended(*running)
     _nothing_is_left(worker, tasks, witness, once=[*running, *beside])
+
+
+def test_half_a_second_of_latency_and_more_takes_nothing_from_the_living(
+    server: RabbitServer, fragile: FragileLab, witness: RabbitWitness, tasks: HeldTasks
+) -> None:
+    with (
+        SlowProxy(server.access.port, milliseconds=500, jitter_milliseconds=300, seed=SEED) as proxy,
+        ExitStack() as running,
+    ):
+        far = fragile.url.replace(f":{server.access.port}/", f":{proxy.port}/")
+        workers = [ProductWorker(name, url=far, tasks=tasks, concurrency=2) for name in ("one", "two")]
+        for worker in workers:
+            running.enter_context(worker)
+        names = tasks.publish(3)
+        tasks.wait_started(*names, within_seconds=60)
+        until = time.monotonic() + LATENCY_SECONDS
+        poll_until(lambda: time.monotonic() >= until, within_seconds=LATENCY_SECONDS + 1, what="the time")
+        assert {name: len(tasks.starts(name)) for name in names} == dict.fromkeys(names, 1)
+        assert [worker.log.count("the broker takes this worker again") for worker in workers] == [0, 0]
+        tasks.release(*names)
+        tasks.wait_ended(*names)
+        poll_until(lambda: witness.count("default") == 0, within_seconds=CONSUMES_WITHIN_SECONDS, what="none is left")
+        assert {name: len(tasks.starts(name)) for name in names} == dict.fromkeys(names, 1)
 
 
 @pytest.mark.parametrize("wiped", [False, True], ids=["with its data", "without its data"])
