@@ -11,6 +11,7 @@ from app.settings import Settings
 from app.transports.address import Address
 from app.transports.base import PRIORITIES, QUEUES, Broker, QueueSpec
 from app.transports.redis_format import SEPARATOR, WIRE_PRIORITIES, dead_letters_key
+from app.transports.sentinel import sentinel_options
 from app.transports.worker_delivery import delivery_config
 
 KOMBU_TRANSPORTS = {
@@ -60,7 +61,7 @@ def broker_for(address: Address, settings: Settings) -> Broker:
         "health_check_interval": HEALTH_CHECK_SECONDS,
     }
     if address.sentinels:
-        options["master_name"] = address.master_name
+        options |= {"master_name": address.master_name, "sentinel_kwargs": sentinel_options()}
     config = delivery_config(
         settings,
         url=address.celery_url,

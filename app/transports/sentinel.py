@@ -11,7 +11,9 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
-from redis.sentinel import Sentinel
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from redis.sentinel import MasterNotFoundError, Sentinel
 
 from app.errors import SettingsError
 from app.transports.address import Address, parse_one
@@ -46,14 +48,30 @@ def master_of(address: Address) -> tuple[str, int]:
     # Any: redis-py leaves Sentinel untyped.
     sentinels: Any = Sentinel(  # type: ignore[no-untyped-call]  # as above
         list(address.sentinels),
-        sentinel_kwargs={"socket_timeout": QUESTION_SECONDS, "socket_connect_timeout": QUESTION_SECONDS},
+        sentinel_kwargs=sentinel_options(),
     )
     try:
         host, port = sentinels.discover_master(address.master_name)
+    except MasterNotFoundError as error:
+        raise master_not_found(str(address.master_name)) from error
     finally:
         for one in sentinels.sentinels:
             one.close()
     return str(host), int(port)
+
+
+def sentinel_options() -> dict[str, Any]:
+    """How one Sentinel is asked: once, since the next one is the second try; redis-py alone would wait for seconds."""
+    return {
+        "socket_timeout": QUESTION_SECONDS,
+        "socket_connect_timeout": QUESTION_SECONDS,
+        "retry": Retry(NoBackoff(), 0),
+    }
+
+
+def master_not_found(name: str) -> MasterNotFoundError:
+    """In words that stay the same: redis-py's hold addresses of objects, and would be told as news each time."""
+    return MasterNotFoundError(f"no Sentinel answers and names a living master {name!r}")
 
 
 def _celery_url(address: Address) -> str:

@@ -20,6 +20,7 @@ from kombu.utils.json import dumps, loads
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, ResponseError
 from redis.retry import Retry
+from redis.sentinel import MasterNotFoundError
 
 from app.transports.lease.announcements import Announcements
 from app.transports.lease.holding import Holding, holding_of
@@ -27,6 +28,7 @@ from app.transports.lease.owner import How, Settlement, told
 from app.transports.lease.scripts import CLAIM
 from app.transports.lease.sweep import LEASE_SECONDS
 from app.transports.redis_format import LAST_STEP, queue_key, wake, wake_key
+from app.transports.sentinel import master_not_found
 
 UNLIMITED_CLAIM = 16
 EVENT_EXCHANGES = ("celeryev",)
@@ -324,6 +326,12 @@ class LeaseSentinelChannel(LeaseChannel, kombu_redis.SentinelChannel):
     """The same to the master that the Sentinels name."""
 
     from_transport_options = (*kombu_redis.SentinelChannel.from_transport_options, "max_deliveries")
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        try:
+            super().__init__(*arguments, **options)
+        except MasterNotFoundError as error:
+            raise master_not_found(self.master_name) from error
 
 
 class LeaseTransport(kombu_redis.Transport):

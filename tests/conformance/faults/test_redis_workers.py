@@ -209,11 +209,12 @@ def test_work_that_waits_for_a_worker_far_away_is_taken_once_it_is_seen_to_live(
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_a_failover_is_followed_and_running_tasks_keep_their_one_start(kind: str, tmp_path: Path) -> None:
+    a_dead_one = f"sentinel://127.0.0.1:{free_port()}"
     with (
         SentinelServer(KINDS[kind]) as sentinel,
-        closing(open_transport(sentinel.url)) as transport,
+        closing(open_transport(url := f"{a_dead_one};{sentinel.url}")) as transport,
         held_tasks(tmp_path, transport) as tasks,
-        ProductWorker("worker", url=sentinel.url, tasks=tasks, concurrency=3) as worker,
+        ProductWorker("worker", url=url, tasks=tasks, concurrency=3) as worker,
     ):
         running = tasks.publish(2)
         tasks.wait_started(*running)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import kombu
 import pytest
 
-from app.errors import SettingsError
+from app.errors import SettingsError, TransportUnavailable
 from app.settings import load_settings
 from app.transports.registry import broker_for, open_transport, parse_address
+from chaos.ports import free_port
 
 URL = "sentinel://:sesame@one:26380;sentinel://two/3?master_name=library"
 
@@ -50,3 +51,12 @@ def test_the_same_sentinels_in_another_order_are_the_same_broker_and_no_password
 def test_what_cannot_be_right_is_refused_in_one_line(url: str, says: str) -> None:
     with pytest.raises(SettingsError, match=says):
         open_transport(url)
+
+
+def test_sentinels_that_nobody_runs_are_told_from_a_broker_that_is_slow_and_in_the_same_words_each_time() -> None:
+    places = [f"sentinel://127.0.0.1:{free_port()}" for _ in range(3)]
+    transport = open_transport(";".join(places) + "/0?master_name=library")
+
+    for _ in range(2):
+        with pytest.raises(TransportUnavailable, match=r"no Sentinel answers and names a living master 'library'$"):
+            transport.health(deadline_seconds=0.8)
