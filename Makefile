@@ -49,9 +49,9 @@ test-servers: ## only install or find what the tests need beside Python packages
 	@setup/test_servers.sh
 
 test-faults: $(DEV_READY) test-servers ## kill, freeze and cut off the real processes and servers; 20 minutes
-	@# What measures writes is alone from the start: it would wait for minutes until the others have ended their test.
+	@# What measures is alone from the start: it would wait for minutes until the others have ended their test.
 	$(PYTEST) $(MEASURED_FAULTS)
-	$(MAKE) --no-print-directory test-other-faults TEST_PROCESSES=3
+	$(MAKE) --no-print-directory test-other-faults
 
 test-other-faults:
 	$(PYTEST_BESIDE) $(addprefix --ignore=,$(MEASURED_FAULTS)) $(FAULTS)

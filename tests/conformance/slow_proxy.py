@@ -13,10 +13,13 @@ from tests.conformance.cutting_proxy import CuttingProxy, Direction
 
 
 class SlowProxy(CuttingProxy):
-    """Delays by `milliseconds` ± `jitter_milliseconds`, seeded; the order of bytes stays."""
+    """Delays by `milliseconds` ± `jitter_milliseconds`, seeded, once it is `slow`; the order of bytes stays."""
 
-    def __init__(self, port: int, *, milliseconds: float, jitter_milliseconds: float, seed: int) -> None:
+    def __init__(
+        self, port: int, *, milliseconds: float, jitter_milliseconds: float, seed: int, slow: bool = True
+    ) -> None:
         super().__init__(port)
+        self.slow = slow
         self._milliseconds = milliseconds
         self._jitter_milliseconds = jitter_milliseconds
         self._random = random.Random(seed)
@@ -35,6 +38,8 @@ class SlowProxy(CuttingProxy):
                 one.shutdown(socket.SHUT_RDWR)
 
     def _delay_seconds(self) -> float:
+        if not self.slow:
+            return 0.0
         return self._random.uniform(-1, 1) * self._jitter_milliseconds / 1000 + self._milliseconds / 1000
 
     @staticmethod

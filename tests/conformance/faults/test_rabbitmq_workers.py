@@ -177,13 +177,14 @@ def test_half_a_second_of_latency_and_more_takes_nothing_from_the_living(
     server: RabbitServer, fragile: FragileLab, witness: RabbitWitness, tasks: HeldTasks
 ) -> None:
     with (
-        SlowProxy(server.access.port, milliseconds=500, jitter_milliseconds=300, seed=SEED) as proxy,
+        SlowProxy(server.access.port, milliseconds=500, jitter_milliseconds=300, seed=SEED, slow=False) as proxy,
         ExitStack() as running,
     ):
         far = fragile.url.replace(f":{server.access.port}/", f":{proxy.port}/")
         workers = [ProductWorker(name, url=far, tasks=tasks, concurrency=2) for name in ("one", "two")]
         for worker in workers:
             running.enter_context(worker)
+        proxy.slow = True
         names = tasks.publish(3)
         tasks.wait_started(*names, within_seconds=60)
         until = time.monotonic() + LATENCY_SECONDS

@@ -174,12 +174,16 @@ def test_a_server_that_was_silent_for_longer_than_a_lease_takes_nothing_from_the
 
 
 def test_half_a_second_of_latency_and_more_takes_nothing_from_the_living(server: RedisServer, tasks: HeldTasks) -> None:
-    with SlowProxy(server.port, milliseconds=500, jitter_milliseconds=300, seed=SEED) as proxy, ExitStack() as running:
+    with (
+        SlowProxy(server.port, milliseconds=500, jitter_milliseconds=300, seed=SEED, slow=False) as proxy,
+        ExitStack() as running,
+    ):
         far = server.url.replace(f":{server.port}/", f":{proxy.port}/")
         workers = [ProductWorker(name, url=far, tasks=tasks, concurrency=2) for name in ("one", "two")]
         for worker in workers:
             running.enter_context(worker)
         with ProductWorker("near", url=server.url, tasks=tasks, queues="batch"):  # it sweeps, and is never late
+            proxy.slow = True
             names = tasks.publish(3)
             tasks.wait_started(*names, within_seconds=60)
             _let_pass(LATENCY_SECONDS)
