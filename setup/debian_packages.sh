@@ -25,6 +25,10 @@ if ((EUID != 0)); then
     as_root=(sudo)
 fi
 
+# One after the other: apt-get does not wait for another apt-get that reads the lists.
+exec 9>"${TMPDIR:-/tmp}/neo-alexandria-apt.$EUID.lock"
+flock 9
+
 # Debian asks this program before a package may start its service; 101 forbids it.
 policy=/usr/sbin/policy-rc.d
 if [[ ! -e $policy ]]; then
@@ -35,7 +39,7 @@ fi
 
 echo "setup: apt-get installs ${missing[*]}"
 # Package lists may be absent or out of date: an update is tried when the first install fails.
-install=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --quiet --no-install-recommends)
+install=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install --option DPkg::Lock::Timeout=300 --yes --quiet --quiet --no-install-recommends)
 if ! "${install[@]}" "${missing[@]}" >/dev/null 2>&1; then
     "${as_root[@]}" apt-get update --quiet --quiet
     "${install[@]}" "${missing[@]}" >/dev/null
