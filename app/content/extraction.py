@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from email.message import Message
 
 from app.content.document import Deadline, ExtractedDocument, ExtractionLimits
@@ -12,6 +13,7 @@ from app.content.media_types import HTML, MARKDOWN, PDF, PLAIN_TEXT, XHTML, Clai
 from app.content.pdf import extract_pdf
 from app.content.plain_text import extract_plain_text, looks_binary
 from app.errors import DocumentTooLarge, EmptyDocument, MislabelledDocument, UnsupportedType
+from app.knowledge.by_lines import read_by_line
 
 __all__ = ["extract", "media_type_of"]
 
@@ -72,7 +74,19 @@ def extract(
         raise EmptyDocument(f"the {_NAMES[media_type]} has no text")
     if len(document.text) > limits.max_text_chars:
         raise DocumentTooLarge(f"the text has {len(document.text)} characters, {limits.max_text_chars} are allowed")
-    return document
+    return _with_by_line(document)
+
+
+def _with_by_line(document: ExtractedDocument) -> ExtractedDocument:
+    """Authors and date that only the text names, where the document says nothing of them by itself."""
+    if document.authors and document.date_created:
+        return document
+    said = read_by_line(document.text, is_paper=document.media_type == PDF)
+    return replace(
+        document,
+        authors=document.authors or said.authors,
+        date_created=document.date_created or said.date_created,
+    )
 
 
 def _read(

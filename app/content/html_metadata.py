@@ -13,6 +13,8 @@ from email.utils import parsedate_to_datetime
 from lxml.html import HtmlElement
 
 from app.content.document import one_line, split_subjects
+from app.knowledge.author_lists import split_names
+from app.knowledge.author_names import parse_name
 
 _TITLE = ("citation_title", "dc.title", "dcterms.title", "og:title", "twitter:title")
 _AUTHORS = ("citation_author", "dc.creator", "dcterms.creator", "author", "article:author")
@@ -26,8 +28,10 @@ _CREATED_WORDS = (
 _CREATED = tuple(_CREATED_WORDS.split())
 _MODIFIED = ("dc.date.modified", "dcterms.modified", "article:modified_time", "og:updated_time", "last-modified")
 _ISO_DATE = re.compile(r"(\d{4})(?:[-/](\d{1,2})(?:[-/](\d{1,2}))?)?(?![\d:])")
+_PUBLISHED = frozenset(("published", "pubdate", "dt-published", "datepublished"))
 _MAX_JSON_LD_CHARS = 500_000
 _MAX_VALUES = 50
+_AUTHOR_FIELD = re.compile(r"\s*authors?\s*:?\s*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +62,8 @@ def read_metadata(tree: HtmlElement, *, main: HtmlElement) -> PageMetadata:
         publisher=_first(meta, _PUBLISHER) or next(iter(_names(linked.get("publisher"))), None),
         description=_first(meta, _DESCRIPTION) or _text(linked.get("description")),
         subjects=split_subjects(_values(meta, _SUBJECTS)),
-        date_created=_date(meta, _CREATED, linked.get("datePublished") or linked.get("dateCreated")),
+        date_created=_date(meta, _CREATED, linked.get("datePublished") or linked.get("dateCreated"))
+        or _marked_date(tree),
         date_modified=_date(meta, _MODIFIED, linked.get("dateModified")),
         language=_language(tree, meta),
     )
@@ -111,11 +116,28 @@ def _title(tree: HtmlElement, *, main: HtmlElement) -> str | None:
 
 
 def _bylines(main: HtmlElement) -> tuple[str, ...]:
-    names = (
-        one_line("".join(element.itertext()), max_chars=200)
-        for element in main.xpath(".//*[@rel='author' or @itemprop='author'][position() <= 20]")
-    )
-    return tuple(dict.fromkeys(name for name in names if name and len(name) <= 80))
+    marked = main.xpath(".//*[@rel='author' or @itemprop='author'][position() <= 20]")
+    lines = (one_line("".join(element.itertext()), max_chars=200) for element in marked)
+    names = tuple(dict.fromkeys(line for line in lines if line and len(line) <= 80))
+    return names or tuple(dict.fromkeys(_field_names(main)))
+
+
+def _field_names(main: HtmlElement) -> Iterator[str]:
+    """Of a list of fields, as Docutils and Sphinx write `:Author:`, without the addresses there."""
+    for value in _field(main, _AUTHOR_FIELD):
+        for name in split_names(one_line(value.text_content()) or ""):
+            parsed = parse_name(name)
+            if parsed is not None:
+                yield parsed.display
+
+
+def _field(main: HtmlElement, name: re.Pattern[str]) -> list[HtmlElement]:
+    """The value of the first such field, if there is one."""
+    for term in main.iter("dt"):
+        value = term.getnext()
+        if value is not None and value.tag == "dd" and name.fullmatch((term.text_content() or "")[:40]):
+            return [value]
+    return []
 
 
 def _json_ld(tree: HtmlElement) -> dict[str, object]:
@@ -156,6 +178,15 @@ def _date(meta: dict[str, list[str]], names: tuple[str, ...], linked: object) ->
     if isinstance(linked, str):
         stated.append(linked)
     return next((day for value in stated if (day := parse_date(value))), None)
+
+
+def _marked_date(tree: HtmlElement) -> date | None:
+    """The first `<time>` that the page calls its day of publication: by class, or as a microdata property."""
+    for element in tree.iter("time"):
+        names = f"{element.get('class', '')} {element.get('itemprop', '')}".lower().split()
+        if not _PUBLISHED.isdisjoint(names) and (day := parse_date(element.get("datetime") or "")):
+            return day
+    return None
 
 
 def _language(tree: HtmlElement, meta: dict[str, list[str]]) -> str | None:

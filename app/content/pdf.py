@@ -16,6 +16,7 @@ from app.content.document import Deadline, ExtractedDocument, ExtractionLimits, 
 from app.content.media_types import PDF
 from app.content.plain_text import first_line_title
 from app.errors import AlexandriaError, BrokenDocument, DocumentTooLarge, EmptyDocument, EncryptedDocument
+from app.knowledge.author_lists import split_names
 
 logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # hundreds of lines about the fonts of one healthy file
 
@@ -43,7 +44,6 @@ _LIGATURES = str.maketrans(_T1_LIGATURES | _UNICODE_LIGATURES)
 _OT1_LIGATURE = re.compile("(?<=[A-Za-z])[\x0b-\x0f]|[\x0b-\x0f](?=[a-z])")
 _BROKEN_WORD = re.compile(r"\b(\w+)[-\u2010]\n([a-z]\w*)")
 _USELESS_TITLE = re.compile(r"untitled.*|.*\.(docx?|dvi|tex|indd|pptx?|rtf|pdf|ps|qxd|xlsx?)|\W*|\d+", re.IGNORECASE)
-_SEPARATOR = re.compile(r"\s*[;,]\s*|\s+and\s+|\s+&\s+")
 
 
 def extract_pdf(data: bytes, *, limits: ExtractionLimits, deadline: Deadline) -> ExtractedDocument:
@@ -131,7 +131,7 @@ def _title(information: DocumentInformation | None) -> str | None:
 
 def _split(value: object) -> tuple[str, ...]:
     line = one_line(value) if isinstance(value, str) else None
-    return tuple(dict.fromkeys(part for part in _SEPARATOR.split(line or "") if part))
+    return tuple(dict.fromkeys(split_names(line or "")))
 
 
 def _day(moment: datetime | None) -> date | None:
