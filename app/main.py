@@ -11,7 +11,19 @@ from typing import Any
 from asgi_correlation_id import CorrelationIdMiddleware
 from fastapi import FastAPI
 
-from app.api import dead_letters, derived, events, health, ingest, metrics, operations, resources, search, tasks
+from app.api import (
+    authors,
+    dead_letters,
+    derived,
+    events,
+    health,
+    ingest,
+    metrics,
+    operations,
+    resources,
+    search,
+    tasks,
+)
 from app.api.api_keys import KeyRequired, key_required
 from app.api.context import ApiContext, VitalSigns
 from app.api.documentation import document
@@ -37,7 +49,7 @@ from app.web.console import Console
 from app.web.pages import add_console
 
 ROUTERS = (
-    *(ingest.router, resources.router, derived.router, search.router, tasks.router, events.router),
+    *(ingest.router, resources.router, derived.router, authors.router, search.router, tasks.router, events.router),
     *(dead_letters.router, operations.router, health.router, metrics.router),
 )
 _CORRELATION_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")

@@ -17,6 +17,7 @@ DERIVED = {
     "search_index": ("version", "search_documents"),
     "embedding": ("content_version", "embeddings"),
     "quality": ("version", "quality_scores"),
+    "authors": ("authors_version", "author_sets"),
 }
 
 

@@ -71,6 +71,37 @@ _EVENT = {
 _KIND = {"fresh": 6, "stale": 0, "failed": 0, "oldest_stale_seconds": None}
 _DERIVED = {"state": "fresh", "built_from": 1, "attempts": 0, "error": None, "next_due_at": None}
 _QUALITY = dict.fromkeys(("accuracy", "completeness", "consistency", "timeliness", "relevance", "overall"), 0.8)
+_AUTHOR = {
+    **dict.fromkeys(("particles", "suffix"), ""),
+    "id": _ID,
+    "name": "Charles Darwin",
+    "family": "Darwin",
+    "given": "Charles",
+    "orcid": None,
+    "is_group": False,
+    "document_count": 1,
+    "variant_count": 2,
+}
+_VARIANT = {"name": "Charles Darwin", "orcid": None, "written": ["Darwin, Charles"], "since": _AT}
+_AUTHOR_WHOLE = {
+    **_AUTHOR,
+    "variants": [
+        {**_VARIANT, "id": _ID, "reason": "only_name", "linked_to": None, "evidence": None},
+        {
+            **_VARIANT,
+            "id": _CALL,
+            "name": "C. Darwin",
+            "written": ["C. Darwin"],
+            "reason": "initials",
+            "linked_to": _ID,
+            "evidence": "wallace|a",
+        },
+    ],
+    "documents": [
+        {"id": _ID, "title": _SUMMARY["title"], "name": "Darwin, Charles", "position": 0, "date_created": "1859-11-24"}
+    ],
+    "next_cursor": None,
+}
 _POOL = "size checked_in checked_out overflow total connects_total checkouts_total invalidations_total"
 
 ANSWERS: dict[str, Any] = {
@@ -87,6 +118,10 @@ ANSWERS: dict[str, Any] = {
     "read_resource_status": {"ingestion": {"state": "completed", "error": None}, "derived": {"quality": _DERIVED}},
     "read_resource_quality": {"resource_id": _ID, "state": "fresh", "built_from": 1, **_QUALITY},
     "read_consistency": {"converged": True, "open_calls": 0, "dead_letters": 0, "kinds": {"quality": _KIND}},
+    "list_authors": {"items": [_AUTHOR], "total": 1, "next_cursor": None},
+    "read_author": _AUTHOR_WHOLE,
+    "merge_authors": _AUTHOR_WHOLE,
+    "split_author": {"author_id": _ID, "split_off": [_CALL]},
     "find": [_HIT],
     "search": {
         "mode": "hybrid",

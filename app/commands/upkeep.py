@@ -18,6 +18,7 @@ class Kind(StrEnum):
     SEARCH_INDEX = "search_index"
     EMBEDDING = "embedding"
     QUALITY = "quality"
+    AUTHORS = "authors"
 
 
 def consistency(

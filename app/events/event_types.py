@@ -21,6 +21,8 @@ class EventType(StrEnum):
     EMBEDDING_GENERATED = "embedding.generated"
     QUALITY_COMPUTED = "quality.computed"
     SEARCH_INDEX_UPDATED = "search.index_updated"
+    AUTHORS_EXTRACTED = "authors.extracted"
+    AUTHORS_NORMALIZED = "authors.normalized"
 
     SEARCH_EXECUTED = "search.executed"
     CACHE_HIT = "cache.hit"

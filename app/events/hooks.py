@@ -93,6 +93,16 @@ HOOKS: tuple[Hook, ...] = (
         priority=Priority.URGENT,
         debounce_seconds=1,
     ),
+    # Of a new or deleted document at once; while somebody corrects names, one minute after the last correction.
+    Hook(
+        triggers=(E.AUTHORS_EXTRACTED,),
+        at_once_on=(E.RESOURCE_CREATED, E.RESOURCE_DELETED),
+        task=TaskName.NORMALIZE_AUTHORS,
+        kind=DerivedKind.AUTHORS,
+        built_from="authors_version",
+        priority=Priority.LOW,
+        debounce_seconds=60,
+    ),
     # Whoever commits drops the cached values at once; this call is for those who died before they could.
     Hook(
         triggers=(
@@ -101,6 +111,7 @@ HOOKS: tuple[Hook, ...] = (
             E.EMBEDDING_GENERATED,
             E.QUALITY_COMPUTED,
             E.SEARCH_INDEX_UPDATED,
+            E.AUTHORS_NORMALIZED,
         ),
         task=TaskName.INVALIDATE_CACHE,
         priority=Priority.URGENT,

@@ -30,13 +30,14 @@ class Filters:
     """What a hit must be besides matching the query; empty means anything.
 
     Values of one field are alternatives, fields are all required. Language, type and format compare ignoring
-    case; the others as the facets give them.
+    case; the others as the facets give them. `author`: ids of authors, under whatever name.
     """
 
     language: Sequence[str] = ()
     type: Sequence[str] = ()
     format: Sequence[str] = ()
     creator: Sequence[str] = ()
+    author: Sequence[UUID] = ()
     subject: Sequence[str] = ()
     classification_code: Sequence[str] = ()
     year_from: int | None = None

@@ -31,6 +31,7 @@ from sqlalchemy.orm import Session
 from app.index.documents import Facets, Filters, Hit, Matches
 from app.index.term_store import AnySelect
 from app.knowledge.query_grammar import FacetClause, FacetField, Query, YearClause
+from app.models.author import AuthorVariant, ResourceAuthor
 from app.models.derived import QualityScore
 from app.models.resource import Resource
 from app.models.search import SearchDocument, SearchSubject
@@ -172,6 +173,13 @@ def _years(clause: YearClause) -> ColumnElement[bool]:
     return and_(*bounds, *([] if clause.last is None else [year <= clause.last]))
 
 
+def _written_by(author_ids: Sequence[UUID]) -> AnySelect:
+    """Resources of the authors who have a name with one of these ids."""
+    authors = select(AuthorVariant.author_id).where(AuthorVariant.id.in_(author_ids))
+    names = select(AuthorVariant.id).where(AuthorVariant.author_id.in_(authors))
+    return select(ResourceAuthor.resource_id).where(ResourceAuthor.variant_id.in_(names))
+
+
 def _filters(filters: Filters) -> list[ColumnElement[bool]]:
     found: list[ColumnElement[bool]] = []
     for name in _COUNTED:
@@ -181,6 +189,8 @@ def _filters(filters: Filters) -> list[ColumnElement[bool]]:
     if filters.subject:
         with_subject = select(SearchSubject.number).where(SearchSubject.subject.in_(filters.subject))
         found.append(SearchDocument.number.in_(with_subject))
+    if filters.author:
+        found.append(SearchDocument.resource_id.in_(_written_by(filters.author)))
     if filters.year_from is not None:
         found.append(SearchDocument.publication_year >= filters.year_from)
     if filters.year_to is not None:

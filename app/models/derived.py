@@ -19,6 +19,7 @@ class DerivedKind(StrEnum):
     SEARCH_INDEX = "search_index"
     EMBEDDING = "embedding"
     QUALITY = "quality"
+    AUTHORS = "authors"
 
 
 class DerivedState(Base):

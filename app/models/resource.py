@@ -26,7 +26,8 @@ class Resource(Base):
     """One document with its Dublin Core metadata.
 
     `version` moves with every change (the ETag), `content_version` with the text, `metadata_version`
-    with the metadata. `content_version` is 0 until the resource has content: nothing is derived before.
+    with the metadata, `authors_version` with `authors` and `creator`.
+    `content_version` is 0 until the resource has content: nothing is derived before.
     `fetch_url` is the address that was asked for; `source` may be edited. `fetched_sha256` is of the last text read.
     """
 
@@ -36,6 +37,7 @@ class Resource(Base):
     version: Mapped[int] = mapped_column(default=1)
     content_version: Mapped[int] = mapped_column(default=0)
     metadata_version: Mapped[int] = mapped_column(default=1)
+    authors_version: Mapped[int] = mapped_column(default=1, server_default="1")
 
     title: Mapped[str] = mapped_column(Text, default="")
     description: Mapped[str | None] = mapped_column(Text)

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from pydantic import ConfigDict, Field
 
+from app.schemas.author import Ids
 from app.schemas.resource import Labels
 from app.schemas.shape import Cursor, Input, Output, PageLength, QueryText, Year
 
@@ -22,6 +23,7 @@ class SearchFilters(Input):
     type: Labels = []
     format: Labels = []
     creator: Labels = []
+    author: Ids = Field(default=[], description="Ids of authors, as `/authors` gives them")
     subject: Labels = []
     classification_code: Labels = []
     year_from: Year | None = None

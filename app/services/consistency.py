@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Select, and_, case, exists, func, or_, sel
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from app.events.hooks import rebuild as rebuild_call
+from app.models.author import AuthorSet
 from app.models.base import now
 from app.models.derived import DerivedKind, DerivedState, Embedding, QualityScore
 from app.models.outbox import OPEN_STATES, CallState, DeadLetter, TaskCall
@@ -24,11 +25,14 @@ from app.tasks.task_names import TaskName
 HOUSEKEEPING = (TaskName.CANARY, TaskName.RECONCILE, TaskName.CLEANUP)
 RECONCILE_SLICE = 200
 # What is built, each row with the version it was built from: what `derived_states` says is not taken for granted.
-BUILT: dict[DerivedKind, type[SearchDocument | Embedding | QualityScore]] = {
+BUILT: dict[DerivedKind, type[SearchDocument | Embedding | QualityScore | AuthorSet]] = {
     DerivedKind.SEARCH_INDEX: SearchDocument,
     DerivedKind.EMBEDDING: Embedding,
     DerivedKind.QUALITY: QualityScore,
+    DerivedKind.AUTHORS: AuthorSet,
 }
+# Kinds whose rows others see until they are taken away: of a deleted resource their task has work too.
+_SHOWN_TO_OTHERS = frozenset((DerivedKind.SEARCH_INDEX, DerivedKind.AUTHORS))
 
 log = structlog.get_logger(__name__)
 
@@ -228,14 +232,14 @@ def _state_name(*, is_fresh: bool, running: bool, failed: bool) -> str:
 
 
 def _forgotten(kind: DerivedKind, embedding_model: str) -> Select[Any]:
-    """Stale, not failed, and no call open for it; for the search index also entries of deleted resources."""
+    """Stale, not failed, and no call open for it; for some kinds also what deleted resources have left."""
     call = aliased(TaskCall)
     open_call = exists().where(call.subject == Resource.id, call.kind == kind, call.state.in_(OPEN_STATES))
     wanted: InstrumentedAttribute[int] = input_version(kind)
     is_stale, has_failed = _stale_condition(kind, embedding_model), _failed_condition(kind, embedding_model)
     stale: ColumnElement[bool] = and_(has_content(), is_stale, ~has_failed)
-    if kind is DerivedKind.SEARCH_INDEX:
-        left_behind = and_(Resource.deleted_at.is_not(None), SearchDocument.resource_id.is_not(None))
+    if kind in _SHOWN_TO_OTHERS:
+        left_behind = and_(Resource.deleted_at.is_not(None), BUILT[kind].resource_id.is_not(None))
         stale = or_(stale, left_behind)
     return _with_state(kind, Resource.id, wanted.label("version")).where(stale, ~open_call).order_by(Resource.id)
 

@@ -24,6 +24,8 @@ METADATA = (
     *("type", "format", "identifier", "source", "language", "coverage", "rights", "relation", "authors", "doi"),
     *("arxiv_id", "publication_year", "classification_code", "read_status"),
 )
+NAMES_AUTHORS = frozenset({"authors", "creator"})
+"""What moves `authors_version`."""
 WRITABLE = frozenset({*METADATA, "content"})
 SUMMARY = (
     *("id", "version", "content_version", "metadata_version", *METADATA, "duplicate_of", "page_count"),
@@ -44,6 +46,7 @@ def create(library: Library, fields: Mapping[str, Any], *, unit: UnitOfWork) -> 
         version=1,
         content_version=1,
         metadata_version=1,
+        authors_version=1,
         ingestion_status=IngestionState.COMPLETED,
         created_at=moment,
         updated_at=moment,
@@ -139,6 +142,8 @@ def _apply(unit: UnitOfWork, resource: Resource, changes: Mapping[str, Any], *, 
     has_new_content, has_new_metadata = "content" in changes, not changes.keys() <= {"content"}
     resource.content_version += has_new_content
     resource.metadata_version += has_new_metadata
+    has_new_authors = not NAMES_AUTHORS.isdisjoint(changes)
+    resource.authors_version += has_new_authors
     if has_new_content:
         _mark(unit.session, resource, content_sha256)
     data = _event_data(resource) | {"changed_fields": sorted(changes)}
@@ -147,6 +152,8 @@ def _apply(unit: UnitOfWork, resource: Resource, changes: Mapping[str, Any], *, 
         unit.emit(EventType.RESOURCE_CONTENT_CHANGED, data)
     if has_new_metadata:
         unit.emit(EventType.RESOURCE_METADATA_CHANGED, data)
+    if has_new_authors:
+        unit.emit(EventType.AUTHORS_EXTRACTED, data)
 
 
 def _fingerprint_of(content: str) -> str | None:
@@ -168,6 +175,7 @@ def _event_data(resource: Resource) -> dict[str, Any]:
         "version": resource.version,
         "content_version": resource.content_version,
         "metadata_version": resource.metadata_version,
+        "authors_version": resource.authors_version,
     }
 
 

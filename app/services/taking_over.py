@@ -28,13 +28,18 @@ def take_over(
     resource.updated_at = moment
     if changed != ["content"]:
         resource.metadata_version += 1
+    has_new_authors = not {"authors", "creator"}.isdisjoint(changed)
+    resource.authors_version += has_new_authors and not first
     data = {
         "resource_id": str(resource.id),
         "version": resource.version,
         "content_version": resource.content_version,
         "metadata_version": resource.metadata_version,
+        "authors_version": resource.authors_version,
         "changed_fields": changed,
     }
+    if has_new_authors:
+        unit.emit(EventType.AUTHORS_EXTRACTED, data)
     if first:
         unit.emit(EventType.RESOURCE_CREATED, data)
         return

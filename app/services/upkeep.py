@@ -12,6 +12,7 @@ from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from app.errors import CacheUnavailable, TransientError
 from app.events import outbox
+from app.models.author import AuthorSet
 from app.models.base import now
 from app.models.outbox import (
     OPEN_STATES,
@@ -94,10 +95,11 @@ def forget_canaries(library: Library) -> None:
 
 
 def _swept(moment: datetime) -> ColumnElement[bool]:
-    """Tombstones whose reactions have all ended."""
+    """Tombstones whose reactions have all ended. Their names go before: authors are counted by them."""
     call = aliased(TaskCall)
     reacting = exists().where(call.subject == Resource.id, call.state.in_(OPEN_STATES))
-    return and_(Resource.deleted_at < moment - TOMBSTONE_RETENTION, ~reacting)
+    named = exists().where(AuthorSet.resource_id == Resource.id)
+    return and_(Resource.deleted_at < moment - TOMBSTONE_RETENTION, ~reacting, ~named)
 
 
 def _remove(library: Library, key: InstrumentedAttribute[Any], condition: ColumnElement[bool]) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from app.content import reader, safe_fetch  # noqa: F401 — loaded once, before the worker forks
-from app.services import consistency, embeddings, ingestion, quality, search_indexing, upkeep
+from app.services import authors, consistency, embeddings, ingestion, quality, search_indexing, upkeep
 from app.services.library import Library, Work
 from app.tasks import document_readers, engine_at_start, room, watchdog, worker_presence
 from app.tasks.celery_app import celery_app
@@ -50,6 +50,12 @@ def recompute_quality_task(library: Library, resource_id: UUID, *, work: Work) -
 def update_search_index_task(library: Library, resource_id: UUID, *, work: Work) -> None:
     """Write a resource into the search index, or take it out."""
     search_indexing.update(library, resource_id, work=work)
+
+
+@_task(TaskName.NORMALIZE_AUTHORS)
+def normalize_authors_task(library: Library, resource_id: UUID, *, work: Work) -> None:
+    """Tell who the authors of a resource are."""
+    authors.normalise(library, resource_id, work=work)
 
 
 # Its retries outlast every time to live: what it should have dropped is gone by then.

@@ -12,6 +12,7 @@ class TaskName(StrEnum):
     REGENERATE_EMBEDDING = "regenerate_embedding_task"
     RECOMPUTE_QUALITY = "recompute_quality_task"
     UPDATE_SEARCH_INDEX = "update_search_index_task"
+    NORMALIZE_AUTHORS = "normalize_authors_task"
     INVALIDATE_CACHE = "invalidate_cache_task"
     RECONCILE = "reconcile_derived_data"
     CLEANUP = "cleanup_expired_cache"

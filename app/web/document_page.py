@@ -15,7 +15,7 @@ from app.access import Reads, Writes
 from app.errors import InvalidInput, PreconditionFailed
 from app.models.derived import DerivedKind, QualityScore
 from app.models.resource import Resource
-from app.services import arrivals, consistency, ingestion_requests, quality, resources, texts
+from app.services import arrivals, author_pages, consistency, ingestion_requests, quality, resources, texts
 from app.services.derived_states import input_version
 from app.services.quality import DIMENSIONS
 from app.web.console import CausesTasks, TheConsole
@@ -128,6 +128,7 @@ def _state_of(session: Session, resource: Resource, *, embedding_model: str) -> 
     score = quality.find(session, resource.id)
     return {
         "resource": resource,
+        "authors": author_pages.linked_to(session, resource.id),
         "ingestion": status["ingestion"],
         "kinds": kinds if has_text else [],
         "score": score,

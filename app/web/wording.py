@@ -25,7 +25,7 @@ _LANGUAGES_WORDS = (
 )
 LANGUAGES = dict(pair.split(":") for pair in _LANGUAGES_WORDS.split())
 INGESTION = {"pending": "waiting", "running": "reading", "completed": "in the library", "failed": "failed"}
-DERIVED = {"search_index": "Search index", "embedding": "Meaning", "quality": "Quality"}
+DERIVED = {"search_index": "Search index", "embedding": "Meaning", "quality": "Quality", "authors": "Authors"}
 DERIVED_STATES = {"fresh": "fresh", "stale": "stale", "running": "being built", "failed": "failed"}
 FACETS = {
     "format": "Type of document",
@@ -35,6 +35,13 @@ FACETS = {
     "creator": "Author",
     "subject": "Subject",
     "classification_code": "Class",
+}
+MERGE_REASONS = {
+    "only_name": "",
+    "same_orcid": "the same ORCID iD",
+    "same_name": "the same name",
+    "initials": "initials of it, with a fellow author of both",
+    "by_hand": "joined by hand",
 }
 MODES = {
     "hybrid": ("Hybrid", "what has your words, or means the same"),

@@ -11,6 +11,7 @@ KINDS = {
     "search_index": ("version", "search_documents"),
     "embedding": ("content_version", "embeddings"),
     "quality": ("version", "quality_scores"),
+    "authors": ("authors_version", "author_sets"),
 }
 
 

@@ -9,11 +9,12 @@ import pytest
 from sqlalchemy import delete, update
 
 from app.index.documents import Filters
+from app.models.author import AuthorSet
 from app.models.derived import DerivedKind, Embedding, QualityScore
 from app.models.outbox import TaskCall
 from app.models.resource import Resource
 from app.models.search import SearchDocument
-from app.services import cached_search, consistency, embeddings, quality, search_indexing
+from app.services import authors, cached_search, consistency, embeddings, quality, search_indexing
 from app.services.library import Library
 from tests.integration.libraries import a_library
 from tests.integration.tasks.delivery import Outbox
@@ -21,15 +22,17 @@ from tests.integration.tasks.delivery import Outbox
 pytestmark = pytest.mark.integration
 
 Build = Callable[..., None]
-TABLES: dict[DerivedKind, type[SearchDocument | Embedding | QualityScore]] = {
+TABLES: dict[DerivedKind, type[SearchDocument | Embedding | QualityScore | AuthorSet]] = {
     DerivedKind.SEARCH_INDEX: SearchDocument,
     DerivedKind.EMBEDDING: Embedding,
     DerivedKind.QUALITY: QualityScore,
+    DerivedKind.AUTHORS: AuthorSet,
 }
 BUILDERS: dict[DerivedKind, Build] = {
     DerivedKind.SEARCH_INDEX: search_indexing.update,
     DerivedKind.EMBEDDING: embeddings.regenerate,
     DerivedKind.QUALITY: quality.recompute,
+    DerivedKind.AUTHORS: authors.normalise,
 }
 
 

@@ -53,10 +53,12 @@ def test_creating_answers_with_its_place_and_version(client: TestClient) -> None
 def test_creating_stores_one_event_and_the_calls_it_causes(client: TestClient, library: Library) -> None:
     created = create(client, content="Some text")
     data = {"resource_id": created["id"], "version": 1, "content_version": 1, "metadata_version": 1}
+    data["authors_version"] = 1
     assert events_of(library, created["id"]) == [("resource.created", data)]
     calls = select(TaskCall.task).where(TaskCall.subject == UUID(created["id"])).order_by(TaskCall.task)
     with library.database.reader() as session:
         assert session.scalars(calls).all() == [
+            "normalize_authors_task",
             "recompute_quality_task",
             "regenerate_embedding_task",
             "update_search_index_task",
@@ -115,6 +117,7 @@ def test_a_new_title_moves_the_metadata_version_only(client: TestClient, library
         "version": 2,
         "content_version": 1,
         "metadata_version": 2,
+        "authors_version": 1,
         "changed_fields": ["title"],
     }
 

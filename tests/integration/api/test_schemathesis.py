@@ -26,6 +26,8 @@ from app.models.base import now
 from app.models.derived import QualityScore
 from app.models.outbox import DeadLetter, TaskCall
 from app.models.resource import Resource
+from app.services import author_decisions, authors
+from app.services.author_groups import id_of
 from app.services.library import Library
 from app.services.search_indexing import update_search_index
 from app.settings import load_settings
@@ -37,6 +39,7 @@ from tests.integration.api.serving import served
 OPERATIONS = (
     *("ingest_document", "create_resource", "list_resources", "read_resource", "update_resource", "delete_resource"),
     *("read_resource_status", "read_resource_quality", "read_consistency", "find", "search", "read_task"),
+    *("list_authors", "read_author", "merge_authors", "split_author"),
     *("list_dead_letters", "read_dead_letter", "replay_dead_letter", "replay_dead_letters", "discard_dead_letter"),
     *("read_event_history", "stream_events", "read_pool", "read_cache_stats"),
     *("read_broker_status", "read_workers_status", "read_liveness", "read_readiness", "read_metrics"),
@@ -46,6 +49,7 @@ WITH_HITS = -200
 """Counted beside the statuses: answers to a search that found something."""
 FOUND = "foxglove"
 SEARCHES = {"find", "search"}
+DECISIONS = {"merge_authors", "split_author"}
 OPAQUE = {"if-match", "idempotency-key", "cursor"}
 ALLOWED_EXAMPLES = 100
 REFUSED_EXAMPLES = 20
@@ -68,6 +72,8 @@ class Api:
         """An id that exists; one to delete is made for the purpose."""
         if parameter == "letter_id" and method != "GET":
             return str(dead_letter(self.library))
+        if parameter == "author_id":
+            return str(id_of("lee|ann|"))
         if parameter in {"call_id", "letter_id"}:  # the letter of that call has its id
             return self.call_id
         return str(create(self.client)["id"]) if method == "DELETE" else self.resource_id
@@ -103,12 +109,23 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     library.database.engine.dispose()
 
 
+def decide(api: Api, body: dict[str, Any]) -> None:
+    """Two authors who can be merged, and a name that can be split off again."""
+    if "author_ids" in body:
+        body["author_ids"] = [str(id_of("ray|bob|"))]
+        return
+    author_decisions.merge(api.library, id_of("lee|ann|"), [id_of("ray|bob|")])
+    body["variant_ids"], body["resource_ids"] = [str(id_of("ray|bob|"))], []
+
+
 def furnish(client: TestClient, library: Library) -> tuple[str, str]:
     """A resource with a score, its call, and a dead letter; some that are found by a word, with values of all kinds."""
     resource_id = create(client, content="The quick brown fox", subject=["animals"])["id"]
     odd = {"creator": "Ann \u0130", "type": "a\x1fb", "classification_code": "5\x1f1"}
     for fields in ({}, {"language": "en", "publication_year": 1999, "format": "text/html", "subject": ["a", "b"]}, odd):
         create(client, content=f"{FOUND} of the {len(fields)} hounds", **fields)
+    named = create(client, content="A text of two authors", authors=["Ann Lee", "Bob Ray"])["id"]
+    authors.normalise(library, UUID(named), work=library.work)
     with library.database.writer() as session:
         for resource in session.scalars(select(Resource).options(undefer(Resource.content))):
             update_search_index(session, library.index, resource)
@@ -190,5 +207,7 @@ def make_meaningful(api: Api, case: Any, *, chosen: random.Random) -> None:
             asked["query" if case.method == "GET" else "text"] = FOUND
     if isinstance(case.body, dict):
         case.body.pop("cursor", None)
+        if case.operation.definition.raw.get("operationId") in DECISIONS:
+            decide(api, case.body)
         if "url" in case.body and chosen.random() < 0.5:
             case.body["url"] = f"https://example.org/{uuid4()}"

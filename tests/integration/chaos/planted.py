@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from app.database import Database
+from app.models.author import AuthorSet
 from app.models.base import new_id, now
 from app.models.derived import DerivedKind, DerivedState, Embedding, QualityHistory, QualityScore
 from app.models.outbox import CallState, DeadLetter, EffectRecord, EventRecord, TaskCall
@@ -19,6 +20,7 @@ TASKS = {
     DerivedKind.SEARCH_INDEX: "update_search_index_task",
     DerivedKind.EMBEDDING: "regenerate_embedding_task",
     DerivedKind.QUALITY: "recompute_quality_task",
+    DerivedKind.AUTHORS: "normalize_authors_task",
 }
 CONTENT = "Some text about zebras."
 
@@ -154,6 +156,7 @@ class Planted:
                 change=1,
             ),
             QualityScore(resource_id=resource_id, weights={}, built_from=1, **scores),
+            AuthorSet(resource_id=resource_id, built_from=1),
             QualityHistory(resource_id=resource_id, scores=scores, built_from=1, at=_after(self.began, 30)),
             *(DerivedState(resource_id=resource_id, kind=kind, built_from=1) for kind in DerivedKind),
         ]

@@ -32,8 +32,11 @@ from tests.integration.tasks.delivery import Outbox, call_for, deliver, task_of
 pytestmark = pytest.mark.integration
 
 FIRST_DELAY_SECONDS = 4
-DERIVED_TABLES = ("search_documents", "search_subjects", "embeddings", "quality_scores", "resources", "pending_uploads")
-TIMES = {"updated_at", "at", "change", "ingestion_started_at", "ingestion_finished_at"}
+DERIVED_TABLES = (
+    *("search_documents", "search_subjects", "embeddings", "quality_scores", "resources", "pending_uploads"),
+    *("author_sets", "authors", "author_variants", "resource_authors"),
+)
+TIMES = {"updated_at", "since", "at", "change", "ingestion_started_at", "ingestion_finished_at"}
 
 
 def away(library: Library, resource_id: UUID, *, work: Work) -> None:
@@ -329,7 +332,7 @@ def the_call_of(name: TaskName, outbox: Outbox) -> Any:
         with outbox.library.database.writer() as session:
             session.add(PendingUpload(resource_id=resource_id, data=b"A text that was sent.", file_name="a.txt"))
         return call_for(resource_id, task=name, kind=None)
-    resource_id = outbox.resource()
+    resource_id = outbox.resource(authors=["Ann Lee", "Bob Ray"])
     arguments: dict[TaskName, list[Any]] = {
         TaskName.INVALIDATE_CACHE: [["search_query:*", f"resource:{resource_id}"]],
         TaskName.RECONCILE: [],
@@ -340,6 +343,7 @@ def the_call_of(name: TaskName, outbox: Outbox) -> Any:
         TaskName.REGENERATE_EMBEDDING: DerivedKind.EMBEDDING,
         TaskName.RECOMPUTE_QUALITY: DerivedKind.QUALITY,
         TaskName.UPDATE_SEARCH_INDEX: DerivedKind.SEARCH_INDEX,
+        TaskName.NORMALIZE_AUTHORS: DerivedKind.AUTHORS,
     }
     return call_for(resource_id, task=name, kind=kinds.get(name), args=arguments.get(name))
 

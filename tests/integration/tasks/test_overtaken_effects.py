@@ -11,7 +11,7 @@ import pytest
 from app.models.derived import DerivedKind
 from app.models.outbox import CallState
 from app.models.resource import Resource
-from app.services import derived_states, embeddings, quality, search_indexing
+from app.services import authors, derived_states, embeddings, quality, search_indexing
 from app.services.library import Library, Work
 from app.services.unit_of_work import UnitOfWork
 from tests.integration.tasks.delivery import Outbox, call_for, deliver, task_of
@@ -23,6 +23,7 @@ BUILDS = {
     DerivedKind.SEARCH_INDEX: search_indexing.update,
     DerivedKind.EMBEDDING: embeddings.regenerate,
     DerivedKind.QUALITY: quality.recompute,
+    DerivedKind.AUTHORS: authors.normalise,
 }
 
 
@@ -34,6 +35,7 @@ def overtaken(build: Build) -> Build:
             with library.database.writer() as session:
                 resource = session.get_one(Resource, resource_id)
                 resource.content, resource.version, resource.content_version = "Another text about okapis.", 2, 2
+                resource.authors_version = 2
             build(library, resource_id, work=library.work)
             return work()
 

@@ -17,7 +17,7 @@ RESOURCE = uuid4()
 
 
 def planned(name: EventType) -> dict[str, PlannedCall]:
-    versions = {"version": 7, "content_version": 3, "metadata_version": 2}
+    versions = {"version": 7, "content_version": 3, "metadata_version": 2, "authors_version": 4}
     event = Event(name=name, data={"resource_id": str(RESOURCE), **versions})
     return {call.task: call for call in plan(event)}
 
@@ -33,6 +33,9 @@ def planned(name: EventType) -> dict[str, PlannedCall]:
         (EventType.RESOURCE_CREATED, TaskName.UPDATE_SEARCH_INDEX, "default", 9, 0),
         (EventType.RESOURCE_CREATED, TaskName.REGENERATE_EMBEDDING, "ml_tasks", 7, 0),
         (EventType.RESOURCE_CREATED, TaskName.RECOMPUTE_QUALITY, "default", 5, 0),
+        (EventType.AUTHORS_EXTRACTED, TaskName.NORMALIZE_AUTHORS, "default", 3, 60),
+        (EventType.RESOURCE_CREATED, TaskName.NORMALIZE_AUTHORS, "default", 3, 0),
+        (EventType.RESOURCE_DELETED, TaskName.NORMALIZE_AUTHORS, "default", 3, 0),
         (EventType.INGESTION_REQUESTED, TaskName.INGEST_RESOURCE, "ingest", 5, 0),
     ],
 )
