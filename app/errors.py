@@ -9,6 +9,7 @@
     │   ├── DatabaseUnavailable   no connection, a deadlock, or a lock wait that ran out
     │   │   └── WriteGateBusy     another process held the SQLite write lock too long
     │   ├── EmbedderUnavailable   the embedding model cannot be loaded here
+    │   ├── ModelOvertaken        another model came into force while one was trained
     │   ├── RateLimited           429: this client asks too much at once
     │   └── ApiUnavailable        the command line cannot reach the API, or it answered 503
     └── PermanentError            never retried; HTTP 4xx; straight to the dead letters
@@ -23,6 +24,8 @@
         ├── VersionConflict       409
         ├── LetterClosed          409: a dead letter has been closed in another way
         ├── NotReplayable         409: a dead letter that no call can be made of
+        ├── CodeExists            409: a classification code that is there already
+        ├── CodeInUse             409: a classification code that documents or other codes need
         ├── PreconditionFailed    412
         ├── TooLarge              413
         ├── UnsupportedType       415
@@ -99,6 +102,11 @@ class WriteGateBusy(DatabaseUnavailable):
 class EmbedderUnavailable(TransientError):
     slug = "embedding-unavailable"
     title = "The embedding model cannot be loaded"
+
+
+class ModelOvertaken(TransientError):
+    slug = "model-overtaken"
+    title = "Another model came into force meanwhile"
 
 
 class RateLimited(TransientError):
@@ -180,6 +188,18 @@ class NotReplayable(PermanentError):
     slug = "not-replayable"
     status = 409
     title = "This dead letter cannot be replayed"
+
+
+class CodeExists(PermanentError):
+    slug = "classification-code-exists"
+    status = 409
+    title = "This classification code exists"
+
+
+class CodeInUse(PermanentError):
+    slug = "classification-code-in-use"
+    status = 409
+    title = "This classification code is in use"
 
 
 class PreconditionFailed(PermanentError):

@@ -130,6 +130,17 @@ class Settings(BaseSettings):
     embedding_threads: Annotated[int, Field(ge=0)] = Field(default=0, description="0: one per core")
     embedding_max_passages: PositiveInt = 64
 
+    # Classification
+    classification_review_below: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=0.7, description="A prediction less certain than this is for a person to look at"
+    )
+    classification_min_labels: Annotated[int, Field(ge=10)] = Field(
+        default=50, description="A model is trained when people have decided on so many documents"
+    )
+    classification_max_labels: Annotated[int, Field(ge=100)] = Field(
+        default=4000, description="The most that one is trained with, those decided last"
+    )
+
     # Ingestion
     ingest_max_bytes: PositiveInt = 50 * 1024 * 1024
     ingest_max_pages: PositiveInt = 2000

@@ -18,6 +18,7 @@ DERIVED = {
     "embedding": ("content_version", "embeddings"),
     "quality": ("version", "quality_scores"),
     "authors": ("authors_version", "author_sets"),
+    "classification": ("content_version", "resource_categories"),
 }
 
 

@@ -17,6 +17,7 @@ TAGS = [
     {"name": "resources", "description": "Documents with their metadata"},
     {"name": "derived", "description": "What is computed from a resource, and whether it is still true"},
     {"name": "authors", "description": "Who the names on documents stand for"},
+    {"name": "classification", "description": "Which class a document belongs to, and who says so"},
     {"name": "search", "description": "By keyword, by meaning, or both"},
     {"name": "tasks", "description": "Background work and its failures"},
     {"name": "events", "description": "What happened"},

@@ -102,6 +102,22 @@ _AUTHOR_WHOLE = {
     ],
     "next_cursor": None,
 }
+_CATEGORY = {"code": "570", "parent": "500", "label": "Biology and ecology", "description": "life, cells, genes"}
+_CLASSIFICATION = {
+    "resource_id": _ID,
+    "version": 1,
+    "state": "fresh",
+    "code": "570",
+    "label": "Biology and ecology",
+    "decided_by": "model",
+    "predicted": "570",
+    "confidence": 0.93,
+    "alternatives": [{"code": "100", "confidence": 0.03}],
+    "needs_review": False,
+    "classifier": "zero-shot/0/all-MiniLM-L6-v2/onnx-int8/2",
+    "built_from": 1,
+}
+_MEASURED = {"accuracy": 0.98, "log_loss": 0.07, "calibration_error": 0.02}
 _POOL = "size checked_in checked_out overflow total connects_total checkouts_total invalidations_total"
 
 ANSWERS: dict[str, Any] = {
@@ -122,6 +138,40 @@ ANSWERS: dict[str, Any] = {
     "read_author": _AUTHOR_WHOLE,
     "merge_authors": _AUTHOR_WHOLE,
     "split_author": {"author_id": _ID, "split_off": [_CALL]},
+    "read_classification_tree": {"items": [{**_CATEGORY, "code": "500", "parent": None, "children": []}]},
+    "create_classification_code": _CATEGORY,
+    "update_classification_code": _CATEGORY,
+    "list_classification_models": {
+        "items": [
+            {
+                "number": 1,
+                "is_active": True,
+                "outcome": "activated",
+                "embedding_model": "all-MiniLM-L6-v2/onnx-int8/2",
+                "label_counts": {"000": 90, "570": 40},
+                "metrics": {**_MEASURED, "compared_with": {"name": "zero-shot", **_MEASURED, "accuracy": 0.91}},
+                "created_at": _AT,
+            }
+        ],
+        "in_force": "trained-1/0/all-MiniLM-L6-v2/onnx-int8/2",
+        "next_cursor": None,
+    },
+    "list_classifications_to_review": {
+        "items": [
+            {
+                "resource_id": _ID,
+                "title": "On the Origin of Species",
+                "predicted": "500",
+                "confidence": 0.48,
+                "alternatives": [{"code": "110", "confidence": 0.31}],
+            }
+        ],
+        "total": 1,
+        "next_cursor": None,
+    },
+    "read_resource_classification": _CLASSIFICATION,
+    "decide_resource_classification": {**_CLASSIFICATION, "decided_by": "person", "version": 2},
+    "undecide_resource_classification": {**_CLASSIFICATION, "version": 3},
     "find": [_HIT],
     "search": {
         "mode": "hybrid",

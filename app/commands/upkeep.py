@@ -19,6 +19,7 @@ class Kind(StrEnum):
     EMBEDDING = "embedding"
     QUALITY = "quality"
     AUTHORS = "authors"
+    CLASSIFICATION = "classification"
 
 
 def consistency(

@@ -23,6 +23,7 @@ class EventType(StrEnum):
     SEARCH_INDEX_UPDATED = "search.index_updated"
     AUTHORS_EXTRACTED = "authors.extracted"
     AUTHORS_NORMALIZED = "authors.normalized"
+    CLASSIFICATION_COMPLETED = "classification.completed"
 
     SEARCH_EXECUTED = "search.executed"
     CACHE_HIT = "cache.hit"

@@ -103,6 +103,16 @@ HOOKS: tuple[Hook, ...] = (
         priority=Priority.LOW,
         debounce_seconds=60,
     ),
+    # The embedding is due sooner and is more urgent in the same queue: it is there, and nothing is embedded twice.
+    Hook(
+        triggers=(E.RESOURCE_CONTENT_CHANGED,),
+        at_once_on=(E.RESOURCE_CREATED,),
+        task=TaskName.CLASSIFY_RESOURCE,
+        kind=DerivedKind.CLASSIFICATION,
+        built_from="content_version",
+        queue="ml_tasks",
+        debounce_seconds=20,
+    ),
     # Whoever commits drops the cached values at once; this call is for those who died before they could.
     Hook(
         triggers=(
@@ -112,6 +122,7 @@ HOOKS: tuple[Hook, ...] = (
             E.QUALITY_COMPUTED,
             E.SEARCH_INDEX_UPDATED,
             E.AUTHORS_NORMALIZED,
+            E.CLASSIFICATION_COMPLETED,
         ),
         task=TaskName.INVALIDATE_CACHE,
         priority=Priority.URGENT,

@@ -20,6 +20,7 @@ class DerivedKind(StrEnum):
     EMBEDDING = "embedding"
     QUALITY = "quality"
     AUTHORS = "authors"
+    CLASSIFICATION = "classification"
 
 
 class DerivedState(Base):

@@ -49,7 +49,10 @@ class ResourceFields(Input):
     doi: Line | None = None
     arxiv_id: Line | None = None
     publication_year: Year | None = None
-    classification_code: Code | None = None
+    classification_code: Code | None = Field(
+        default=None,
+        description="A person's decision; null leaves it to the model, see `/resources/{id}/classification`",
+    )
     read_status: ReadStatus = "unread"
 
 
@@ -111,7 +114,7 @@ class ResourceSummary(Output):
     doi: str | None
     arxiv_id: str | None
     publication_year: int | None
-    classification_code: str | None
+    classification_code: str | None = Field(description="A person's decision, never the model's")
     read_status: str
     duplicate_of: UUID | None = Field(description="The oldest resource with the same text")
     page_count: int | None

@@ -14,10 +14,12 @@ from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 from app.events.hooks import rebuild as rebuild_call
 from app.models.author import AuthorSet
 from app.models.base import now
+from app.models.classification import ResourceCategory
 from app.models.derived import DerivedKind, DerivedState, Embedding, QualityScore
 from app.models.outbox import OPEN_STATES, CallState, DeadLetter, TaskCall
 from app.models.resource import IngestionState, Resource
 from app.models.search import SearchDocument
+from app.services import classifiers
 from app.services.derived_states import has_content, input_version
 from app.services.library import Library, Work
 from app.tasks.task_names import TaskName
@@ -25,11 +27,12 @@ from app.tasks.task_names import TaskName
 HOUSEKEEPING = (TaskName.CANARY, TaskName.RECONCILE, TaskName.CLEANUP)
 RECONCILE_SLICE = 200
 # What is built, each row with the version it was built from: what `derived_states` says is not taken for granted.
-BUILT: dict[DerivedKind, type[SearchDocument | Embedding | QualityScore | AuthorSet]] = {
+BUILT: dict[DerivedKind, type[SearchDocument | Embedding | QualityScore | AuthorSet | ResourceCategory]] = {
     DerivedKind.SEARCH_INDEX: SearchDocument,
     DerivedKind.EMBEDDING: Embedding,
     DerivedKind.QUALITY: QualityScore,
     DerivedKind.AUTHORS: AuthorSet,
+    DerivedKind.CLASSIFICATION: ResourceCategory,
 }
 # Kinds whose rows others see until they are taken away: of a deleted resource their task has work too.
 _SHOWN_TO_OTHERS = frozenset((DerivedKind.SEARCH_INDEX, DerivedKind.AUTHORS))
@@ -76,8 +79,7 @@ def resource_status(session: Session, resource: Resource, *, embedding_model: st
         for state in session.scalars(select(DerivedState).where(DerivedState.resource_id == resource.id))
     }
     built = {kind: _built_from(session, kind, resource, states.get(kind)) for kind in DerivedKind}
-    built_by = session.scalar(select(Embedding.model_id).where(Embedding.resource_id == resource.id))
-    outdated = {DerivedKind.EMBEDDING} if built_by not in {None, embedding_model} else set()
+    outdated = _outdated(session, resource, embedding_model=embedding_model)
     reads = [call for call in calls if call.task == TaskName.INGEST_RESOURCE]
     reading = any(call.state == CallState.RUNNING for call in reads)
     ingestion = IngestionState.RUNNING if reading else resource.ingestion_status
@@ -152,9 +154,25 @@ def _stale_condition(kind: DerivedKind, embedding_model: str) -> ColumnElement[b
     """Over `_with_state`: what is built, or what is noted of it, is older than its input."""
     wanted, table = input_version(kind), BUILT[kind]
     is_older = or_(func.coalesce(DerivedState.built_from, 0) < wanted, func.coalesce(table.built_from, 0) < wanted)
-    if kind is not DerivedKind.EMBEDDING:
-        return is_older
-    return or_(is_older, Embedding.model_id != embedding_model)
+    model = _of_another_model(embedding_model).get(kind)
+    return is_older if model is None else or_(is_older, model)
+
+
+def _of_another_model(embedding_model: str) -> dict[DerivedKind, ColumnElement[bool]]:
+    """By kind: what was built by a model that is no more in force, from whatever version."""
+    return {
+        DerivedKind.EMBEDDING: Embedding.model_id != embedding_model,
+        DerivedKind.CLASSIFICATION: ResourceCategory.classifier != classifiers.in_force(embedding_model),
+    }
+
+
+def _outdated(session: Session, resource: Resource, *, embedding_model: str) -> set[DerivedKind]:
+    """The kinds of one resource that a model built which is no more in force."""
+    return {
+        kind
+        for kind, is_outdated in _of_another_model(embedding_model).items()
+        if session.scalar(select(is_outdated).where(BUILT[kind].resource_id == resource.id))
+    }
 
 
 def _failed_condition(kind: DerivedKind, embedding_model: str) -> ColumnElement[bool]:

@@ -98,17 +98,37 @@ def update(
     Raises `NotFound`, `VersionConflict` (`expected_version` is stale), `PreconditionFailed` (the version is not
     among `accepted_versions`), `InvalidInput`, `TooLarge`.
     """
+    with library.work() as unit:
+        return change(
+            library,
+            unit,
+            resource_id,
+            changes,
+            expected_version=expected_version,
+            accepted_versions=accepted_versions,
+        )
+
+
+def change(
+    library: Library,
+    unit: UnitOfWork,
+    resource_id: UUID,
+    changes: Mapping[str, Any],
+    *,
+    expected_version: int | None = None,
+    accepted_versions: frozenset[int] | None = None,
+) -> dict[str, Any]:
+    """`update` as a part of a larger unit of work, which has locked no other resource."""
     _check(library, changes)
     sha256 = _fingerprint_of(changes.get("content", ""))
-    with library.work() as unit:
-        if "content" in changes:
-            duplicates.hold(unit.session, sha256, leaving=resource_id)
-        resource = _lock(unit.session, resource_id)
-        _require(resource, expected_version=expected_version, accepted_versions=accepted_versions)
-        changed = [name for name, value in changes.items() if getattr(resource, name) != value]
-        if changed:
-            _apply(unit, resource, {name: changes[name] for name in changed}, content_sha256=sha256)
-        return describe(resource)
+    if "content" in changes:
+        duplicates.hold(unit.session, sha256, leaving=resource_id)
+    resource = _lock(unit.session, resource_id)
+    _require(resource, expected_version=expected_version, accepted_versions=accepted_versions)
+    changed = [name for name, value in changes.items() if getattr(resource, name) != value]
+    if changed:
+        _apply(unit, resource, {name: changes[name] for name in changed}, content_sha256=sha256)
+    return describe(resource)
 
 
 def delete(library: Library, resource_id: UUID, *, accepted_versions: frozenset[int] | None = None) -> None:

@@ -14,7 +14,7 @@ from app.index.search_index import PreparedDocument, SearchIndex
 from app.models.derived import DerivedKind
 from app.models.resource import Resource
 from app.models.search import SearchDocument
-from app.services import derived_states
+from app.services import classification, derived_states
 from app.services.library import Library, Work
 from app.services.unit_of_work import UnitOfWork
 
@@ -45,9 +45,11 @@ def update(library: Library, resource_id: UUID, *, work: Work) -> None:
 def _write(unit: UnitOfWork, index: SearchIndex, prepared: PreparedDocument) -> None:
     resource_id, version = prepared.document.resource_id, prepared.document.built_from
     kind = DerivedKind.SEARCH_INDEX
-    if derived_states.lock_for_build(unit.session, resource_id, kind, version=version) is None:
+    resource = derived_states.lock_for_build(unit.session, resource_id, kind, version=version)
+    if resource is None:
         return
     if index.write(unit.session, prepared):
+        classification.tell_the_index(unit.session, resource)
         unit.built(version)
         derived_states.mark_built(unit.session, resource_id, kind, version=version)
         unit.emit(EventType.SEARCH_INDEX_UPDATED, {"resource_id": str(resource_id), "version": version})
@@ -61,7 +63,10 @@ def update_search_index(session: Session, index: SearchIndex, resource: Resource
     if resource.deleted_at is not None or resource.content_version == 0:
         index.remove(session, resource.id)
         return True
-    return index.upsert(session, document_of(resource))
+    if not index.upsert(session, document_of(resource)):
+        return False
+    classification.tell_the_index(session, resource)
+    return True
 
 
 def document_of(resource: Resource) -> IndexedDocument:

@@ -7,7 +7,17 @@ from typing import Any
 from uuid import UUID
 
 from app.content import reader, safe_fetch  # noqa: F401 — loaded once, before the worker forks
-from app.services import authors, consistency, embeddings, ingestion, quality, search_indexing, upkeep
+from app.services import (
+    authors,
+    classifier_training,
+    classifying,
+    consistency,
+    embeddings,
+    ingestion,
+    quality,
+    search_indexing,
+    upkeep,
+)
 from app.services.library import Library, Work
 from app.tasks import document_readers, engine_at_start, room, watchdog, worker_presence
 from app.tasks.celery_app import celery_app
@@ -58,6 +68,12 @@ def normalize_authors_task(library: Library, resource_id: UUID, *, work: Work) -
     authors.normalise(library, resource_id, work=work)
 
 
+@_task(TaskName.CLASSIFY_RESOURCE)
+def classify_resource_task(library: Library, resource_id: UUID, *, work: Work) -> None:
+    """Say which class a resource belongs to."""
+    classifying.classify(library, resource_id, work=work)
+
+
 # Its retries outlast every time to live: what it should have dropped is gone by then.
 @_task(TaskName.INVALIDATE_CACHE, max_retries=20, first_delay_seconds=0.5, is_void_in_the_end=True)
 def invalidate_cache_task(library: Library, cache_keys: list[str], *, work: Work) -> None:
@@ -76,6 +92,12 @@ def reconcile_derived_data(library: Library, *, work: Work) -> None:
 def cleanup_expired_cache(library: Library, *, work: Work) -> None:
     """Remove what is past its retention: events, ended calls, effects, keys, deleted resources."""
     upkeep.clean_up(library, work=work)
+
+
+@_task(TaskName.RETRAIN_CLASSIFIER, max_retries=2)
+def retrain_classification_model(library: Library, *, work: Work) -> None:
+    """Train a classifier from what people decided, and keep the better of it and the one in force."""
+    classifier_training.retrain(library, work=work)
 
 
 @_task(TaskName.CANARY)

@@ -35,6 +35,10 @@ def beat_schedule(settings: Settings) -> dict[str, dict[str, Any]]:
         "reconcile-derived-data": _entry(TaskName.RECONCILE, reconcile, priority=Priority.LOW),
         "cleanup-expired-cache": _entry(TaskName.CLEANUP, crontab(hour="4", minute="0"), priority=Priority.LOW),
     }
+    monthly = crontab(day_of_month="1", hour="0", minute="0")
+    entries["retrain-classification-model"] = _entry(
+        TaskName.RETRAIN_CLASSIFIER, monthly, queue="ml_tasks", priority=Priority.LOW
+    )
     # Nothing is less urgent than a canary: where it gets through, everything does.
     entries |= {
         f"canary-{queue}": _entry(TaskName.CANARY, canary, queue=queue, priority=LEAST_URGENT, args=(queue,))

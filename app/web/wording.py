@@ -25,7 +25,13 @@ _LANGUAGES_WORDS = (
 )
 LANGUAGES = dict(pair.split(":") for pair in _LANGUAGES_WORDS.split())
 INGESTION = {"pending": "waiting", "running": "reading", "completed": "in the library", "failed": "failed"}
-DERIVED = {"search_index": "Search index", "embedding": "Meaning", "quality": "Quality", "authors": "Authors"}
+DERIVED = {
+    "search_index": "Search index",
+    "embedding": "Meaning",
+    "quality": "Quality",
+    "authors": "Authors",
+    "classification": "Class",
+}
 DERIVED_STATES = {"fresh": "fresh", "stale": "stale", "running": "being built", "failed": "failed"}
 FACETS = {
     "format": "Type of document",

@@ -74,7 +74,10 @@ def upgrade() -> None:
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("source", sa.String(length=16), nullable=False),
         sa.ForeignKeyConstraint(
-            ["resource_id"], ["resources.id"], name=op.f("fk_resource_authors_resource_id_resources"), ondelete="CASCADE"
+            ["resource_id"],
+            ["resources.id"],
+            name=op.f("fk_resource_authors_resource_id_resources"),
+            ondelete="CASCADE",
         ),
         sa.ForeignKeyConstraint(
             ["variant_id"], ["author_variants.id"], name=op.f("fk_resource_authors_variant_id_author_variants")

@@ -12,6 +12,7 @@ KINDS = {
     "embedding": ("content_version", "embeddings"),
     "quality": ("version", "quality_scores"),
     "authors": ("authors_version", "author_sets"),
+    "classification": ("content_version", "resource_categories"),
 }
 
 

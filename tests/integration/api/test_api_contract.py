@@ -16,6 +16,7 @@ from app.services.library import Library
 from tests.integration.api.answers import create
 
 PROBLEM_CONTENT = {"application/problem+json"}
+KINDS = {"search_index", "embedding", "quality", "authors", "classification"}
 
 
 def has(answer: dict[str, Any], *names: str) -> None:
@@ -46,7 +47,7 @@ def test_resource_status(client: TestClient) -> None:
     status = client.get(f"/resources/{created['id']}/status").json()
     assert status["ingestion"]["state"] == "completed"
     assert status["ingestion"]["error"] is None
-    assert set(status["derived"]) == {"search_index", "embedding", "quality", "authors"}
+    assert set(status["derived"]) == KINDS
     for derived in status["derived"].values():
         has(derived, "state", "built_from", "attempts", "error", "next_due_at")
         assert derived["state"] == "stale"
@@ -75,7 +76,7 @@ def test_search(client: TestClient, library: Library, mode: str) -> None:
 def test_consistency(client: TestClient) -> None:
     answer = client.get("/consistency").json()
     has(answer, "converged", "open_calls", "dead_letters", "kinds")
-    assert set(answer["kinds"]) == {"search_index", "embedding", "quality", "authors"}
+    assert set(answer["kinds"]) == KINDS
     for kind in answer["kinds"].values():
         assert set(kind) == {"fresh", "stale", "failed", "oldest_stale_seconds"}
 

@@ -38,6 +38,9 @@ from tests.integration.api.serving import served
 
 OPERATIONS = (
     *("ingest_document", "create_resource", "list_resources", "read_resource", "update_resource", "delete_resource"),
+    *("read_classification_tree", "create_classification_code", "update_classification_code"),
+    *("delete_classification_code", "list_classification_models", "list_classifications_to_review"),
+    *("read_resource_classification", "decide_resource_classification", "undecide_resource_classification"),
     *("read_resource_status", "read_resource_quality", "read_consistency", "find", "search", "read_task"),
     *("list_authors", "read_author", "merge_authors", "split_author"),
     *("list_dead_letters", "read_dead_letter", "replay_dead_letter", "replay_dead_letters", "discard_dead_letter"),

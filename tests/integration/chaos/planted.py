@@ -8,6 +8,7 @@ from uuid import UUID
 from app.database import Database
 from app.models.author import AuthorSet
 from app.models.base import new_id, now
+from app.models.classification import ResourceCategory
 from app.models.derived import DerivedKind, DerivedState, Embedding, QualityHistory, QualityScore
 from app.models.outbox import CallState, DeadLetter, EffectRecord, EventRecord, TaskCall
 from app.models.resource import Resource
@@ -21,6 +22,7 @@ TASKS = {
     DerivedKind.EMBEDDING: "regenerate_embedding_task",
     DerivedKind.QUALITY: "recompute_quality_task",
     DerivedKind.AUTHORS: "normalize_authors_task",
+    DerivedKind.CLASSIFICATION: "classify_resource_task",
 }
 CONTENT = "Some text about zebras."
 
@@ -157,6 +159,14 @@ class Planted:
             ),
             QualityScore(resource_id=resource_id, weights={}, built_from=1, **scores),
             AuthorSet(resource_id=resource_id, built_from=1),
+            ResourceCategory(
+                resource_id=resource_id,
+                predicted=None,
+                confidence=0.0,
+                classifier="c",
+                built_from=1,
+                updated_at=self.began,
+            ),
             QualityHistory(resource_id=resource_id, scores=scores, built_from=1, at=_after(self.began, 30)),
             *(DerivedState(resource_id=resource_id, kind=kind, built_from=1) for kind in DerivedKind),
         ]

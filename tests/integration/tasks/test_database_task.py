@@ -35,6 +35,7 @@ FIRST_DELAY_SECONDS = 4
 DERIVED_TABLES = (
     *("search_documents", "search_subjects", "embeddings", "quality_scores", "resources", "pending_uploads"),
     *("author_sets", "authors", "author_variants", "resource_authors"),
+    *("resource_categories", "model_versions"),
 )
 TIMES = {"updated_at", "since", "at", "change", "ingestion_started_at", "ingestion_finished_at"}
 
@@ -338,12 +339,14 @@ def the_call_of(name: TaskName, outbox: Outbox) -> Any:
         TaskName.RECONCILE: [],
         TaskName.CLEANUP: [],
         TaskName.CANARY: ["default"],
+        TaskName.RETRAIN_CLASSIFIER: [],
     }
     kinds = {
         TaskName.REGENERATE_EMBEDDING: DerivedKind.EMBEDDING,
         TaskName.RECOMPUTE_QUALITY: DerivedKind.QUALITY,
         TaskName.UPDATE_SEARCH_INDEX: DerivedKind.SEARCH_INDEX,
         TaskName.NORMALIZE_AUTHORS: DerivedKind.AUTHORS,
+        TaskName.CLASSIFY_RESOURCE: DerivedKind.CLASSIFICATION,
     }
     return call_for(resource_id, task=name, kind=kinds.get(name), args=arguments.get(name))
 

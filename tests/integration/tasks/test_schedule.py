@@ -32,6 +32,7 @@ from chaos.stack import ROOT
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
 NIGHTLY = "cleanup-expired-cache"
+MONTHLY = "retrain-classification-model"
 EVERY_SECOND = "reconcile-derived-data"
 
 
@@ -108,10 +109,10 @@ def test_the_tick_of_a_crontab_is_the_planned_time_however_late_a_beat_comes(hou
         assert tick_of(crontab(hour="4", minute="0"), moment("2026-03-01T04:00:00")) == planned
 
 
-def test_the_schedule_holds_the_reconciler_the_clean_up_and_a_canary_for_each_queue() -> None:
+def test_the_schedule_holds_the_reconciler_the_clean_up_the_training_and_a_canary_for_each_queue() -> None:
     entries: dict[str, dict[str, Any]] = beat_schedule(load_settings())
 
-    assert set(entries) == {EVERY_SECOND, NIGHTLY, *(f"canary-{queue}" for queue in QUEUES)}
+    assert set(entries) == {EVERY_SECOND, NIGHTLY, MONTHLY, *(f"canary-{queue}" for queue in QUEUES)}
     assert {entries[f"canary-{queue}"]["options"]["queue"] for queue in QUEUES} == set(QUEUES)
     assert {entry["task"] for entry in entries.values()} <= set(TaskName)
 

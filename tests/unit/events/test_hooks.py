@@ -36,6 +36,8 @@ def planned(name: EventType) -> dict[str, PlannedCall]:
         (EventType.AUTHORS_EXTRACTED, TaskName.NORMALIZE_AUTHORS, "default", 3, 60),
         (EventType.RESOURCE_CREATED, TaskName.NORMALIZE_AUTHORS, "default", 3, 0),
         (EventType.RESOURCE_DELETED, TaskName.NORMALIZE_AUTHORS, "default", 3, 0),
+        (EventType.RESOURCE_CONTENT_CHANGED, TaskName.CLASSIFY_RESOURCE, "ml_tasks", 5, 20),
+        (EventType.RESOURCE_CREATED, TaskName.CLASSIFY_RESOURCE, "ml_tasks", 5, 0),
         (EventType.INGESTION_REQUESTED, TaskName.INGEST_RESOURCE, "ingest", 5, 0),
     ],
 )
@@ -57,6 +59,7 @@ def test_a_call_knows_the_version_of_its_own_input() -> None:
     calls = planned(EventType.RESOURCE_CONTENT_CHANGED)
 
     assert calls[TaskName.REGENERATE_EMBEDDING].subject_version == 3
+    assert calls[TaskName.CLASSIFY_RESOURCE].subject_version == 3
     assert calls[TaskName.RECOMPUTE_QUALITY].subject_version == 7
 
 
