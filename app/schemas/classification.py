@@ -86,7 +86,7 @@ class LikelyCodeOut(Output):
 
 
 class ClassificationOut(Output):
-    """`code` is in force: a person's decision, else what the model says. `predicted` is the model's opinion beside it."""
+    """`code` is in force: a person's decision, else what the model says. `predicted` is the model's, beside it."""
 
     resource_id: UUID
     version: int = Field(description="Of the resource; the ETag")

@@ -51,6 +51,7 @@ OPERATIONS = (
 WITH_HITS = -200
 """Counted beside the statuses: answers to a search that found something."""
 FOUND = "foxglove"
+KNOWN_CODE = "570"
 SEARCHES = {"find", "search"}
 DECISIONS = {"merge_authors", "split_author"}
 OPAQUE = {"if-match", "idempotency-key", "cursor"}
@@ -77,9 +78,16 @@ class Api:
             return str(dead_letter(self.library))
         if parameter == "author_id":
             return str(id_of("lee|ann|"))
+        if parameter == "code":
+            return self.new_code() if method == "DELETE" else KNOWN_CODE
         if parameter in {"call_id", "letter_id"}:  # the letter of that call has its id
             return self.call_id
         return str(create(self.client)["id"]) if method == "DELETE" else self.resource_id
+
+    def new_code(self) -> str:
+        code = uuid4().hex[:16]
+        assert self.client.post("/classification/codes", json={"code": code, "label": "Of one test"}).status_code == 201
+        return code
 
 
 @pytest.fixture(scope="module")
@@ -212,5 +220,8 @@ def make_meaningful(api: Api, case: Any, *, chosen: random.Random) -> None:
         case.body.pop("cursor", None)
         if case.operation.definition.raw.get("operationId") in DECISIONS:
             decide(api, case.body)
+        case.body.pop("parent", None)
+        if case.path == "/resources/{resource_id}/classification":
+            case.body["code"] = KNOWN_CODE
         if "url" in case.body and chosen.random() < 0.5:
             case.body["url"] = f"https://example.org/{uuid4()}"
