@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from app.commands import api_keys, documents, processes, upkeep
+from app.commands import api_keys, classifier, documents, processes, upkeep
 from app.commands import broker as brokers
 from app.commands import dead_letters as letters
 from app.commands.failure import end_with
@@ -32,11 +32,13 @@ alexandria = typer.Typer(
 database = typer.Typer(help="The tables: bring them up to date, or back.", no_args_is_help=True)
 broker = typer.Typer(help="The message broker and its queues.", no_args_is_help=True)
 keys = typer.Typer(help="Who may use the API, and for what.", no_args_is_help=True)
+models = typer.Typer(help="What classifies the documents: train it, and see how it does.", no_args_is_help=True)
 dead_letters = typer.Typer(help="Work that could not succeed, with its reason.", no_args_is_help=True)
 alexandria.add_typer(database, name="db")
 alexandria.add_typer(broker, name="broker")
 alexandria.add_typer(dead_letters, name="dead-letters")
 alexandria.add_typer(keys, name="api-key")
+alexandria.add_typer(models, name="classifier")
 
 
 @alexandria.callback()
@@ -73,6 +75,13 @@ for look_after_broker in (brokers.topology, brokers.switch, brokers.drain, broke
     broker.command()(look_after_broker)
 for name, act in (("create", api_keys.create), ("list", api_keys.list_keys), ("revoke", api_keys.revoke)):
     keys.command(name)(act)
+
+for name, look_into in (
+    ("retrain", classifier.retrain),
+    ("list", classifier.list_models),
+    ("show", classifier.show_model),
+):
+    models.command(name)(look_into)
 
 
 def main() -> None:

@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-import structlog
 from numpy.typing import NDArray
 from sqlalchemy import select, update
 
@@ -37,8 +36,6 @@ ITERATIONS_MAX = 200
 FOLDS = 3
 UNFAMILIAR_SHARE = 0.02
 """Of what it was taught with, the part that is the least like its own class: what is less like any is not judged."""
-
-log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,9 +90,11 @@ def retrain(library: Library, *, work: Work) -> TrainingReport:
     counts = chosen.label_counts
     found = TrainingReport(outcome="too-few", documents=len(chosen.documents), labels=len(counts))
     if len(chosen.documents) < library.settings.classification_min_labels or len(counts) < 2:
-        return _nothing_to_do(found, work)
+        with work():
+            return found
     if known is not None:
-        return _nothing_to_do(replace(found, outcome="unchanged", number=known), work)
+        with work():
+            return replace(found, outcome="unchanged", number=known)
     with library.database.reader() as session:
         terms = training_set.terms(session, chosen.documents)
     model, measured, before = _trained(chosen, terms, classifier)
@@ -110,7 +109,7 @@ def retrain(library: Library, *, work: Work) -> TrainingReport:
     )
     with work() as unit:
         number = _store(library, unit, report, model, name=classifier.name, sha256=sha256, counts=counts)
-    return _told(replace(report, number=number))
+    return replace(report, number=number)
 
 
 def _trained(
@@ -238,13 +237,3 @@ def _metrics(report: TrainingReport) -> dict[str, Any]:
         "compared_with": {"name": report.in_force_name, **asdict(report.in_force)},
         "seconds": report.seconds,
     }
-
-
-def _nothing_to_do(report: TrainingReport, work: Work) -> TrainingReport:
-    with work():
-        return _told(report)
-
-
-def _told(report: TrainingReport) -> TrainingReport:
-    log.info("classifier training", **asdict(report))
-    return report

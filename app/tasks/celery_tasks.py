@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 from uuid import UUID
+
+import structlog
 
 from app.content import reader, safe_fetch  # noqa: F401 — loaded once, before the worker forks
 from app.services import (
@@ -23,6 +26,8 @@ from app.tasks import document_readers, engine_at_start, room, watchdog, worker_
 from app.tasks.celery_app import celery_app
 from app.tasks.database_task import DatabaseTask
 from app.tasks.task_names import TaskName
+
+log = structlog.get_logger(__name__)
 
 worker_presence.announce_workers()
 document_readers.prepare_workers()
@@ -97,7 +102,9 @@ def cleanup_expired_cache(library: Library, *, work: Work) -> None:
 @_task(TaskName.RETRAIN_CLASSIFIER, max_retries=2)
 def retrain_classification_model(library: Library, *, work: Work) -> None:
     """Train a classifier from what people decided, and keep the better of it and the one in force."""
-    classifier_training.retrain(library, work=work)
+    report = classifier_training.retrain(library, work=work)
+    found = report.sentence(needed=library.settings.classification_min_labels)
+    log.info("classifier training", found=found, **asdict(report))
 
 
 @_task(TaskName.CANARY)
