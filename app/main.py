@@ -21,6 +21,7 @@ from app.api import (
     ingest,
     metrics,
     operations,
+    recommendations,
     resources,
     search,
     tasks,
@@ -51,7 +52,7 @@ from app.web.pages import add_console
 
 ROUTERS = (
     *(ingest.router, resources.router, derived.router, authors.router, classification.router),
-    *(search.router, tasks.router, events.router),
+    *(recommendations.router, search.router, tasks.router, events.router),
     *(dead_letters.router, operations.router, health.router, metrics.router),
 )
 _CORRELATION_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")

@@ -141,6 +141,10 @@ class Settings(BaseSettings):
         default=4000, description="The most that one is trained with, those decided last"
     )
 
+    # Recommendations
+    recommendation_half_life_days: Annotated[float, Field(gt=0)] = 30.0
+    recommendation_mmr_lambda: Annotated[float, Field(ge=0, le=1)] = 0.7
+
     # Ingestion
     ingest_max_bytes: PositiveInt = 50 * 1024 * 1024
     ingest_max_pages: PositiveInt = 2000

@@ -70,6 +70,28 @@ _EVENT = {
 }
 _KIND = {"fresh": 6, "stale": 0, "failed": 0, "oldest_stale_seconds": None}
 _DERIVED = {"state": "fresh", "built_from": 1, "attempts": 0, "error": None, "next_due_at": None}
+_INTERACTION = {
+    "id": _CALL,
+    "user_id": "ada",
+    "number": 1,
+    "resource_id": _ID,
+    "type": "annotation",
+    "rating": None,
+    "at": _AT,
+}
+_RECOMMENDED = {
+    "id": _CALL,
+    "title": "The Voyage of the Beagle",
+    "creator": "Charles Darwin",
+    "score": 0.53,
+    "parts": {"content": 0.3, "affinity": 0.1, "quality": 0.12, "recency": 0.01, "popularity": 0.0},
+    "reason": {
+        "text": "because you annotated “On the Origin of Species”",
+        "part": "content",
+        "because": {"resource_id": _ID, "title": "On the Origin of Species", "type": "annotation"},
+        "about": None,
+    },
+}
 _QUALITY = dict.fromkeys(("accuracy", "completeness", "consistency", "timeliness", "relevance", "overall"), 0.8)
 _AUTHOR = {
     **dict.fromkeys(("particles", "suffix"), ""),
@@ -181,6 +203,21 @@ ANSWERS: dict[str, Any] = {
         "did_you_mean": None,
         "next_cursor": None,
     },
+    "track_interaction": _INTERACTION,
+    "list_interactions": {"items": [_INTERACTION], "total": 1, "next_cursor": None},
+    "read_profile": {
+        "user_id": "ada",
+        "state": "fresh",
+        "total_interactions": 1,
+        "built_from": 1,
+        "subjects": {"biology": 0.75},
+        "authors": {"Charles Darwin": 0.75},
+        "likings": [{"resource_id": _ID, "weight": 1.386, "type": "annotation"}],
+        "has_vector": True,
+        "model_id": "all-MiniLM-L6-v2/onnx-int8/2",
+        "updated_at": _AT,
+    },
+    "recommend": {"user_id": "ada", "cold_start": False, "items": [_RECOMMENDED]},
     "read_task": {
         **_RUN,
         "id": _CALL,

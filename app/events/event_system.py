@@ -20,7 +20,7 @@ from uuid import UUID
 import structlog
 
 from app.events.correlation import causation_id, current_correlation_id
-from app.events.event_types import DURABLE
+from app.events.event_types import DURABLE, OF_USERS
 from app.models.base import new_id, now
 
 HISTORY_LENGTH = 1000
@@ -39,7 +39,7 @@ class EventPriority(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """Something that happened. `subject` is the resource it happened to, where there is one."""
+    """Something that happened: to a resource (`subject`), to a user (`user_id`), or to neither."""
 
     name: str
     data: Mapping[str, Any]
@@ -51,11 +51,16 @@ class Event:
 
     @property
     def subject(self) -> UUID | None:
-        """The resource of the event."""
+        """The resource it happened to. One that a user only looked at has not changed, and is not meant."""
         resource_id = self.data.get("resource_id")
-        if resource_id is None:
+        if resource_id is None or self.name in OF_USERS:
             return None
         return resource_id if isinstance(resource_id, UUID) else UUID(str(resource_id))
+
+    @property
+    def user_id(self) -> str | None:
+        """The user it happened to."""
+        return str(self.data["user_id"]) if self.name in OF_USERS else None
 
 
 Handler = Callable[[Event], None]

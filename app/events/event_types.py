@@ -25,6 +25,9 @@ class EventType(StrEnum):
     AUTHORS_NORMALIZED = "authors.normalized"
     CLASSIFICATION_COMPLETED = "classification.completed"
 
+    USER_INTERACTION_TRACKED = "user.interaction_tracked"
+    USER_PROFILE_UPDATED = "user.profile_updated"
+
     SEARCH_EXECUTED = "search.executed"
     CACHE_HIT = "cache.hit"
     CACHE_MISS = "cache.miss"
@@ -36,3 +39,5 @@ IN_PROCESS = frozenset(
     {EventType.SEARCH_EXECUTED, EventType.CACHE_HIT, EventType.CACHE_MISS, EventType.CACHE_INVALIDATED}
 )
 DURABLE = frozenset(EventType) - IN_PROCESS
+# About a person who uses the library: their data name a `user_id`, and no resource has changed.
+OF_USERS = frozenset({EventType.USER_INTERACTION_TRACKED, EventType.USER_PROFILE_UPDATED})

@@ -11,8 +11,9 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from app.cache.keys import keys_of_resource
+from app.cache.keys import keys_of_resource, recommendations_key
 from app.events.event_system import Event, EventEmitter, Recorder
+from app.events.event_types import OF_USERS
 from app.events.event_types import EventType as E
 from app.models.derived import DerivedKind
 from app.tasks.task_names import TaskName
@@ -20,19 +21,37 @@ from app.transports.base import Priority
 
 # A debounced call waits its delay after the last trigger, and at most this many delays after the first.
 MAX_DELAYS = 6
+# A profile that is this many interactions behind is not left behind until its debounce is over.
+INTERACTIONS_AT_ONCE = 10
 
 
 def _resource_id(event: Event) -> list[Any]:
     return [str(event.subject)]
 
 
+def _user_id(event: Event) -> list[Any]:
+    return [event.user_id]
+
+
 def _cache_keys(event: Event) -> list[Any]:
-    return [keys_of_resource(str(event.subject))]
+    return [recommendations_key(event.user_id)] if event.user_id else keys_of_resource(str(event.subject))
+
+
+def _invalidation(event: Event) -> list[Any]:
+    return [_cache_keys(event)]
+
+
+def _is_tenth(event: Event) -> bool:
+    total = event.data.get("total_interactions")
+    return isinstance(total, int) and total % INTERACTIONS_AT_ONCE == 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hook:
-    """One row of the table. `built_from` names the version in the event's data that the task will read."""
+    """One row of the table. `built_from` names the version in the event's data that the task will read.
+
+    It is not debounced after an event of `at_once_on`, nor after one that `at_once_if` says so of.
+    """
 
     triggers: tuple[E, ...]
     task: TaskName
@@ -40,6 +59,7 @@ class Hook:
     priority: Priority = Priority.MEDIUM
     debounce_seconds: float = 0
     at_once_on: tuple[E, ...] = ()
+    at_once_if: Callable[[Event], bool] | None = None
     kind: DerivedKind | None = None
     built_from: str | None = None
     arguments: Callable[[Event], list[Any]] = _resource_id
@@ -113,6 +133,15 @@ HOOKS: tuple[Hook, ...] = (
         queue="ml_tasks",
         debounce_seconds=20,
     ),
+    Hook(
+        triggers=(E.USER_INTERACTION_TRACKED,),
+        at_once_if=_is_tenth,
+        task=TaskName.REFRESH_RECOMMENDATION_PROFILE,
+        built_from="total_interactions",
+        priority=Priority.LOW,
+        debounce_seconds=300,
+        arguments=_user_id,
+    ),
     # Whoever commits drops the cached values at once; this call is for those who died before they could.
     Hook(
         triggers=(
@@ -123,11 +152,12 @@ HOOKS: tuple[Hook, ...] = (
             E.SEARCH_INDEX_UPDATED,
             E.AUTHORS_NORMALIZED,
             E.CLASSIFICATION_COMPLETED,
+            E.USER_PROFILE_UPDATED,
         ),
         task=TaskName.INVALIDATE_CACHE,
         priority=Priority.URGENT,
         debounce_seconds=1,
-        arguments=_cache_keys,
+        arguments=_invalidation,
     ),
 )
 
@@ -135,10 +165,15 @@ HOOKS: tuple[Hook, ...] = (
 def plan(event: Event) -> list[PlannedCall]:
     """The calls that `event` causes, in the order of the table."""
     return [
-        _call(hook, event, delay_seconds=0 if event.name in hook.at_once_on else hook.debounce_seconds)
+        _call(hook, event, delay_seconds=0 if _is_at_once(hook, event) else hook.debounce_seconds)
         for hook in HOOKS
         if event.name in hook.triggers or event.name in hook.at_once_on
     ]
+
+
+def is_of_users(hook: Hook) -> bool:
+    """Whether its calls work on a user, whose id is their argument, and on no resource."""
+    return OF_USERS.issuperset(hook.triggers)
 
 
 def hook_of(kind: DerivedKind) -> Hook:
@@ -155,16 +190,39 @@ def rebuild(kind: DerivedKind, resource_id: str, *, version: int) -> PlannedCall
         queue=hook.queue,
         priority=Priority.LOW,
         delay=timedelta(0),
-        coalesce_key=f"{hook.task}:{resource_id}",
+        coalesce_key=coalesce_key(hook.task, resource_id),
         subject=UUID(resource_id),
         kind=kind,
         subject_version=version,
     )
 
 
+def refresh_profile(user_id: str, *, total_interactions: int) -> PlannedCall:
+    """The call that builds the profile of one user now: for the reconciler."""
+    hook = next(hook for hook in HOOKS if hook.task is TaskName.REFRESH_RECOMMENDATION_PROFILE)
+    return PlannedCall(
+        task=hook.task,
+        args=[user_id],
+        queue=hook.queue,
+        priority=Priority.LOW,
+        delay=timedelta(0),
+        coalesce_key=coalesce_key(hook.task, user_id),
+        subject_version=total_interactions,
+    )
+
+
+def coalesce_key(task: TaskName, of: UUID | str | None) -> str:
+    """What waiting calls of one task on one resource, or on one user, share."""
+    return f"{task}:{of}"
+
+
 def register_all_hooks(emitter: EventEmitter, recorder: Recorder) -> None:
     """From now on a durable event of `emitter` is stored by `recorder` together with the calls it causes."""
     emitter.recorder = recorder
+
+
+def _is_at_once(hook: Hook, event: Event) -> bool:
+    return event.name in hook.at_once_on or (hook.at_once_if is not None and hook.at_once_if(event))
 
 
 def _call(hook: Hook, event: Event, *, delay_seconds: float) -> PlannedCall:
@@ -175,7 +233,7 @@ def _call(hook: Hook, event: Event, *, delay_seconds: float) -> PlannedCall:
         queue=hook.queue,
         priority=hook.priority,
         delay=timedelta(seconds=delay_seconds),
-        coalesce_key=f"{hook.task}:{event.subject}",
+        coalesce_key=coalesce_key(hook.task, event.user_id or event.subject),
         subject=event.subject,
         kind=hook.kind,
         subject_version=version,

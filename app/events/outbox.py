@@ -192,6 +192,10 @@ def _upsert(
         index_where=text("state = 'waiting'"),
         set_={
             "due_at": case((new.due_at < TaskCall.latest_due_at, new.due_at), else_=TaskCall.latest_due_at),
+            # What is to be done at once is put off by nothing that comes later.
+            "latest_due_at": case(
+                (new.latest_due_at < TaskCall.latest_due_at, new.latest_due_at), else_=TaskCall.latest_due_at
+            ),
             "args": new.args,
             "priority": case((new.priority > TaskCall.priority, new.priority), else_=TaskCall.priority),
             "subject_version": func.coalesce(new.subject_version, TaskCall.subject_version),

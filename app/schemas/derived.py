@@ -56,6 +56,7 @@ class Consistency(Output):
     open_calls: int
     pending_ingestions: int = 0
     dead_letters: int
+    stale_profiles: int = Field(default=0, description="Of users, behind what they did")
     kinds: dict[str, KindCounts]
 
 

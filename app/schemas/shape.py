@@ -43,7 +43,7 @@ def _date_text(value: object) -> object:
     raise ValueError("a date is written YYYY-MM-DD")
 
 
-def _number(value: object) -> object:
+def whole_number(value: object) -> object:
     """JSON knows no integers: 3.0 is 3, but neither "3" nor true is."""
     if isinstance(value, bool | str):
         raise ValueError("a whole number is expected")
@@ -64,7 +64,7 @@ Address = Annotated[str, Field(max_length=2048), _SAYS_SO, _IS_STORABLE]
 Code = Annotated[str, Field(max_length=16), _SAYS_SO, _IS_STORABLE]
 QueryText = Annotated[str, Field(max_length=1000), _SAYS_SO, _IS_STORABLE]
 Cursor = Annotated[str, Field(max_length=8000), _SAYS_SO, _IS_STORABLE]
-Year = Annotated[int, Field(strict=False, ge=1, le=9999), BeforeValidator(_number)]
-Version = Annotated[int, Field(strict=False, ge=1), BeforeValidator(_number)]
-PageLength = Annotated[int, Field(strict=False, ge=1, le=100), BeforeValidator(_number)]
+Year = Annotated[int, Field(strict=False, ge=1, le=9999), BeforeValidator(whole_number)]
+Version = Annotated[int, Field(strict=False, ge=1), BeforeValidator(whole_number)]
+PageLength = Annotated[int, Field(strict=False, ge=1, le=100), BeforeValidator(whole_number)]
 Day = Annotated[date, BeforeValidator(_date_text), Field(strict=False)]

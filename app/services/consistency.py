@@ -19,7 +19,7 @@ from app.models.derived import DerivedKind, DerivedState, Embedding, QualityScor
 from app.models.outbox import OPEN_STATES, CallState, DeadLetter, TaskCall
 from app.models.resource import IngestionState, Resource
 from app.models.search import SearchDocument
-from app.services import classifiers
+from app.services import classifiers, profiles
 from app.services.derived_states import has_content, input_version
 from app.services.library import Library, Work
 from app.tasks.task_names import TaskName
@@ -59,12 +59,14 @@ def overview(session: Session, *, embedding_model: str) -> dict[str, Any]:
         select(func.count()).where(Resource.ingestion_status == IngestionState.PENDING, Resource.deleted_at.is_(None)),
     )
     dead = _count(session, select(func.count()).select_from(DeadLetter).where(DeadLetter.closed_at.is_(None)))
-    stale = sum(kind.stale for kind in kinds.values())
+    stale_profiles = profiles.count_stale(session, embedding_model=embedding_model)
+    stale = sum(kind.stale for kind in kinds.values()) + stale_profiles
     return {
         "converged": not (stale or open_calls or pending),
         "open_calls": open_calls,
         "pending_ingestions": pending,
         "dead_letters": dead,
+        "stale_profiles": stale_profiles,
         "kinds": {str(kind): asdict(counts) for kind, counts in kinds.items()},
     }
 
@@ -126,6 +128,8 @@ def repair(library: Library, *, most: int = RECONCILE_SLICE) -> dict[str, int]:
     while any((made := reconcile(embedding_model=library.embedding_model, work=library.work, most=most)).values()):
         called.update(made)
         log.info("called for what is stale", **made)
+    while behind := profiles.reconcile(library, most=most):
+        called["user_profile"] += behind
     return dict(called)
 
 

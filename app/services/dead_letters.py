@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from app.errors import LetterClosed, NotFound, NotReplayable
 from app.events import dispatch, outbox
-from app.events.hooks import HOOKS, PlannedCall
+from app.events.hooks import HOOKS, PlannedCall, is_of_users
 from app.models.base import now
 from app.models.outbox import CallState, DeadLetter, LetterEnd, LetterOrigin, TaskCall
 from app.services import failures
@@ -222,7 +222,7 @@ def _call_from_message(unit: UnitOfWork, letter: DeadLetter) -> tuple[UUID | Non
         priority=letter.priority,
         delay=timedelta(0),
         coalesce_key=None,
-        subject=_resource_of(letter) if hook else None,
+        subject=_resource_of(letter) if hook and not is_of_users(hook) else None,
         kind=hook.kind if hook else None,
     )
     return unit.enqueue(call)[0].id, "a new call has its task and arguments"

@@ -17,6 +17,7 @@ from app.services import (
     consistency,
     embeddings,
     ingestion,
+    profiles,
     quality,
     search_indexing,
     upkeep,
@@ -79,6 +80,12 @@ def classify_resource_task(library: Library, resource_id: UUID, *, work: Work) -
     classifying.classify(library, resource_id, work=work)
 
 
+@_task(TaskName.REFRESH_RECOMMENDATION_PROFILE)
+def refresh_recommendation_profile_task(library: Library, user_id: str, *, work: Work) -> None:
+    """Build what a user likes from what they did."""
+    profiles.refresh(library, user_id, work=work)
+
+
 # Its retries outlast every time to live: what it should have dropped is gone by then.
 @_task(TaskName.INVALIDATE_CACHE, max_retries=20, first_delay_seconds=0.5, is_void_in_the_end=True)
 def invalidate_cache_task(library: Library, cache_keys: list[str], *, work: Work) -> None:
@@ -90,6 +97,7 @@ def invalidate_cache_task(library: Library, cache_keys: list[str], *, work: Work
 def reconcile_derived_data(library: Library, *, work: Work) -> None:
     """Find what is stale and forgotten, and call for its rebuild."""
     consistency.reconcile(embedding_model=library.embedding_model, work=work)
+    profiles.reconcile(library)
     upkeep.forget_canaries(library)
 
 

@@ -14,6 +14,7 @@ class TaskName(StrEnum):
     UPDATE_SEARCH_INDEX = "update_search_index_task"
     NORMALIZE_AUTHORS = "normalize_authors_task"
     CLASSIFY_RESOURCE = "classify_resource_task"
+    REFRESH_RECOMMENDATION_PROFILE = "refresh_recommendation_profile_task"
     INVALIDATE_CACHE = "invalidate_cache_task"
     RECONCILE = "reconcile_derived_data"
     CLEANUP = "cleanup_expired_cache"

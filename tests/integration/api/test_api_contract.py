@@ -75,7 +75,7 @@ def test_search(client: TestClient, library: Library, mode: str) -> None:
 
 def test_consistency(client: TestClient) -> None:
     answer = client.get("/consistency").json()
-    has(answer, "converged", "open_calls", "dead_letters", "kinds")
+    has(answer, "converged", "open_calls", "dead_letters", "stale_profiles", "kinds")
     assert set(answer["kinds"]) == KINDS
     for kind in answer["kinds"].values():
         assert set(kind) == {"fresh", "stale", "failed", "oldest_stale_seconds"}
@@ -91,6 +91,18 @@ def test_task(client: TestClient, library: Library, state: CallState) -> None:
     task = client.get(f"/tasks/{call.id}").json()
     has(task, "id", "task", "queue", "priority", "state", "attempts", "error")
     assert task["state"] in {"waiting", "sent", "running", "done", "dead"}
+
+
+def test_recommendations(client: TestClient) -> None:
+    created = create(client, content="text")
+    body = {"user_id": "contract", "resource_id": created["id"], "type": "view"}
+    has(client.post("/interactions", json=body).json(), "id", "number", "user_id", "resource_id", "type", "at")
+    has(client.get("/interactions", params={"user_id": "contract"}).json(), "items", "total", "next_cursor")
+    has(client.get("/profile", params={"user_id": "contract"}).json(), "state", "total_interactions", "built_from")
+    answer = client.get("/recommendations", params={"user_id": "contract"}).json()
+    has(answer, "user_id", "cold_start", "items")
+    for item in answer["items"]:
+        has(item, "id", "title", "score", "parts", "reason")
 
 
 def test_dead_letters(client: TestClient) -> None:
@@ -151,5 +163,7 @@ def test_the_inputs_have_examples_that_are_accepted(client: TestClient) -> None:
     assert client.post("/resources", json=schemas["ResourceCreate"]["examples"][0]).status_code == 201
     assert client.post("/search", json=schemas["SearchRequest"]["examples"][0]).status_code == 200
     created = create(client)
+    interaction = schemas["InteractionCreate"]["examples"][0] | {"resource_id": created["id"]}
+    assert client.post("/interactions", json=interaction).status_code == 201
     body = schemas["ResourceUpdate"]["examples"][0]
     assert client.put(f"/resources/{created['id']}", json=body).status_code == 200

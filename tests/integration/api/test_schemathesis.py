@@ -43,6 +43,7 @@ OPERATIONS = (
     *("read_resource_classification", "decide_resource_classification", "undecide_resource_classification"),
     *("read_resource_status", "read_resource_quality", "read_consistency", "find", "search", "read_task"),
     *("list_authors", "read_author", "merge_authors", "split_author"),
+    *("track_interaction", "list_interactions", "forget_user", "read_profile", "recommend"),
     *("list_dead_letters", "read_dead_letter", "replay_dead_letter", "replay_dead_letters", "discard_dead_letter"),
     *("read_event_history", "stream_events", "read_pool", "read_cache_stats"),
     *("read_broker_status", "read_workers_status", "read_liveness", "read_readiness", "read_metrics"),
@@ -191,6 +192,8 @@ def ask(api: Api, operation_id: str, *, mode: GenerationMode, examples: int) -> 
         excluded: list[CheckFunction] = []
         if mode is GenerationMode.POSITIVE:
             make_meaningful(api, case, chosen=chosen)
+            if operation_id == "track_interaction" and isinstance(case.body, dict):  # which documents there are
+                case.body["resource_id"] = api.resource_id
             if operation_id == "ingest_document":  # which addresses may be fetched is a policy, not a shape
                 excluded.append(positive_data_acceptance)
         if operation_id == "stream_events" and isinstance(case.query, dict):

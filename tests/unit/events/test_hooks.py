@@ -7,8 +7,9 @@ import pytest
 
 from app.events.event_system import Event
 from app.events.event_types import DURABLE, EventType
-from app.events.hooks import HOOKS, PlannedCall, plan
+from app.events.hooks import HOOKS, PlannedCall, is_of_users, plan, refresh_profile
 from app.models.derived import DerivedKind
+from app.models.interaction import UserProfile
 from app.models.resource import Resource
 from app.tasks.task_names import TaskName
 from app.transports.base import QUEUES
@@ -73,7 +74,37 @@ def test_every_row_of_the_table_can_be_served() -> None:
     for hook in HOOKS:
         assert hook.queue in QUEUES
         assert set(hook.triggers) | set(hook.at_once_on) <= DURABLE
-        assert hook.built_from is None or hasattr(Resource, hook.built_from)
+        subject = UserProfile if is_of_users(hook) else Resource
+        assert hook.built_from is None or hasattr(subject, hook.built_from)
+
+
+def interaction(total: int) -> PlannedCall:
+    data = {"user_id": "ada", "resource_id": str(RESOURCE), "type": "view", "total_interactions": total}
+    [call] = plan(Event(name=EventType.USER_INTERACTION_TRACKED, data=data))
+    return call
+
+
+def test_an_interaction_calls_for_the_profile_of_its_user_and_says_nothing_of_the_document() -> None:
+    call = interaction(3)
+
+    assert (call.task, call.args) == (TaskName.REFRESH_RECOMMENDATION_PROFILE, ["ada"])
+    assert (call.queue, call.priority, call.delay) == ("default", 3, timedelta(seconds=300))
+    assert (call.subject, call.kind, call.subject_version) == (None, None, 3)
+    assert call.coalesce_key == "refresh_recommendation_profile_task:ada"
+    assert refresh_profile("ada", total_interactions=3).coalesce_key == call.coalesce_key
+
+
+@pytest.mark.parametrize(("total", "seconds"), [(1, 300), (9, 300), (10, 0), (11, 300), (20, 0), (100, 0)])
+def test_every_tenth_interaction_calls_at_once(total: int, seconds: int) -> None:
+    assert interaction(total).delay == timedelta(seconds=seconds)
+
+
+def test_a_new_profile_drops_what_was_recommended_by_the_old_one() -> None:
+    data = {"user_id": "ada", "total_interactions": 10, "revision": 1}
+    [call] = plan(Event(name=EventType.USER_PROFILE_UPDATED, data=data))
+
+    assert (call.task, call.args) == (TaskName.INVALIDATE_CACHE, [["recommendations:ada"]])
+    assert call.subject is None
 
 
 def test_every_derived_kind_has_one_hook_that_keeps_it() -> None:
