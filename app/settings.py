@@ -158,6 +158,9 @@ class Settings(BaseSettings):
 
     # Cache
     cache_deadline_seconds: PositiveSeconds = 0.05
+    cache_warmed_resources: Annotated[int, Field(ge=0)] = Field(
+        default=100, description="Hottest resources that an API process puts into an empty cache at its start"
+    )
 
     # Containers
     alive_file: Path | None = Field(default=None, description="Its time says when relay, worker or beat last worked")

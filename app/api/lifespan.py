@@ -14,6 +14,9 @@ from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from app.api.context import ApiContext
+from app.services.cache_warming import warm_in_background
+
+WARMING_ENDS_WITHIN_SECONDS = 1.0
 
 
 @asynccontextmanager
@@ -24,11 +27,13 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     threads = settings.db_pool_size + settings.db_max_overflow
     anyio.to_thread.current_default_thread_limiter().total_tokens = threads
     context.signs.start()
+    warming = warm_in_background(context.library, context.stopping)
     try:
         with _told_of_signals(context.stopping):
             yield
     finally:
         await run_in_threadpool(context.close)
+        await run_in_threadpool(warming.join, WARMING_ENDS_WITHIN_SECONDS)
 
 
 @contextmanager

@@ -147,8 +147,12 @@ class Keyspace:
 
 def keys_of_resource(resource_id: str) -> list[str]:
     """Every key and family whose value may depend on this resource."""
+    return [resource_key(resource_id), *keys_of_derived(resource_id)]
+
+
+def keys_of_derived(resource_id: str) -> list[str]:
+    """Every key and family whose value may depend on what is derived from this resource."""
     return [
-        resource_key(resource_id),
         quality_key(resource_id),
         embedding_key(resource_id),
         graph_neighbors_key(resource_id),

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from app.cache.keys import keys_of_resource, recommendations_key
+from app.cache.keys import keys_of_derived, keys_of_resource, recommendations_key
 from app.events.event_system import Event, EventEmitter, Recorder
 from app.events.event_types import OF_USERS
 from app.events.event_types import EventType as E
@@ -21,6 +21,11 @@ from app.transports.base import Priority
 
 # A debounced call waits its delay after the last trigger, and at most this many delays after the first.
 MAX_DELAYS = 6
+# Something is derived anew; the resource itself is what it was.
+BUILT = (
+    *(E.EMBEDDING_GENERATED, E.QUALITY_COMPUTED, E.SEARCH_INDEX_UPDATED),
+    *(E.AUTHORS_NORMALIZED, E.CLASSIFICATION_COMPLETED),
+)
 # A profile that is this many interactions behind is not left behind until its debounce is over.
 INTERACTIONS_AT_ONCE = 10
 
@@ -29,16 +34,21 @@ def _resource_id(event: Event) -> list[Any]:
     return [str(event.subject)]
 
 
+def cache_keys_of(event: Event) -> list[str]:
+    """Keys and families of the cache whose values an event makes old."""
+    if event.name == E.USER_PROFILE_UPDATED:
+        return [recommendations_key(str(event.user_id))]
+    if event.subject is None:
+        return []
+    return (keys_of_derived if event.name in BUILT else keys_of_resource)(str(event.subject))
+
+
 def _user_id(event: Event) -> list[Any]:
     return [event.user_id]
 
 
 def _cache_keys(event: Event) -> list[Any]:
-    return [recommendations_key(event.user_id)] if event.user_id else keys_of_resource(str(event.subject))
-
-
-def _invalidation(event: Event) -> list[Any]:
-    return [_cache_keys(event)]
+    return [cache_keys_of(event)]
 
 
 def _is_tenth(event: Event) -> bool:
@@ -63,6 +73,7 @@ class Hook:
     kind: DerivedKind | None = None
     built_from: str | None = None
     arguments: Callable[[Event], list[Any]] = _resource_id
+    coalesced_as: str | None = None  # tells apart two hooks of one task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,20 +155,20 @@ HOOKS: tuple[Hook, ...] = (
     ),
     # Whoever commits drops the cached values at once; this call is for those who died before they could.
     Hook(
-        triggers=(
-            E.RESOURCE_UPDATED,
-            E.RESOURCE_DELETED,
-            E.EMBEDDING_GENERATED,
-            E.QUALITY_COMPUTED,
-            E.SEARCH_INDEX_UPDATED,
-            E.AUTHORS_NORMALIZED,
-            E.CLASSIFICATION_COMPLETED,
-            E.USER_PROFILE_UPDATED,
-        ),
+        triggers=(E.RESOURCE_UPDATED, E.RESOURCE_DELETED, E.USER_PROFILE_UPDATED),
         task=TaskName.INVALIDATE_CACHE,
         priority=Priority.URGENT,
         debounce_seconds=1,
-        arguments=_invalidation,
+        arguments=_cache_keys,
+    ),
+    # Fewer keys, so a call of its own: joined with the one above it would take the place of its keys.
+    Hook(
+        triggers=BUILT,
+        task=TaskName.INVALIDATE_CACHE,
+        coalesced_as="derived",
+        priority=Priority.URGENT,
+        debounce_seconds=1,
+        arguments=_cache_keys,
     ),
 )
 
@@ -211,9 +222,9 @@ def refresh_profile(user_id: str, *, total_interactions: int) -> PlannedCall:
     )
 
 
-def coalesce_key(task: TaskName, of: UUID | str | None) -> str:
+def coalesce_key(task: TaskName, of: UUID | str | None, coalesced_as: str | None = None) -> str:
     """What waiting calls of one task on one resource, or on one user, share."""
-    return f"{task}:{of}"
+    return f"{task}:{of}:{coalesced_as}" if coalesced_as else f"{task}:{of}"
 
 
 def register_all_hooks(emitter: EventEmitter, recorder: Recorder) -> None:
@@ -233,7 +244,7 @@ def _call(hook: Hook, event: Event, *, delay_seconds: float) -> PlannedCall:
         queue=hook.queue,
         priority=hook.priority,
         delay=timedelta(seconds=delay_seconds),
-        coalesce_key=coalesce_key(hook.task, event.user_id or event.subject),
+        coalesce_key=coalesce_key(hook.task, event.user_id or event.subject, hook.coalesced_as),
         subject=event.subject,
         kind=hook.kind,
         subject_version=version,

@@ -16,6 +16,7 @@ from uuid import UUID
 
 from sqlalchemy import delete, select
 
+from app.cache.keys import recommendations_key
 from app.errors import InvalidInput
 from app.events.event_types import EventType
 from app.events.hooks import coalesce_key
@@ -110,7 +111,7 @@ def forget(library: Library, user_id: str) -> int:
         for chosen in _slices(sorted(calls)):
             ended = TaskCall.state.in_((CallState.DONE, CallState.SUPERSEDED))
             session.execute(delete(TaskCall).where(TaskCall.id.in_(chosen), ended))
-        unit.changed_profiles.add(user_id)
+        unit.drop([recommendations_key(user_id)])
     return len(ids)
 
 

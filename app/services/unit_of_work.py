@@ -8,18 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, Protocol
-from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from app.cache.keys import keys_of_resource, recommendations_key
 from app.database import Database
 from app.errors import TransientError
 from app.events import execution, outbox
 from app.events.event_system import Event, EventEmitter, EventPriority
-from app.events.event_types import EventType
 from app.events.execution import StartedCall
-from app.events.hooks import PlannedCall
+from app.events.hooks import PlannedCall, cache_keys_of
 from app.models.base import now
 from app.tasks.task_names import TaskName
 
@@ -39,8 +36,7 @@ class UnitOfWork:
         self.session = session
         self.call = call
         self.events: list[Event] = []
-        self.changed_resources: set[UUID] = set()
-        self.changed_profiles: set[str] = set()
+        self.old_keys: dict[str, None] = {}
         self.invalidations: list[outbox.StoredCall] = []
         self._debounce_scale = debounce_scale
         self._unstored: list[Event] = []
@@ -62,10 +58,11 @@ class UnitOfWork:
         """Store an event that exists already."""
         self.events.append(event)
         self._unstored.append(event)
-        if event.subject is not None:
-            self.changed_resources.add(event.subject)
-        if event.name == EventType.USER_PROFILE_UPDATED and event.user_id is not None:
-            self.changed_profiles.add(event.user_id)
+        self.drop(cache_keys_of(event))
+
+    def drop(self, keys: Iterable[str]) -> None:
+        """Keys and families of the cache whose values are old once this is committed."""
+        self.old_keys |= dict.fromkeys(keys)
 
     def enqueue(self, *calls: PlannedCall) -> list[outbox.StoredCall]:
         """Calls that no event causes."""
@@ -112,18 +109,12 @@ def unit_of_work(
         work = UnitOfWork(session, debounce_scale=debounce_scale, call=call)
         yield work
         work.close()
-    dropped = drop_cached(cache, work.changed_resources, work.changed_profiles)
+    # At once, and best effort: the invalidation call of the hook table backs it.
+    dropped = bool(work.old_keys) and cache.delete_all(work.old_keys)
     if dropped and call is not None:
         _withdraw_invalidations(database, work)
     for event in work.events:
         emitter.dispatch(event)
-
-
-def drop_cached(cache: Invalidated, resource_ids: Iterable[UUID], user_ids: Iterable[str] = ()) -> bool:
-    """Drop at once what may be old; whether that is certain. The invalidation call of the hook table backs it."""
-    keys = dict.fromkeys(key for resource_id in resource_ids for key in keys_of_resource(str(resource_id)))
-    keys |= dict.fromkeys(recommendations_key(user_id) for user_id in user_ids)
-    return bool(keys) and cache.delete_all(keys)
 
 
 def _withdraw_invalidations(database: Database, work: UnitOfWork) -> None:

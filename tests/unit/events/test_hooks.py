@@ -7,7 +7,7 @@ import pytest
 
 from app.events.event_system import Event
 from app.events.event_types import DURABLE, EventType
-from app.events.hooks import HOOKS, PlannedCall, is_of_users, plan, refresh_profile
+from app.events.hooks import BUILT, HOOKS, PlannedCall, is_of_users, plan, refresh_profile
 from app.models.derived import DerivedKind
 from app.models.interaction import UserProfile
 from app.models.resource import Resource
@@ -97,6 +97,19 @@ def test_an_interaction_calls_for_the_profile_of_its_user_and_says_nothing_of_th
 @pytest.mark.parametrize(("total", "seconds"), [(1, 300), (9, 300), (10, 0), (11, 300), (20, 0), (100, 0)])
 def test_every_tenth_interaction_calls_at_once(total: int, seconds: int) -> None:
     assert interaction(total).delay == timedelta(seconds=seconds)
+
+
+def invalidations(name: EventType) -> list[PlannedCall]:
+    event = Event(name=name, data={"resource_id": str(RESOURCE), "version": 2})
+    return [call for call in plan(event) if call.task == TaskName.INVALIDATE_CACHE]
+
+
+@pytest.mark.parametrize("built", BUILT)
+def test_what_is_built_anew_leaves_the_resource_in_the_cache(built: EventType) -> None:
+    [after_build], [after_edit] = invalidations(built), invalidations(EventType.RESOURCE_UPDATED)
+
+    assert set(after_edit.args[0]) - set(after_build.args[0]) == {f"resource:{RESOURCE}"}
+    assert after_build.coalesce_key != after_edit.coalesce_key  # joined, the fewer keys would replace the others
 
 
 def test_a_new_profile_drops_what_was_recommended_by_the_old_one() -> None:
