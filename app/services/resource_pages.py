@@ -63,7 +63,7 @@ def list_page(library: Library, *, limit: int, cursor: str | None, sort: Sort, w
     by = COLUMNS[name]
     after = _decode(cursor, sort=sort) if cursor else None
     with library.database.reader() as session:
-        listed = select(Resource).where(Resource.deleted_at.is_(None), *_conditions(session, wanted))
+        listed = select(Resource).where(Resource.deleted_at.is_(None), *conditions(session, wanted))
         total = session.scalar(select(func.count()).select_from(listed.with_only_columns(Resource.id).subquery()))
         rows = list(session.scalars(_cut(listed, by, after, descending=descending).limit(limit + 1)))
         items = [summarise(row) for row in rows[:limit]]
@@ -84,15 +84,16 @@ def _cut(
     return listed.order_by(by, Resource.id)
 
 
-def _conditions(session: Session, wanted: ResourceFilter) -> list[ColumnElement[bool]]:
-    conditions = []
+def conditions(session: Session, wanted: ResourceFilter) -> list[ColumnElement[bool]]:
+    """What a resource must be to pass the filter, deleted or not."""
+    found = []
     for name in (field.name for field in fields(ResourceFilter)):
         value = getattr(wanted, name)
         if value is None:
             continue
         same = _has_subject(session, value) if name == "subject" else getattr(Resource, name) == value
-        conditions.append(same)
-    return conditions
+        found.append(same)
+    return found
 
 
 def _has_subject(session: Session, subject: str) -> ColumnElement[bool]:

@@ -134,14 +134,25 @@ def change(
 def delete(library: Library, resource_id: UUID, *, accepted_versions: frozenset[int] | None = None) -> None:
     """Leave a tombstone, swept later. Raises `NotFound`, `PreconditionFailed`."""
     with library.work() as unit:
-        duplicates.hold(unit.session, None, leaving=resource_id)
-        resource = _lock(unit.session, resource_id)
-        _require(resource, expected_version=None, accepted_versions=accepted_versions)
-        resource.version += 1
-        resource.deleted_at = resource.updated_at = now()
-        duplicates.regroup(unit.session, resource.content_sha256)
-        embedding_changes.forget(unit.session, resource_id)  # its counter is locked after every resource, as by a build
-        unit.emit(EventType.RESOURCE_DELETED, _event_data(resource))
+        delete_within(unit, resource_id, accepted_versions=accepted_versions)
+
+
+def delete_within(
+    unit: UnitOfWork,
+    resource_id: UUID,
+    *,
+    accepted_versions: frozenset[int] | None = None,
+    expected_version: int | None = None,
+) -> None:
+    """`delete` as part of a unit of work that has locked no resource yet. Raises also `VersionConflict`."""
+    duplicates.hold(unit.session, None, leaving=resource_id)
+    resource = _lock(unit.session, resource_id)
+    _require(resource, expected_version=expected_version, accepted_versions=accepted_versions)
+    resource.version += 1
+    resource.deleted_at = resource.updated_at = now()
+    duplicates.regroup(unit.session, resource.content_sha256)
+    embedding_changes.forget(unit.session, resource_id)  # its counter is locked after every resource, as by a build
+    unit.emit(EventType.RESOURCE_DELETED, _event_data(resource))
 
 
 def describe(resource: Resource) -> dict[str, Any]:
