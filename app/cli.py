@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from app.commands import api_keys, classifier, documents, processes, upkeep
+from app.commands import api_keys, batches, classifier, documents, processes, quality, scheduled, upkeep
 from app.commands import broker as brokers
 from app.commands import dead_letters as letters
 from app.commands.failure import end_with
@@ -34,7 +34,11 @@ broker = typer.Typer(help="The message broker and its queues.", no_args_is_help=
 keys = typer.Typer(help="Who may use the API, and for what.", no_args_is_help=True)
 models = typer.Typer(help="What classifies the documents: train it, and see how it does.", no_args_is_help=True)
 dead_letters = typer.Typer(help="Work that could not succeed, with its reason.", no_args_is_help=True)
+batch = typer.Typer(help="One operation over many documents.", no_args_is_help=True)
+qualities = typer.Typer(help="Quality over time, and over all documents.", no_args_is_help=True)
 alexandria.add_typer(database, name="db")
+alexandria.add_typer(batch, name="batch")
+alexandria.add_typer(qualities, name="quality")
 alexandria.add_typer(broker, name="broker")
 alexandria.add_typer(dead_letters, name="dead-letters")
 alexandria.add_typer(keys, name="api-key")
@@ -62,7 +66,7 @@ for run_process in (processes.up, processes.api, processes.relay, processes.work
 alexandria.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(processes.flower)
 alexandria.command()(documents.ingest)
 alexandria.command()(documents.search)
-for look_after in (upkeep.consistency, upkeep.reindex, upkeep.version):
+for look_after in (upkeep.consistency, upkeep.reindex, scheduled.run_task, upkeep.version):
     alexandria.command()(look_after)
 for change_tables in (upkeep.upgrade, upkeep.downgrade, upkeep.current, upkeep.check):
     database.command()(change_tables)
@@ -71,6 +75,12 @@ dead_letters.command("list")(letters.list_dead_letters)
 dead_letters.command("show")(letters.show_dead_letter)
 dead_letters.command("replay")(letters.replay_dead_letters)
 dead_letters.command("discard")(letters.discard_dead_letters)
+for show_quality in (quality.degradation, quality.outliers, quality.distribution):
+    qualities.command()(show_quality)
+batch.command("start")(batches.start)
+batch.command("list")(batches.list_batches)
+batch.command("show")(batches.show)
+batch.command("cancel")(batches.cancel)
 for look_after_broker in (brokers.topology, brokers.switch, brokers.drain, brokers.resend):
     broker.command()(look_after_broker)
 for name, act in (("create", api_keys.create), ("list", api_keys.list_keys), ("revoke", api_keys.revoke)):

@@ -26,6 +26,7 @@
         ├── NotReplayable         409: a dead letter that no call can be made of
         ├── CodeExists            409: a classification code that is there already
         ├── CodeInUse             409: a classification code that documents or other codes need
+        ├── BatchEnded            409: a batch that has ended cannot be cancelled
         ├── PreconditionFailed    412
         ├── TooLarge              413
         ├── UnsupportedType       415
@@ -200,6 +201,12 @@ class CodeInUse(PermanentError):
     slug = "classification-code-in-use"
     status = 409
     title = "This classification code is in use"
+
+
+class BatchEnded(PermanentError):
+    slug = "batch-ended"
+    status = 409
+    title = "This batch has ended"
 
 
 class PreconditionFailed(PermanentError):

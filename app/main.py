@@ -13,6 +13,7 @@ from fastapi import FastAPI
 
 from app.api import (
     authors,
+    batches,
     classification,
     dead_letters,
     derived,
@@ -21,6 +22,7 @@ from app.api import (
     ingest,
     metrics,
     operations,
+    quality,
     recommendations,
     resources,
     search,
@@ -51,8 +53,8 @@ from app.web.console import Console
 from app.web.pages import add_console
 
 ROUTERS = (
-    *(ingest.router, resources.router, derived.router, authors.router, classification.router),
-    *(recommendations.router, search.router, tasks.router, events.router),
+    *(ingest.router, resources.router, derived.router, quality.router, authors.router, classification.router),
+    *(recommendations.router, search.router, batches.router, tasks.router, events.router),
     *(dead_letters.router, operations.router, health.router, metrics.router),
 )
 _CORRELATION_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")

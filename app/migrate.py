@@ -15,11 +15,26 @@ from sqlalchemy import Connection, text
 
 from app.database import Database, open_database
 from app.errors import StartRefused
-from app.models import active_broker, api_key, author, classification, derived, interaction, outbox, resource, search
+from app.models import (
+    active_broker,
+    api_key,
+    author,
+    batch,
+    classification,
+    derived,
+    interaction,
+    outbox,
+    quality_finding,
+    resource,
+    search,
+)
 from app.models.base import Base
 from app.settings import Settings
 
-TABLES = (active_broker, api_key, author, classification, derived, interaction, outbox, resource, search)
+TABLES = (
+    *(active_broker, api_key, author, batch, classification, derived, interaction, outbox, quality_finding),
+    *(resource, search),
+)
 """Modules whose import declares the tables."""
 METADATA = Base.metadata
 SCRIPTS = Path(__file__).resolve().parent.parent / "migrations"

@@ -113,6 +113,7 @@ class Settings(BaseSettings):
     call_retention_days: PositiveInt = 7
     dead_letter_import: bool = True
     dead_letter_retention_days: PositiveInt = 30
+    batch_retention_days: PositiveInt = 30
     canary_interval_seconds: PositiveSeconds = 15.0
     reconcile_interval_seconds: PositiveSeconds = 60.0
 
@@ -144,6 +145,13 @@ class Settings(BaseSettings):
     # Recommendations
     recommendation_half_life_days: Annotated[float, Field(gt=0)] = 30.0
     recommendation_mmr_lambda: Annotated[float, Field(ge=0, le=1)] = 0.7
+
+    # Quality over time
+    quality_degradation_drop: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    quality_degradation_days: PositiveInt = 30
+    quality_outlier_distance: Annotated[float, Field(gt=0)] = 5.0
+    quality_outlier_min_documents: Annotated[int, Field(ge=5)] = 30
+    quality_history_days: PositiveInt = 365
 
     # Ingestion
     ingest_max_bytes: PositiveInt = 50 * 1024 * 1024
@@ -207,6 +215,8 @@ class Settings(BaseSettings):
     def _limits_in_order(self) -> Settings:
         if self.task_soft_time_limit_seconds >= self.task_time_limit_seconds:
             raise ValueError("TASK_SOFT_TIME_LIMIT_SECONDS must be below TASK_TIME_LIMIT_SECONDS")
+        if self.quality_history_days < self.quality_degradation_days:
+            raise ValueError("QUALITY_HISTORY_DAYS must not be below QUALITY_DEGRADATION_DAYS")
         return self
 
     @property

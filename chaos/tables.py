@@ -9,7 +9,10 @@ import psycopg2
 
 CONNECT_TIMEOUT_SECONDS = 5
 # What of the house is housekeeping: it never ends, so nobody waits for its end.
-HOUSEKEEPING = ("canary_task", "reconcile_derived_data", "cleanup_expired_cache")
+HOUSEKEEPING = (
+    *("canary_task", "reconcile_derived_data", "cleanup_expired_cache"),
+    *("monitor_quality_degradation", "detect_quality_outliers"),
+)
 _IS_WORK = f"task NOT IN {HOUSEKEEPING}"
 IS_OPEN = "state IN ('waiting', 'claimed', 'sent', 'running')"
 # What is derived: kind -> (version of the resource that it is built from, table of what is built).

@@ -20,6 +20,7 @@ TAGS = [
     {"name": "classification", "description": "Which class a document belongs to, and who says so"},
     {"name": "search", "description": "By keyword, by meaning, or both"},
     {"name": "recommendations", "description": "What users do and like, and what suits them"},
+    {"name": "batches", "description": "One operation over many documents"},
     {"name": "tasks", "description": "Background work and its failures"},
     {"name": "events", "description": "What happened"},
     {"name": "operations", "description": "How the house is"},

@@ -140,6 +140,63 @@ _CLASSIFICATION = {
     "built_from": 1,
 }
 _MEASURED = {"accuracy": 0.98, "log_loss": 0.07, "calibration_error": 0.02}
+_BATCH = {
+    "id": _CALL,
+    "operation": "rescore",
+    "filter": {"language": "en"},
+    "state": "running",
+    "total": 214,
+    "progress": {
+        "waiting": 150,
+        "working": 4,
+        "done": 59,
+        "failed": 1,
+        "cancelled": 0,
+        "items_per_second": 12.5,
+        "eta_seconds": 12.3,
+    },
+    "failures": [],
+    "asked_by": "api 127.0.0.1",
+    "created_at": _AT,
+    "started_at": _AT,
+    "finished_at": None,
+}
+_ITEM = {
+    "resource_id": _ID,
+    "state": "failed",
+    "error": {"type": "not-found", "detail": f"there is no resource {_ID}"},
+    "ended_at": _AT,
+}
+_FALL = {
+    "resource_id": _ID,
+    "title": "On the Origin of Species",
+    "overall_from": 0.81,
+    "overall_to": 0.52,
+    "overall_now": 0.52,
+    "fell": 0.29,
+    "from_at": _AT,
+    "to_at": _AT,
+    "found_at": _AT,
+    "dimensions": [{"name": "accuracy", "from": 0.9, "to": 0.2}],
+}
+_OUTLIER = {
+    "resource_id": _ID,
+    "title": "On the Origin of Species",
+    "severity": 4.1,
+    "reasons": [
+        "accuracy 0.12 is 4.1 deviations below 0.68, the median of 214 documents in this language (en)",
+    ],
+    "compared_with": "en",
+    "is_current": True,
+    "scored_at": _AT,
+    "found_at": _AT,
+}
+_SPREAD = {
+    "count": 3,
+    "mean": 0.7,
+    "histogram": [0, 0, 0, 0, 0, 0, 1, 1, 1, 0],
+    "quantiles": {"0.05": 0.6, "0.25": 0.6, "0.5": 0.7, "0.75": 0.8, "0.95": 0.8},
+}
 _POOL = "size checked_in checked_out overflow total connects_total checkouts_total invalidations_total"
 
 ANSWERS: dict[str, Any] = {
@@ -227,6 +284,18 @@ ANSWERS: dict[str, Any] = {
         "error": None,
         "correlation_id": _ID,
         **dict.fromkeys(("created_at", "due_at", "sent_at", "started_at", "done_at"), _AT),
+    },
+    "create_batch": {**_BATCH, "failures": []},
+    "list_batches": {"items": [{**_BATCH, "failures": []}], "next_cursor": None},
+    "read_batch": {**_BATCH, "failures": [_ITEM]},
+    "list_batch_items": {"items": [_ITEM], "next_cursor": None},
+    "cancel_batch": {**_BATCH, "state": "cancelled", "finished_at": _AT},
+    "list_quality_degradations": {"drop": 0.2, "days": 30, "items": [_FALL], "next_cursor": None},
+    "list_quality_outliers": {"documents": 214, "needed": 30, "items": [_OUTLIER], "next_cursor": None},
+    "read_quality_distribution": {"dimensions": {"overall": _SPREAD}},
+    "list_quality_history": {
+        "items": [{"at": _AT, "built_from": 1, "scores": _QUALITY}],
+        "next_cursor": None,
     },
     "list_dead_letters": {"items": [_LETTER], "next_cursor": None},
     "read_dead_letter": {

@@ -28,6 +28,10 @@ class EventType(StrEnum):
     USER_INTERACTION_TRACKED = "user.interaction_tracked"
     USER_PROFILE_UPDATED = "user.profile_updated"
 
+    BATCH_CREATED = "batch.created"
+    BATCH_COMPLETED = "batch.completed"
+    BATCH_CANCELLED = "batch.cancelled"
+
     SEARCH_EXECUTED = "search.executed"
     CACHE_HIT = "cache.hit"
     CACHE_MISS = "cache.miss"

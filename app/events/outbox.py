@@ -63,6 +63,15 @@ def enqueue(session: Session, calls: Iterable[PlannedCall], *, debounce_scale: f
     return _upsert(session, [(call, cause) for call in calls], debounce_scale=debounce_scale)
 
 
+def enqueue_once(session: Session, call: PlannedCall, *, call_id: UUID) -> bool:
+    """Store a call under an id that its cause determines; False when that is done already: nothing is doubled."""
+    session.flush()
+    cause = _Cause(correlation_id=current_correlation_id(), causation_id=causation_id.get())
+    row = _call_row(call, cause, moment=now(), debounce_scale=1.0) | {"id": call_id}
+    key = insert_of(session)(TaskCall).values(**row).on_conflict_do_nothing(index_elements=[TaskCall.id])
+    return session.execute(key.returning(TaskCall.id)).first() is not None
+
+
 def enqueue_tick(session: Session, call: PlannedCall, *, schedule: str, tick: datetime) -> UUID | None:
     """Store the call of one tick of a schedule, or None when another beat has done so already."""
     key = insert_of(session)(ScheduleTick).values(name=schedule, tick=tick, call_id=new_id())

@@ -2,7 +2,8 @@
 
 The dimensions are those of Wang & Strong, "Beyond accuracy: what data quality means to data consumers", J. of
 MIS 12 (1996), that a document can answer for by itself. Each module of `knowledge.dimensions` states the
-definition, parts, weights and sources of its own. All is computed from the document; nothing is assumed.
+definition, parts, weights and sources of its own. The weighted mean over them is the "weighted average" of Pipino,
+Lee & Wang, "Data quality assessment", CACM 45 (2002). All is computed from the document; nothing is assumed.
 """
 
 from __future__ import annotations

@@ -91,7 +91,10 @@ class QualityHistory(Base):
     built_from: Mapped[int]
     at: Mapped[datetime] = mapped_column(default=now)
 
-    __table_args__ = (Index("ix_quality_history_resource_at", "resource_id", "at"),)
+    __table_args__ = (
+        Index("ix_quality_history_resource_at", "resource_id", "at"),
+        Index("ix_quality_history_at", "at"),  # what is past its retention
+    )
 
 
 class Counter(Base):

@@ -24,7 +24,13 @@ from app.services.derived_states import has_content, input_version
 from app.services.library import Library, Work
 from app.tasks.task_names import TaskName
 
-HOUSEKEEPING = (TaskName.CANARY, TaskName.RECONCILE, TaskName.CLEANUP)
+HOUSEKEEPING = (
+    TaskName.CANARY,
+    TaskName.RECONCILE,
+    TaskName.CLEANUP,
+    TaskName.MONITOR_DEGRADATION,
+    TaskName.DETECT_OUTLIERS,
+)
 RECONCILE_SLICE = 200
 # What is built, each row with the version it was built from: what `derived_states` says is not taken for granted.
 BUILT: dict[DerivedKind, type[SearchDocument | Embedding | QualityScore | AuthorSet | ResourceCategory]] = {

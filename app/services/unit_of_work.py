@@ -69,6 +69,12 @@ class UnitOfWork:
         self._call_count += len(calls)
         return outbox.enqueue(self.session, calls, debounce_scale=self._debounce_scale)
 
+    def enqueue_once(self, call: PlannedCall, *, call_id: UUID) -> bool:
+        """A call under an id that its cause determines; False when it is stored already."""
+        stored = outbox.enqueue_once(self.session, call, call_id=call_id)
+        self._call_count += stored
+        return stored
+
     def store_events(self) -> list[outbox.StoredCall]:
         """Write the events emitted so far, and return the calls they cause."""
         events, self._unstored = self._unstored, []

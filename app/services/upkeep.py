@@ -14,6 +14,8 @@ from app.errors import CacheUnavailable, TransientError
 from app.events import outbox
 from app.models.author import AuthorSet
 from app.models.base import now
+from app.models.batch import ENDED_BATCHES, Batch, BatchItem
+from app.models.derived import QualityHistory
 from app.models.outbox import (
     OPEN_STATES,
     CallState,
@@ -27,6 +29,7 @@ from app.models.outbox import (
 )
 from app.models.resource import Resource
 from app.services.library import Library, Work
+from app.services.quality_degradation import needed_since
 from app.tasks.task_names import TaskName
 
 SLICE = 200
@@ -61,8 +64,11 @@ def after_cache_return(library: Library) -> None:
                 outbox.wake_relay(session)
 
 
-def clean_up(library: Library, *, work: Work) -> None:
-    """Remove rows past their retention, a slice a transaction, so that nobody waits long for the database."""
+def clean_up(library: Library, *, work: Work) -> dict[str, int]:
+    """Remove rows past their retention, a slice a transaction, so that nobody waits long for the database.
+
+    Returns how many rows of each kind went.
+    """
     settings = library.settings
     moment = now()
     calls = moment - timedelta(days=settings.call_retention_days)
@@ -72,17 +78,33 @@ def clean_up(library: Library, *, work: Work) -> None:
     dead = aliased(DeadLetter)
     ended = TaskCall.state.not_in(OPEN_STATES) & (TaskCall.done_at < calls)
     unburied = ~exists().where(dead.call_id == TaskCall.id, dead.closed_at.is_(None))
-    _remove(library, DeadLetter.id, DeadLetter.closed_at < letters)
-    _remove(library, TaskCall.id, ended & unburied)
-    _remove(library, TaskCall.id, (TaskCall.state == "superseded") & (TaskCall.created_at < calls))
-    _remove(library, EffectRecord.id, EffectRecord.at < calls)
-    _remove(library, EventRecord.id, EventRecord.timestamp < events)
-    _remove(library, IdempotencyKey.key, IdempotencyKey.created_at < keys)
-    _remove(library, ProcessHeartbeat.name, ProcessHeartbeat.seen_at < moment - timedelta(days=1))
-    _remove(library, ScheduleTick.call_id, ScheduleTick.tick < calls)
-    _remove(library, Resource.id, _swept(moment))
+    superseded = (TaskCall.state == "superseded") & (TaskCall.created_at < calls)
+    old_scores = QualityHistory.at < moment - timedelta(days=settings.quality_history_days)
+    in_force = needed_since(moment, days=settings.quality_degradation_days)
+    removed = {
+        "dead letters": _remove(library, DeadLetter.id, DeadLetter.closed_at < letters),
+        "calls": _remove(library, TaskCall.id, ended & unburied) + _remove(library, TaskCall.id, superseded),
+        "effects": _remove(library, EffectRecord.id, EffectRecord.at < calls),
+        "events": _remove(library, EventRecord.id, EventRecord.timestamp < events),
+        "idempotency keys": _remove(library, IdempotencyKey.key, IdempotencyKey.created_at < keys),
+        "heartbeats": _remove(library, ProcessHeartbeat.name, ProcessHeartbeat.seen_at < moment - timedelta(days=1)),
+        "schedule ticks": _remove(library, ScheduleTick.call_id, ScheduleTick.tick < calls),
+        "old scores": _remove(library, QualityHistory.id, old_scores & ~in_force),
+        "batches": _remove_batches(library, before=moment - timedelta(days=settings.batch_retention_days)),
+        "deleted documents": _remove(library, Resource.id, _swept(moment)),
+    }
     with work():
-        return
+        return removed
+
+
+def _remove_batches(library: Library, *, before: datetime) -> int:
+    """The items of each first, in slices: one batch may have as many as there are documents."""
+    ended = (Batch.state.in_(ENDED_BATCHES)) & (Batch.finished_at < before)
+    with library.database.reader() as session:
+        old = list(session.scalars(select(Batch.id).where(ended)))
+    for batch_id in old:
+        _remove(library, BatchItem.place, BatchItem.batch_id == batch_id)
+    return _remove(library, Batch.id, ended & Batch.id.in_(old)) if old else 0
 
 
 def forget_canaries(library: Library) -> None:

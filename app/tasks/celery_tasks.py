@@ -12,6 +12,7 @@ import structlog
 from app.content import reader, safe_fetch  # noqa: F401 — loaded once, before the worker forks
 from app.services import (
     authors,
+    batch_work,
     classifier_training,
     classifying,
     consistency,
@@ -19,6 +20,8 @@ from app.services import (
     ingestion,
     profiles,
     quality,
+    quality_degradation,
+    quality_outliers,
     search_indexing,
     upkeep,
 )
@@ -96,9 +99,28 @@ def invalidate_cache_task(library: Library, cache_keys: list[str], *, work: Work
 @_task(TaskName.RECONCILE)
 def reconcile_derived_data(library: Library, *, work: Work) -> None:
     """Find what is stale and forgotten, and call for its rebuild."""
+    batch_work.revive(library)
     consistency.reconcile(embedding_model=library.embedding_model, work=work)
     profiles.reconcile(library)
     upkeep.forget_canaries(library)
+
+
+@_task(TaskName.BATCH_PROCESS)
+def batch_process_resources_task(library: Library, batch_id: UUID, chunk: int | None, *, work: Work) -> None:
+    """Begin the items of a chunk; without a number: freeze, settle and end the batch."""
+    batch_work.process(library, batch_id, chunk, work=work)
+
+
+@_task(TaskName.MONITOR_DEGRADATION)
+def monitor_quality_degradation(library: Library, *, work: Work) -> None:
+    """Find documents whose quality fell, and forget those that have recovered."""
+    quality_degradation.monitor(library, work=work)
+
+
+@_task(TaskName.DETECT_OUTLIERS)
+def detect_quality_outliers(library: Library, *, work: Work) -> None:
+    """Find documents that score far below their like."""
+    quality_outliers.detect(library, work=work)
 
 
 @_task(TaskName.CLEANUP)

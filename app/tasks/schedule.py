@@ -33,6 +33,12 @@ def beat_schedule(settings: Settings) -> dict[str, dict[str, Any]]:
     reconcile = timedelta(seconds=settings.reconcile_interval_seconds)
     entries: dict[str, dict[str, Any]] = {
         "reconcile-derived-data": _entry(TaskName.RECONCILE, reconcile, priority=Priority.LOW),
+        "monitor-quality-degradation": _entry(
+            TaskName.MONITOR_DEGRADATION, crontab(hour="2", minute="0"), priority=Priority.LOW
+        ),
+        "detect-quality-outliers": _entry(
+            TaskName.DETECT_OUTLIERS, crontab(day_of_week="0", hour="3", minute="0"), priority=Priority.LOW
+        ),
         "cleanup-expired-cache": _entry(TaskName.CLEANUP, crontab(hour="4", minute="0"), priority=Priority.LOW),
     }
     monthly = crontab(day_of_month="1", hour="0", minute="0")

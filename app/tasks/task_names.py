@@ -20,3 +20,6 @@ class TaskName(StrEnum):
     CLEANUP = "cleanup_expired_cache"
     RETRAIN_CLASSIFIER = "retrain_classification_model"
     CANARY = "canary_task"
+    BATCH_PROCESS = "batch_process_resources_task"
+    MONITOR_DEGRADATION = "monitor_quality_degradation"
+    DETECT_OUTLIERS = "detect_quality_outliers"

@@ -114,6 +114,7 @@ _WAITS = """
         percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM started_at - due_at))
     FROM task_calls
     WHERE state = 'done' AND started_at > due_at + interval '1 second' AND (priority >= 9 OR priority <= 5)
-        AND task NOT IN ('canary_task', 'reconcile_derived_data', 'cleanup_expired_cache')
+        AND task NOT IN ('canary_task', 'reconcile_derived_data', 'cleanup_expired_cache',
+            'monitor_quality_degradation', 'detect_quality_outliers')
     GROUP BY 1, 2
 """

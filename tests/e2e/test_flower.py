@@ -30,7 +30,10 @@ from tests.e2e.deployment import Client, Deployment
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 WITHIN_SECONDS = 60.0
-SCHEDULED = ("canary_task", "reconcile_derived_data", "cleanup_expired_cache")
+SCHEDULED = (
+    *("canary_task", "reconcile_derived_data", "cleanup_expired_cache"),
+    *("monitor_quality_degradation", "detect_quality_outliers"),
+)
 SHOWN_AS = {"done": "SUCCESS", "dead": "FAILURE", "waiting": "RETRY"}
 WAITING = {"ingest": 2, "batch": 12, "default": 0, "ml_tasks": 1}
 """Of every priority there is."""

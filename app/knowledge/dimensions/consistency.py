@@ -2,7 +2,11 @@
 
 Agreement of the fields with the text is the "coherence" of Ochoa & Duval (2009), here as the share of a
 field's words that the text uses; the language profile compares function words, the oldest and most robust
-trait of a language (Grefenstette, "Comparing two language identification schemes", JADT 1995).
+trait of a language (Grefenstette, "Comparing two language identification schemes", JADT 1995). Repeated passages
+are the repetition filter of Rae et al., "Scaling language models: methods, analysis & insights from training Gopher"
+(2021), appendix A.1.1. Spelling and evenness are the "representational consistency" of Wang & Strong (1996): one form
+throughout, the second measured by Flesch (1948). The order of dates is consistency as a rule between fields, and each
+part a share without violations, as in Pipino, Lee & Wang, "Data quality assessment", CACM 45 (2002).
 
 | part | weight | value | applies when |
 |---|---|---|---|

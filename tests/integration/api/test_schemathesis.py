@@ -45,6 +45,8 @@ OPERATIONS = (
     *("list_authors", "read_author", "merge_authors", "split_author"),
     *("track_interaction", "list_interactions", "forget_user", "read_profile", "recommend"),
     *("list_dead_letters", "read_dead_letter", "replay_dead_letter", "replay_dead_letters", "discard_dead_letter"),
+    *("create_batch", "list_batches", "read_batch", "list_batch_items", "cancel_batch"),
+    *("list_quality_degradations", "list_quality_outliers", "read_quality_distribution", "list_quality_history"),
     *("read_event_history", "stream_events", "read_pool", "read_cache_stats"),
     *("read_broker_status", "read_workers_status", "read_liveness", "read_readiness", "read_metrics"),
 )
@@ -81,6 +83,9 @@ class Api:
             return str(id_of("lee|ann|"))
         if parameter == "code":
             return self.new_code() if method == "DELETE" else KNOWN_CODE
+        if parameter == "batch_id":
+            body = {"operation": "rescore", "ids": [self.resource_id]}
+            return str(self.client.post("/batches", json=body).json()["id"])
         if parameter in {"call_id", "letter_id"}:  # the letter of that call has its id
             return self.call_id
         return str(create(self.client)["id"]) if method == "DELETE" else self.resource_id

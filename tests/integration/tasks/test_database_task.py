@@ -16,10 +16,11 @@ from app.events import counters, dispatch, execution
 from app.events.dispatch import ClaimedCall
 from app.migrate import METADATA
 from app.models.base import now
+from app.models.batch import BatchOperation
 from app.models.derived import Counter, DerivedKind, DerivedState, Embedding
 from app.models.outbox import CallState, TaskCall
 from app.models.resource import IngestionState, PendingUpload, Resource
-from app.services import consistency
+from app.services import batches, consistency
 from app.services.library import Library, Work
 from app.tasks.celery_app import celery_app
 from app.tasks.celery_tasks import regenerate_embedding_task
@@ -35,7 +36,7 @@ FIRST_DELAY_SECONDS = 4
 DERIVED_TABLES = (
     *("search_documents", "search_subjects", "embeddings", "quality_scores", "resources", "pending_uploads"),
     *("author_sets", "authors", "author_variants", "resource_authors"),
-    *("resource_categories", "model_versions"),
+    *("resource_categories", "model_versions", "batches", "batch_items"),
 )
 TIMES = {"updated_at", "since", "at", "change", "ingestion_started_at", "ingestion_finished_at"}
 
@@ -334,12 +335,19 @@ def the_call_of(name: TaskName, outbox: Outbox) -> Any:
             session.add(PendingUpload(resource_id=resource_id, data=b"A text that was sent.", file_name="a.txt"))
         return call_for(resource_id, task=name, kind=None)
     resource_id = outbox.resource(authors=["Ann Lee", "Bob Ray"])
+    if name is TaskName.BATCH_PROCESS:
+        with outbox.library.work() as unit:
+            batch = batches.create(unit, BatchOperation.RESCORE, ids=[resource_id], wanted=None, by="test")
+        retire_what_waits(outbox.library)
+        return call_for(resource_id, task=name, kind=None, args=[str(batch.id), 0])
     arguments: dict[TaskName, list[Any]] = {
         TaskName.INVALIDATE_CACHE: [["search_query:*", f"resource:{resource_id}"]],
         TaskName.RECONCILE: [],
         TaskName.CLEANUP: [],
         TaskName.CANARY: ["default"],
         TaskName.RETRAIN_CLASSIFIER: [],
+        TaskName.MONITOR_DEGRADATION: [],
+        TaskName.DETECT_OUTLIERS: [],
     }
     kinds = {
         TaskName.REGENERATE_EMBEDDING: DerivedKind.EMBEDDING,

@@ -17,9 +17,11 @@ import time_machine
 from celery.schedules import crontab, schedule
 from sqlalchemy import select
 
+from app.commands.scheduled import Scheduled
 from app.database import Database, open_database
 from app.models.base import new_id, now
 from app.models.outbox import CallState, ScheduleTick, TaskCall
+from app.services.scheduled_tasks import SCHEDULED
 from app.settings import load_settings
 from app.tasks.schedule import beat_schedule, tick_of
 from app.tasks.task_names import TaskName
@@ -33,6 +35,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
 NIGHTLY = "cleanup-expired-cache"
 MONTHLY = "retrain-classification-model"
+WEEKLY = "detect-quality-outliers"
 EVERY_SECOND = "reconcile-derived-data"
 
 
@@ -109,10 +112,31 @@ def test_the_tick_of_a_crontab_is_the_planned_time_however_late_a_beat_comes(hou
         assert tick_of(crontab(hour="4", minute="0"), moment("2026-03-01T04:00:00")) == planned
 
 
-def test_the_schedule_holds_the_reconciler_the_clean_up_the_training_and_a_canary_for_each_queue() -> None:
+@pytest.mark.parametrize(
+    ("name", "last", "planned"),
+    [
+        ("monitor-quality-degradation", "2026-03-01T02:00:00", "2026-03-02T02:00:00"),
+        ("detect-quality-outliers", "2026-03-01T03:00:00", "2026-03-08T03:00:00"),  # Sundays
+        (NIGHTLY, "2026-03-01T04:00:00", "2026-03-02T04:00:00"),
+        (MONTHLY, "2026-03-01T00:00:00", "2026-04-01T00:00:00"),
+    ],
+)
+def test_what_looks_after_the_library_is_due_when_the_seed_says(name: str, last: str, planned: str) -> None:
+    with time_machine.travel(moment(planned) + timedelta(hours=1), tick=False):
+        assert tick_of(beat_schedule(load_settings())[name]["schedule"], moment(last)) == moment(planned)
+
+
+def test_every_scheduled_task_can_be_run_by_hand() -> None:
+    entries = beat_schedule(load_settings()).values()
+    scheduled = {entry["task"] for entry in entries} - {str(TaskName.CANARY)}
+    assert {str(name) for name in SCHEDULED} == scheduled == {str(name) for name in Scheduled}
+
+
+def test_the_schedule_holds_the_tasks_of_the_seed_the_reconciler_and_a_canary_for_each_queue() -> None:
     entries: dict[str, dict[str, Any]] = beat_schedule(load_settings())
 
-    assert set(entries) == {EVERY_SECOND, NIGHTLY, MONTHLY, *(f"canary-{queue}" for queue in QUEUES)}
+    of_the_seed = {"monitor-quality-degradation", "detect-quality-outliers", NIGHTLY, MONTHLY}
+    assert set(entries) == {EVERY_SECOND, *of_the_seed, *(f"canary-{queue}" for queue in QUEUES)}
     assert {entries[f"canary-{queue}"]["options"]["queue"] for queue in QUEUES} == set(QUEUES)
     assert {entry["task"] for entry in entries.values()} <= set(TaskName)
 
@@ -138,15 +162,19 @@ def test_two_beats_without_a_broker_store_one_call_for_each_tick(database: Datab
 
 def test_a_tick_missed_while_no_beat_ran_is_taken_up_by_the_next(database: Database, beats: Beats) -> None:
     last = (now() - timedelta(days=3)).replace(hour=4, minute=0, second=0, microsecond=0)
+    sunday = (now() - timedelta(days=now().isoweekday() % 7 + 14)).replace(hour=3, minute=0, second=0, microsecond=0)
     with database.writer() as session:
         session.add(ScheduleTick(name=NIGHTLY, tick=last, call_id=new_id()))
+        session.add(ScheduleTick(name=WEEKLY, tick=sunday, call_id=new_id()))
 
     beat = beats.start("beat")
-    poll_until(lambda: calls(database, TaskName.CLEANUP), within_seconds=60, what="the missed tick is stored")
+    stored = lambda: calls(database, TaskName.CLEANUP) and calls(database, TaskName.DETECT_OUTLIERS)  # noqa: E731
+    poll_until(stored, within_seconds=60, what="the missed ticks are stored")
     beat.kill()
 
     missed = last + timedelta(days=1)
     assert set(ticks(database, NIGHTLY)) == {last, missed}
+    assert set(ticks(database, WEEKLY)) == {sunday, sunday + timedelta(days=7)}
     [call] = calls(database, TaskName.CLEANUP)
     assert ticks(database, NIGHTLY)[missed] == call.id
     assert (call.state, call.queue, call.due_at <= now()) == (CallState.WAITING, "default", True)
