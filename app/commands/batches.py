@@ -29,6 +29,7 @@ class Operation(StrEnum):
 
     RE_EMBED = "re_embed"
     RESCORE = "rescore"
+    RECLASSIFY = "reclassify"
     REINDEX = "reindex"
     DELETE = "delete"
 

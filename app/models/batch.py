@@ -18,6 +18,7 @@ class BatchOperation(StrEnum):
 
     RE_EMBED = "re_embed"
     RESCORE = "rescore"
+    RECLASSIFY = "reclassify"
     REINDEX = "reindex"
     DELETE = "delete"
 

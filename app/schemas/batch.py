@@ -12,7 +12,7 @@ from app.schemas.resource import ErrorDescription, IngestionStatus
 from app.schemas.shape import NO_NUL, Input, Line, Output
 
 IDS_MAX = 1000
-Operation = Literal["re_embed", "rescore", "reindex", "delete"]
+Operation = Literal["re_embed", "rescore", "reclassify", "reindex", "delete"]
 State = Literal["freezing", "running", "completed", "cancelled"]
 ItemStateName = Literal["waiting", "working", "done", "failed"]
 CHOICES = ("ids", "filter", "everything")

@@ -106,6 +106,7 @@ class Delete:
 OPERATIONS: Mapping[BatchOperation, Operation] = {
     BatchOperation.RE_EMBED: Rebuild(DerivedKind.EMBEDDING),
     BatchOperation.RESCORE: Rebuild(DerivedKind.QUALITY),
+    BatchOperation.RECLASSIFY: Rebuild(DerivedKind.CLASSIFICATION),
     BatchOperation.REINDEX: Rebuild(DerivedKind.SEARCH_INDEX),
     BatchOperation.DELETE: Delete(),
 }

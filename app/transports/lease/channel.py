@@ -326,6 +326,7 @@ class LeaseSentinelChannel(LeaseChannel, kombu_redis.SentinelChannel):
     """The same to the master that the Sentinels name."""
 
     from_transport_options = (*kombu_redis.SentinelChannel.from_transport_options, "max_deliveries")
+    master_name: str
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         try:

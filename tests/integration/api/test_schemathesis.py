@@ -225,11 +225,15 @@ def make_meaningful(api: Api, case: Any, *, chosen: random.Random) -> None:
         if isinstance(asked, dict):
             asked["query" if case.method == "GET" else "text"] = FOUND
     if isinstance(case.body, dict):
-        case.body.pop("cursor", None)
-        if case.operation.definition.raw.get("operationId") in DECISIONS:
-            decide(api, case.body)
-        case.body.pop("parent", None)
-        if case.path == "/resources/{resource_id}/classification":
-            case.body["code"] = KNOWN_CODE
-        if "url" in case.body and chosen.random() < 0.5:
-            case.body["url"] = f"https://example.org/{uuid4()}"
+        make_body_meaningful(api, case, chosen=chosen)
+
+
+def make_body_meaningful(api: Api, case: Any, *, chosen: random.Random) -> None:
+    case.body.pop("cursor", None)
+    if case.operation.definition.raw.get("operationId") in DECISIONS:
+        decide(api, case.body)
+    case.body.pop("parent", None)
+    if case.path == "/resources/{resource_id}/classification":
+        case.body["code"] = KNOWN_CODE
+    if "url" in case.body and chosen.random() < 0.5:
+        case.body["url"] = f"https://example.org/{uuid4()}"
