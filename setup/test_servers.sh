@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Find, else install, what the tests need besides Python packages, and say which it was:
-# the servers, a browser, and packages whose documentation is the corpus of real HTML pages and PDFs.
+# the servers, a browser, and packages whose documentation is the corpus of real HTML pages, PDFs and RFCs.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -68,6 +68,15 @@ ensure_documentation() {
     ensure_files "$package" "$3" "$4"
 }
 
+# The files of a package of another component than main, which apt may not know of.
+ensure_files_of_component() {
+    local component=$1
+    shift
+    found_files "$@" && return
+    apt-cache show "$1" >/dev/null 2>&1 || { "$here/debian_component.sh" "$component" && as_root_update; }
+    ensure_files "$@"
+}
+
 as_root_update() {
     if ((EUID == 0)); then apt-get update --quiet --quiet; else sudo apt-get update --quiet --quiet; fi
 }
@@ -85,3 +94,4 @@ ensure_documentation postgresql-doc-15 '^postgresql-doc-[0-9]+$' '\.html$' 500
 ensure_files r-cran-survival '\.pdf$' 5
 ensure_files r-cran-zoo '\.pdf$' 1
 ensure_files r-cran-lme4 '\.pdf$' 1
+ensure_files_of_component non-free doc-rfc-std 'standard/rfc[0-9]+\.html\.gz$' 180
