@@ -10,6 +10,7 @@ from datetime import date
 from time import monotonic
 
 from app.errors import DocumentTooLarge
+from app.knowledge.citations.link import Link
 
 _LINE_BREAKS = re.compile("\r\n|[\r\v\f\x1c\x1d\x1e\x85\u2028\u2029]")
 _NOT_TEXT = re.compile("[\x00-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\x9f\u00a0]")
@@ -27,7 +28,8 @@ class ExtractedDocument:
 
     `text` is normalised (see `normalise_text`) and never empty. `declared_language` is as it is written there,
     `language` is told from the text afterwards: ISO 639-1, `None` when unsure.
-    A date known only to the month or the year is the first day of it. `page_count` is of paged formats.
+    A date known only to the month or the year is the first day of it. `page_count` is of paged formats. `links` lead
+    out of the document, in the order they stand in the text.
     """
 
     text: str
@@ -42,6 +44,7 @@ class ExtractedDocument:
     language: str | None = None
     media_type: str
     page_count: int | None = None
+    links: tuple[Link, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -68,7 +68,14 @@ def extract(
     if not data.strip(b" \t\r\n\f\v\x00\xef\xbb\xbf"):
         raise EmptyDocument("the file is empty")
     media_type = _media_type(data, declared_type=declared_type, file_name=file_name, from_web=source_url is not None)
-    document = _read(data, media_type=media_type, charset=_charset(declared_type), limits=limits, deadline=deadline)
+    document = _read(
+        data,
+        media_type=media_type,
+        charset=_charset(declared_type),
+        source_url=source_url,
+        limits=limits,
+        deadline=deadline,
+    )
     deadline.check()
     if not document.text.strip():
         raise EmptyDocument(f"the {_NAMES[media_type]} has no text")
@@ -90,14 +97,20 @@ def _with_by_line(document: ExtractedDocument) -> ExtractedDocument:
 
 
 def _read(
-    data: bytes, *, media_type: str, charset: str | None, limits: ExtractionLimits, deadline: Deadline
+    data: bytes,
+    *,
+    media_type: str,
+    charset: str | None,
+    source_url: str | None,
+    limits: ExtractionLimits,
+    deadline: Deadline,
 ) -> ExtractedDocument:
     if media_type == PDF:
         return extract_pdf(data, limits=limits, deadline=deadline)
     if media_type in {HTML, XHTML}:
-        return extract_html(data, charset=charset, media_type=media_type, deadline=deadline)
+        return extract_html(data, charset=charset, media_type=media_type, source_url=source_url, deadline=deadline)
     if media_type == MARKDOWN:
-        return extract_markdown(data, charset=charset, deadline=deadline)
+        return extract_markdown(data, charset=charset, source_url=source_url, deadline=deadline)
     return extract_plain_text(data, charset=charset)
 
 

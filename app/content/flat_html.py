@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html.parser import HTMLParser
 
-from app.content.visible_text import BlockWriter, joined
+from app.content.visible_text import Block, BlockWriter, joined
 
 _UNSEEN = frozenset(("script", "style", "title"))
 
@@ -14,11 +14,16 @@ def flat_text(markup: str) -> str:
 
     Navigation stays: on such a page nobody can say where an element ends.
     """
+    return joined(flat_blocks(markup))
+
+
+def flat_blocks(markup: str) -> list[Block]:
+    """The blocks of `flat_text`."""
     parser = _TagReader()
     parser.feed(markup)
     parser.close()
     parser.writer.end_block(spaced=False)
-    return joined(parser.writer.blocks)
+    return parser.writer.blocks
 
 
 class _TagReader(HTMLParser):
@@ -27,8 +32,8 @@ class _TagReader(HTMLParser):
         self.writer = BlockWriter()
         self._unseen: str | None = None
 
-    def handle_starttag(self, tag: str, attrs: object) -> None:  # noqa: ARG002 — its base calls it so
-        self.writer.open(tag)
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.writer.open(tag, href=dict(attrs).get("href"))
         if tag in _UNSEEN:
             self._unseen = tag
 

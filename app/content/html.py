@@ -10,17 +10,19 @@ from __future__ import annotations
 import logging
 import re
 from dataclasses import dataclass
+from urllib.parse import urljoin
 
 import trafilatura
 from lxml import etree
 from lxml.html import HtmlElement, HTMLParser, document_fromstring
 
 from app.content.document import Deadline, ExtractedDocument, normalise_text
-from app.content.flat_html import flat_text
+from app.content.flat_html import flat_blocks
 from app.content.html_metadata import read_metadata
+from app.content.links import placed
 from app.content.media_types import HTML
 from app.content.plain_text import decode_text
-from app.content.visible_text import Block, is_boilerplate, joined, visible_blocks
+from app.content.visible_text import Block, anchors_of, is_boilerplate, joined, visible_blocks
 from app.errors import BrokenDocument, DocumentTooLarge
 
 logging.getLogger("trafilatura").setLevel(logging.CRITICAL)  # it calls an empty page an error; we have our own
@@ -39,8 +41,15 @@ _PASSAGE_WORDS = 10
 _MIN_KEPT_SHARE = 0.98
 
 
-def extract_html(data: bytes, *, charset: str | None, media_type: str = HTML, deadline: Deadline) -> ExtractedDocument:
-    """The main text and the metadata of a page; `charset` is the one its server declared.
+def extract_html(
+    data: bytes,
+    *,
+    charset: str | None,
+    media_type: str = HTML,
+    source_url: str | None = None,
+    deadline: Deadline,
+) -> ExtractedDocument:
+    """The main text, the metadata and the links of a page; `charset` is the one its server declared.
 
     Raises `BrokenDocument` for bytes that no HTML parser can read, `DocumentTooLarge` over a million elements.
     """
@@ -48,7 +57,8 @@ def extract_html(data: bytes, *, charset: str | None, media_type: str = HTML, de
     page = parse_html(markup)
     deadline.check()
     main = None if page.is_cut else _marked_main(page.tree)
-    text = normalise_text(_text_of(page, main, markup=markup, deadline=deadline))
+    text, blocks = _text_of(page, main, markup=markup, deadline=deadline)
+    text = normalise_text(text)
     about = read_metadata(page.tree, main=main if main is not None else page.tree)
     return ExtractedDocument(
         text=text,
@@ -61,6 +71,7 @@ def extract_html(data: bytes, *, charset: str | None, media_type: str = HTML, de
         date_modified=about.date_modified,
         declared_language=about.language,
         media_type=media_type,
+        links=placed(anchors_of(blocks), text, base=_base(page.tree, source_url)),
     )
 
 
@@ -95,11 +106,25 @@ def parse_html(markup: str) -> ParsedPage:
     return ParsedPage(tree=tree, is_cut=is_cut)
 
 
-def _text_of(page: ParsedPage, main: HtmlElement | None, *, markup: str, deadline: Deadline) -> str:
+def _base(tree: HtmlElement, source_url: str | None) -> str | None:
+    """What relative links of the page are relative to: its `base` element, else its address."""
+    declared: str | None = next((element.get("href") for element in tree.iter("base") if element.get("href")), None)
+    if declared is None:
+        return source_url
+    try:
+        return urljoin(source_url or "", declared.strip())
+    except ValueError:
+        return source_url
+
+
+def _text_of(page: ParsedPage, main: HtmlElement | None, *, markup: str, deadline: Deadline) -> tuple[str, list[Block]]:
+    """The text, and the blocks whose links are in it."""
     if page.is_cut:
-        return flat_text(markup)
+        blocks = flat_blocks(markup)
+        return joined(blocks), blocks
     if main is not None:
-        return joined(visible_blocks(main))
+        blocks = visible_blocks(main)
+        return joined(blocks), blocks
     return _text_around_navigation(page.tree, deadline=deadline)
 
 
@@ -113,19 +138,19 @@ def _marked_main(tree: HtmlElement) -> HtmlElement | None:
     return None
 
 
-def _text_around_navigation(tree: HtmlElement, *, deadline: Deadline) -> str:
+def _text_around_navigation(tree: HtmlElement, *, deadline: Deadline) -> tuple[str, list[Block]]:
     body = tree.find("body")
     root = body if body is not None else tree
     blocks = visible_blocks(root)
     if _marks_navigation(root):
-        return joined(blocks)
+        return joined(blocks), blocks
     deadline.check()
     blocks = without_menus(blocks)
     if sum(1 for _ in root.iter()) > _MAX_ELEMENTS_FOR_TRAFILATURA:
-        return joined(blocks)
+        return joined(blocks), blocks
     chosen = trafilatura.bare_extraction(tree, fast=True, include_comments=False, include_tables=True)
     text: str = getattr(chosen, "text", None) or ""
-    return text if kept_share(blocks, text) >= _MIN_KEPT_SHARE else joined(blocks)
+    return (text if kept_share(blocks, text) >= _MIN_KEPT_SHARE else joined(blocks)), blocks
 
 
 def _marks_navigation(root: HtmlElement) -> bool:

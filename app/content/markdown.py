@@ -14,6 +14,7 @@ from app.content.document import Deadline, ExtractedDocument, normalise_text, on
 from app.content.flat_html import flat_text
 from app.content.html import parse_html
 from app.content.html_metadata import parse_date
+from app.content.links import Trail, placed
 from app.content.media_types import MARKDOWN
 from app.content.plain_text import decode_text, first_line_title
 from app.content.visible_text import joined, visible_blocks
@@ -42,17 +43,20 @@ _PARSER = MarkdownIt("commonmark", {"maxNesting": _MAX_NESTING}).enable("table")
 _PARSER.core.ruler.at("inline", _read_lines)
 
 
-def extract_markdown(data: bytes, *, charset: str | None, deadline: Deadline) -> ExtractedDocument:
+def extract_markdown(
+    data: bytes, *, charset: str | None, source_url: str | None = None, deadline: Deadline
+) -> ExtractedDocument:
     """The text, titled by the front matter, the first heading, or a short first line."""
     source = decode_text(data, charset=charset).replace("\r\n", "\n").replace("\r", "\n").replace("\x00", "\ufffd")
     fields, body = front_matter(source)
     heading: str | None = None
+    trail = Trail()
     if len(body) <= _MAX_PARSED_CHARS:
         tokens = _PARSER.parse(body)
         deadline.check()
         heading = _first_heading(tokens)
         if all(token.level < _MAX_NESTING - 1 for token in tokens):  # else something may be missing: kept as written
-            body = "".join(_pieces(tokens))
+            body = "".join(_pieces(tokens, trail))
     text = normalise_text(body)
     return ExtractedDocument(
         text=text,
@@ -65,6 +69,7 @@ def extract_markdown(data: bytes, *, charset: str | None, deadline: Deadline) ->
         date_modified=parse_date(_one(fields, "updated", "modified", "lastmod") or ""),
         declared_language=_one(fields, "lang", "language"),
         media_type=MARKDOWN,
+        links=placed(trail.anchors, text, base=source_url),
     )
 
 
@@ -102,29 +107,38 @@ def _all(fields: dict[str, list[str]], *names: str) -> tuple[str, ...]:
 def _first_heading(tokens: list[Token]) -> str | None:
     for token, following in pairwise(tokens):
         if token.type == "heading_open":
-            return one_line("".join(_inline(following)))
+            return one_line("".join(_inline(following, Trail())))
     return None
 
 
-def _pieces(tokens: list[Token]) -> Iterator[str]:
+def _pieces(tokens: list[Token], trail: Trail) -> Iterator[str]:
     for token in tokens:
         if token.type == "inline":
-            yield from _inline(token)
+            yield from _inline(token, trail)
             yield "\n"
         elif token.type in {"fence", "code_block"}:
+            trail.see(token.content)
             yield token.content + "\n"
         elif token.type == "html_block":
-            yield _without_tags(token.content) + "\n"
+            text = _without_tags(token.content)
+            trail.see(text)
+            yield text + "\n"
         elif token.nesting == -1 and (token.level == 0 or token.type == "paragraph_close"):
             yield "" if token.hidden else "\n"
 
 
-def _inline(token: Token) -> Iterator[str]:
+def _inline(token: Token, trail: Trail) -> Iterator[str]:
     for child in token.children or ():
         if child.type in {"softbreak", "hardbreak"}:
+            trail.see("\n")
             yield "\n"
         elif child.type in {"text", "code_inline", "image"}:  # of an image, its description
+            trail.see(child.content)
             yield child.content
+        elif child.type == "link_open":
+            trail.open(child.attrGet("href"))
+        elif child.type == "link_close":
+            trail.close()
 
 
 def _without_tags(markup: str) -> str:

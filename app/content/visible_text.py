@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 
 from lxml.html import HtmlElement
+
+from app.content.links import Anchor, Trail
 
 _UNSEEN_WORDS = (
     "script style noscript template head svg canvas object iframe audio video select button textarea datalist dialog "
@@ -37,11 +39,17 @@ _PREFORMATTED = frozenset(("pre", "listing", "xmp", "plaintext"))
 
 @dataclass(slots=True)
 class Block:
-    """One run of text between block borders. `spaced`: a blank line comes before it."""
+    """One run of text between block borders. `spaced`: a blank line comes before it.
+
+    `visible_before` are the visible characters read before it, and `anchors` those that begin in it.
+    """
 
     text: str
     linked_chars: int
     spaced: bool
+    visible_before: int = 0
+    visible: int = 0
+    anchors: list[Anchor] = field(default_factory=list)
 
     @property
     def is_menu_like(self) -> bool:
@@ -73,7 +81,7 @@ def visible_blocks(root: HtmlElement) -> list[Block]:
     writer = BlockWriter()
     for step, element in _walk(root):
         if step == "open":
-            writer.open(element.tag)
+            writer.open(element.tag, href=element.get("href"))
             writer.write(element.text)
             continue
         if step == "close":
@@ -87,6 +95,17 @@ def visible_blocks(root: HtmlElement) -> list[Block]:
 def joined(blocks: list[Block]) -> str:
     """The blocks as one text, blank lines between the spaced ones."""
     return "".join(("\n\n" if block.spaced else "\n") + block.text for block in blocks).strip("\n")
+
+
+def anchors_of(blocks: Iterable[Block]) -> list[Anchor]:
+    """The anchors of these blocks, counted from the first of them on as if nothing had been left out between."""
+    found: list[Anchor] = []
+    seen = 0
+    for block in blocks:
+        shift = seen - block.visible_before
+        found += [replace(anchor, visible_before=anchor.visible_before + shift) for anchor in block.anchors]
+        seen += block.visible
+    return found
 
 
 def _walk(root: HtmlElement) -> Iterator[tuple[str, HtmlElement]]:
@@ -116,9 +135,12 @@ class BlockWriter:
         self._links = 0
         self._preformatted = 0
         self._spaced = False
+        self._trail = Trail()
+        self._visible_before = 0
+        self._anchors_before = 0
 
-    def open(self, tag: str) -> None:
-        """An element begins."""
+    def open(self, tag: str, *, href: str | None = None) -> None:
+        """An element begins; `href` is what an anchor leads to."""
         self._border(tag)
         if tag == "br":
             self._pieces.append("\n")
@@ -126,6 +148,7 @@ class BlockWriter:
             self._pieces.append(" ")
         elif tag == "a":
             self._links += 1
+            self._trail.open(href)
         elif tag in _PREFORMATTED:
             self._preformatted += 1
 
@@ -134,6 +157,7 @@ class BlockWriter:
         self._border(tag)
         if tag == "a":
             self._links = max(0, self._links - 1)
+            self._trail.close()
         elif tag in _PREFORMATTED:
             self._preformatted = max(0, self._preformatted - 1)
 
@@ -142,6 +166,7 @@ class BlockWriter:
         if text:
             piece = text if self._preformatted else re.sub(r"\s+", " ", text)
             self._pieces.append(piece)
+            self._trail.see(piece)
             if self._links:
                 self._linked_chars += len(piece)
 
@@ -150,8 +175,12 @@ class BlockWriter:
         raw = "".join(self._pieces)
         text = raw.strip("\n") if self._preformatted else _collapsed(raw)
         if text.strip():
-            self.blocks.append(Block(text=text, linked_chars=self._linked_chars, spaced=self._spaced))
+            block = Block(text=text, linked_chars=self._linked_chars, spaced=self._spaced)
+            block.visible_before, block.visible = self._visible_before, self._trail.visible - self._visible_before
+            block.anchors = self._trail.anchors[self._anchors_before :]
+            self.blocks.append(block)
             self._spaced = False
+            self._visible_before, self._anchors_before = self._trail.visible, len(self._trail.anchors)
         self._pieces.clear()
         self._linked_chars = 0
         self._spaced = self._spaced or spaced

@@ -1,0 +1,1 @@
+"""Citations: which works a text names, by which identifiers, and where."""
