@@ -18,6 +18,7 @@ from app.api import (
     dead_letters,
     derived,
     events,
+    graph,
     health,
     ingest,
     metrics,
@@ -54,7 +55,7 @@ from app.web.pages import add_console
 
 ROUTERS = (
     *(ingest.router, resources.router, derived.router, quality.router, authors.router, classification.router),
-    *(recommendations.router, search.router, batches.router, tasks.router, events.router),
+    *(graph.router, recommendations.router, search.router, batches.router, tasks.router, events.router),
     *(dead_letters.router, operations.router, health.router, metrics.router),
 )
 _CORRELATION_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")

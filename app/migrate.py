@@ -20,6 +20,7 @@ from app.models import (
     api_key,
     author,
     batch,
+    citation,
     classification,
     derived,
     interaction,
@@ -32,7 +33,7 @@ from app.models.base import Base
 from app.settings import Settings
 
 TABLES = (
-    *(active_broker, api_key, author, batch, classification, derived, interaction, outbox, quality_finding),
+    *(active_broker, api_key, author, batch, citation, classification, derived, interaction, outbox, quality_finding),
     *(resource, search),
 )
 """Modules whose import declares the tables."""

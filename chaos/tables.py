@@ -22,6 +22,7 @@ DERIVED = {
     "quality": ("version", "quality_scores"),
     "authors": ("authors_version", "author_sets"),
     "classification": ("content_version", "resource_categories"),
+    "citations": ("content_version", "citation_sets"),
 }
 
 

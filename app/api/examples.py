@@ -197,6 +197,32 @@ _SPREAD = {
     "histogram": [0, 0, 0, 0, 0, 0, 1, 1, 1, 0],
     "quantiles": {"0.05": 0.6, "0.25": 0.6, "0.5": 0.7, "0.75": 0.8, "0.95": 0.8},
 }
+_CITATION = {
+    "id": _CALL,
+    "type": "reference",
+    "resource_id": _ID,
+    "source_title": "HTTP Semantics",
+    "target_resource_id": None,
+    "target_title": None,
+    **dict.fromkeys(("arxiv_id", "pmid", "isbn")),
+    "doi": None,
+    "rfc": 3986,
+    "url": "https://www.rfc-editor.org/info/rfc3986",
+    "label": "URI",
+    "raw": 'Berners-Lee, T., Fielding, R., and L. Masinter, "Uniform Resource Identifier (URI)", RFC 3986',
+    "context": "the generic syntax of URIs [URI] is used",
+    "position": 4120,
+    "mentions": 7,
+}
+_NEIGHBOR = {
+    "resource_id": _CALL,
+    **{name: _SUMMARY[name] for name in ("title", "creator")},
+    "score": 0.71,
+    "hops": 1,
+    "cosine": 0.62,
+    "tags": 0.5,
+    "same_class": False,
+}
 _POOL = "size checked_in checked_out overflow total connects_total checkouts_total invalidations_total"
 
 ANSWERS: dict[str, Any] = {
@@ -251,6 +277,17 @@ ANSWERS: dict[str, Any] = {
     "read_resource_classification": _CLASSIFICATION,
     "decide_resource_classification": {**_CLASSIFICATION, "decided_by": "person", "version": 2},
     "undecide_resource_classification": {**_CLASSIFICATION, "version": 3},
+    "list_citations": {"items": [_CITATION], "total": 1, "next_cursor": None},
+    "list_neighbors": {"items": [_NEIGHBOR]},
+    "read_graph_overview": {
+        "resources": 190,
+        "citations": 2600,
+        "resolved": 1100,
+        "unresolved": 1500,
+        "edges": 1100,
+        "by_type": {"reference": 2600},
+        "top": [{"resource_id": _ID, "title": "Internet Protocol", "page_rank": 0.031}],
+    },
     "find": [_HIT],
     "search": {
         "mode": "hybrid",

@@ -21,6 +21,7 @@ GRAPH_NEIGHBORS = "graph:neighbors:"
 RECOMMENDATIONS = "recommendations:"
 
 ALL_SEARCH_QUERIES = f"{SEARCH_QUERY}*"
+ALL_GRAPH_NEIGHBORS = f"{GRAPH_NEIGHBORS}*"
 
 DEFAULT_TTL_SECONDS = 300
 TTL_SECONDS: Mapping[str, int] = {
@@ -155,6 +156,6 @@ def keys_of_derived(resource_id: str) -> list[str]:
     return [
         quality_key(resource_id),
         embedding_key(resource_id),
-        graph_neighbors_key(resource_id),
+        ALL_GRAPH_NEIGHBORS,
         ALL_SEARCH_QUERIES,
     ]

@@ -20,6 +20,7 @@ class Kind(StrEnum):
     QUALITY = "quality"
     AUTHORS = "authors"
     CLASSIFICATION = "classification"
+    CITATIONS = "citations"
 
 
 def consistency(

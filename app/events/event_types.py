@@ -13,6 +13,7 @@ class EventType(StrEnum):
     RESOURCE_DELETED = "resource.deleted"
     RESOURCE_CONTENT_CHANGED = "resource.content_changed"
     RESOURCE_METADATA_CHANGED = "resource.metadata_changed"
+    RESOURCE_IDENTITY_CHANGED = "resource.identity_changed"
 
     INGESTION_REQUESTED = "ingestion.requested"
     INGESTION_COMPLETED = "ingestion.completed"
@@ -31,6 +32,9 @@ class EventType(StrEnum):
     BATCH_CREATED = "batch.created"
     BATCH_COMPLETED = "batch.completed"
     BATCH_CANCELLED = "batch.cancelled"
+    CITATIONS_EXTRACTED = "citations.extracted"
+    GRAPH_EDGE_ADDED = "graph.edge_added"
+    GRAPH_EDGE_REMOVED = "graph.edge_removed"
 
     SEARCH_EXECUTED = "search.executed"
     CACHE_HIT = "cache.hit"

@@ -24,7 +24,7 @@ MAX_DELAYS = 6
 # Something is derived anew; the resource itself is what it was.
 BUILT = (
     *(E.EMBEDDING_GENERATED, E.QUALITY_COMPUTED, E.SEARCH_INDEX_UPDATED),
-    *(E.AUTHORS_NORMALIZED, E.CLASSIFICATION_COMPLETED),
+    *(E.AUTHORS_NORMALIZED, E.CLASSIFICATION_COMPLETED, E.GRAPH_EDGE_ADDED, E.GRAPH_EDGE_REMOVED),
 )
 # A profile that is this many interactions behind is not left behind until its debounce is over.
 INTERACTIONS_AT_ONCE = 10
@@ -47,6 +47,15 @@ def _user_id(event: Event) -> list[Any]:
     return [event.user_id]
 
 
+def _always(_event: Event) -> bool:
+    return True
+
+
+def _touches_graph(event: Event) -> bool:
+    """Who changed the resource has looked whether a citation can lead from it or to it: most lead nowhere here."""
+    return bool(event.data.get("touches_graph", True))
+
+
 def _cache_keys(event: Event) -> list[Any]:
     return [cache_keys_of(event)]
 
@@ -61,6 +70,7 @@ class Hook:
     """One row of the table. `built_from` names the version in the event's data that the task will read.
 
     It is not debounced after an event of `at_once_on`, nor after one that `at_once_if` says so of.
+    `only_if` leaves out events that leave nothing to do. A hook `for_whole_library` has one call for all resources.
     """
 
     triggers: tuple[E, ...]
@@ -74,6 +84,8 @@ class Hook:
     built_from: str | None = None
     arguments: Callable[[Event], list[Any]] = _resource_id
     coalesced_as: str | None = None  # tells apart two hooks of one task
+    only_if: Callable[[Event], bool] = _always
+    for_whole_library: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,6 +165,28 @@ HOOKS: tuple[Hook, ...] = (
         debounce_seconds=300,
         arguments=_user_id,
     ),
+    Hook(
+        triggers=(E.RESOURCE_CONTENT_CHANGED,),
+        at_once_on=(E.RESOURCE_CREATED,),
+        task=TaskName.EXTRACT_CITATIONS,
+        kind=DerivedKind.CITATIONS,
+        built_from="content_version",
+        debounce_seconds=5,
+    ),
+    Hook(
+        triggers=(E.CITATIONS_EXTRACTED, E.RESOURCE_IDENTITY_CHANGED, E.RESOURCE_DELETED),
+        task=TaskName.UPDATE_CITATION_GRAPH,
+        debounce_seconds=30,
+        only_if=_touches_graph,
+    ),
+    # One call for all: five hundred documents that arrive together cost a few rankings, not five hundred.
+    Hook(
+        triggers=(E.GRAPH_EDGE_ADDED, E.GRAPH_EDGE_REMOVED),
+        task=TaskName.RANK_CITATION_GRAPH,
+        priority=Priority.LOW,
+        debounce_seconds=10,
+        for_whole_library=True,
+    ),
     # Whoever commits drops the cached values at once; this call is for those who died before they could.
     Hook(
         triggers=(E.RESOURCE_UPDATED, E.RESOURCE_DELETED, E.USER_PROFILE_UPDATED),
@@ -178,7 +212,7 @@ def plan(event: Event) -> list[PlannedCall]:
     return [
         _call(hook, event, delay_seconds=0 if _is_at_once(hook, event) else hook.debounce_seconds)
         for hook in HOOKS
-        if event.name in hook.triggers or event.name in hook.at_once_on
+        if (event.name in hook.triggers or event.name in hook.at_once_on) and hook.only_if(event)
     ]
 
 
@@ -227,6 +261,20 @@ def coalesce_key(task: TaskName, of: UUID | str | None, coalesced_as: str | None
     return f"{task}:{of}:{coalesced_as}" if coalesced_as else f"{task}:{of}"
 
 
+def call_for(task: TaskName, resource_id: str) -> PlannedCall:
+    """The call that `task` makes for a resource, due now: for a task that has more to do than one run takes."""
+    hook = next(hook for hook in HOOKS if hook.task is task)
+    return PlannedCall(
+        task=task,
+        args=[resource_id],
+        queue=hook.queue,
+        priority=hook.priority,
+        delay=timedelta(0),
+        coalesce_key=coalesce_key(task, resource_id),
+        subject=UUID(resource_id),
+    )
+
+
 def register_all_hooks(emitter: EventEmitter, recorder: Recorder) -> None:
     """From now on a durable event of `emitter` is stored by `recorder` together with the calls it causes."""
     emitter.recorder = recorder
@@ -238,14 +286,15 @@ def _is_at_once(hook: Hook, event: Event) -> bool:
 
 def _call(hook: Hook, event: Event, *, delay_seconds: float) -> PlannedCall:
     version = event.data.get(hook.built_from) if hook.built_from else None
+    subject = None if hook.for_whole_library else event.subject
     return PlannedCall(
         task=hook.task,
-        args=hook.arguments(event),
+        args=[] if hook.for_whole_library else hook.arguments(event),
         queue=hook.queue,
         priority=hook.priority,
         delay=timedelta(seconds=delay_seconds),
-        coalesce_key=coalesce_key(hook.task, event.user_id or event.subject, hook.coalesced_as),
-        subject=event.subject,
+        coalesce_key=coalesce_key(hook.task, event.user_id or subject or "library", hook.coalesced_as),
+        subject=subject,
         kind=hook.kind,
         subject_version=version,
     )

@@ -21,6 +21,7 @@ class DerivedKind(StrEnum):
     QUALITY = "quality"
     AUTHORS = "authors"
     CLASSIFICATION = "classification"
+    CITATIONS = "citations"
 
 
 class DerivedState(Base):

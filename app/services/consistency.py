@@ -14,6 +14,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 from app.events.hooks import rebuild as rebuild_call
 from app.models.author import AuthorSet
 from app.models.base import now
+from app.models.citation import CitationSet
 from app.models.classification import ResourceCategory
 from app.models.derived import DerivedKind, DerivedState, Embedding, QualityScore
 from app.models.outbox import OPEN_STATES, CallState, DeadLetter, TaskCall
@@ -30,15 +31,19 @@ HOUSEKEEPING = (
     TaskName.CLEANUP,
     TaskName.MONITOR_DEGRADATION,
     TaskName.DETECT_OUTLIERS,
+    TaskName.RETRAIN_CLASSIFIER,
 )
 RECONCILE_SLICE = 200
 # What is built, each row with the version it was built from: what `derived_states` says is not taken for granted.
-BUILT: dict[DerivedKind, type[SearchDocument | Embedding | QualityScore | AuthorSet | ResourceCategory]] = {
+BUILT: dict[
+    DerivedKind, type[SearchDocument | Embedding | QualityScore | AuthorSet | ResourceCategory | CitationSet]
+] = {
     DerivedKind.SEARCH_INDEX: SearchDocument,
     DerivedKind.EMBEDDING: Embedding,
     DerivedKind.QUALITY: QualityScore,
     DerivedKind.AUTHORS: AuthorSet,
     DerivedKind.CLASSIFICATION: ResourceCategory,
+    DerivedKind.CITATIONS: CitationSet,
 }
 # Kinds whose rows others see until they are taken away: of a deleted resource their task has work too.
 _SHOWN_TO_OTHERS = frozenset((DerivedKind.SEARCH_INDEX, DerivedKind.AUTHORS))

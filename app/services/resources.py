@@ -15,7 +15,7 @@ from app.errors import InvalidInput, NotFound, PreconditionFailed, TooLarge, Ver
 from app.events.event_types import EventType
 from app.models.base import new_id, now
 from app.models.resource import IngestionState, Resource
-from app.services import duplicates, embedding_changes
+from app.services import citation_edges, duplicates, embedding_changes, identities
 from app.services.library import Library
 from app.services.unit_of_work import UnitOfWork
 
@@ -53,6 +53,7 @@ def create(library: Library, fields: Mapping[str, Any], *, unit: UnitOfWork) -> 
     )
     unit.session.add(resource)
     _mark(unit.session, resource, sha256)
+    identities.record(unit.session, resource)
     unit.emit(EventType.RESOURCE_CREATED, _event_data(resource))
     return describe(resource)
 
@@ -152,7 +153,9 @@ def delete_within(
     resource.deleted_at = resource.updated_at = now()
     duplicates.regroup(unit.session, resource.content_sha256)
     embedding_changes.forget(unit.session, resource_id)  # its counter is locked after every resource, as by a build
-    unit.emit(EventType.RESOURCE_DELETED, _event_data(resource))
+    identities.forget(unit.session, resource_id)
+    linked = citation_edges.is_linked(unit.session, resource_id)
+    unit.emit(EventType.RESOURCE_DELETED, _event_data(resource) | {"touches_graph": linked})
 
 
 def describe(resource: Resource) -> dict[str, Any]:
@@ -183,6 +186,8 @@ def _apply(unit: UnitOfWork, resource: Resource, changes: Mapping[str, Any], *, 
         unit.emit(EventType.RESOURCE_CONTENT_CHANGED, data)
     if has_new_metadata:
         unit.emit(EventType.RESOURCE_METADATA_CHANGED, data)
+        if identities.record(unit.session, resource):
+            unit.emit(EventType.RESOURCE_IDENTITY_CHANGED, data)
     if has_new_authors:
         unit.emit(EventType.AUTHORS_EXTRACTED, data)
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from app.content.document import ExtractedDocument
 from app.events.event_types import EventType
 from app.models.resource import Resource
-from app.services import duplicates
+from app.services import citations, duplicates, identities
 from app.services.unit_of_work import UnitOfWork
 
 
@@ -22,6 +22,7 @@ def take_over(
     changed = _fill_metadata(resource, document)
     if _take_text(unit, resource, document.text, found=text_sha256):
         changed.append("content")
+        citations.keep_links(unit.session, resource, document)
     if not changed:
         return
     resource.version += 1
@@ -40,6 +41,7 @@ def take_over(
     }
     if has_new_authors:
         unit.emit(EventType.AUTHORS_EXTRACTED, data)
+    is_known_otherwise = identities.record(unit.session, resource)
     if first:
         unit.emit(EventType.RESOURCE_CREATED, data)
         return
@@ -48,6 +50,8 @@ def take_over(
         unit.emit(EventType.RESOURCE_CONTENT_CHANGED, data)
     if changed != ["content"]:
         unit.emit(EventType.RESOURCE_METADATA_CHANGED, data)
+    if is_known_otherwise:
+        unit.emit(EventType.RESOURCE_IDENTITY_CHANGED, data)
 
 
 def _take_text(unit: UnitOfWork, resource: Resource, text: str, *, found: str) -> bool:

@@ -13,6 +13,9 @@ from app.content import reader, safe_fetch  # noqa: F401 — loaded once, before
 from app.services import (
     authors,
     batch_work,
+    citation_graph,
+    citation_ranks,
+    citations,
     classifier_training,
     classifying,
     consistency,
@@ -87,6 +90,24 @@ def classify_resource_task(library: Library, resource_id: UUID, *, work: Work) -
 def refresh_recommendation_profile_task(library: Library, user_id: str, *, work: Work) -> None:
     """Build what a user likes from what they did."""
     profiles.refresh(library, user_id, work=work)
+
+
+@_task(TaskName.EXTRACT_CITATIONS)
+def extract_citations_task(library: Library, resource_id: UUID, *, work: Work) -> None:
+    """Find what a resource cites."""
+    citations.extract(library, resource_id, work=work)
+
+
+@_task(TaskName.UPDATE_CITATION_GRAPH)
+def update_citation_graph_task(library: Library, resource_id: UUID, *, work: Work) -> None:
+    """Resolve the citations of a resource, and those that may cite it."""
+    citation_graph.update(library, resource_id, work=work)
+
+
+@_task(TaskName.RANK_CITATION_GRAPH)
+def rank_citation_graph_task(library: Library, *, work: Work) -> None:
+    """Give every resource that cites or is cited its PageRank."""
+    citation_ranks.rank(library, work=work)
 
 
 # Its retries outlast every time to live: what it should have dropped is gone by then.

@@ -31,6 +31,7 @@ DERIVED = {
     "quality": "Quality",
     "authors": "Authors",
     "classification": "Class",
+    "citations": "Citations",
 }
 DERIVED_STATES = {"fresh": "fresh", "stale": "stale", "running": "being built", "failed": "failed"}
 FACETS = {

@@ -12,10 +12,10 @@ from chaos.tables import IS_OPEN
 
 # Which event must have been followed by which kind: the hook table, said once more by the checker.
 FOLLOWED_BY = {
-    "resource.created": ("search_index", "embedding", "quality", "classification"),
+    "resource.created": ("search_index", "embedding", "quality", "classification", "citations"),
     "resource.updated": ("search_index",),
     "resource.deleted": ("search_index",),
-    "resource.content_changed": ("embedding", "quality", "classification"),
+    "resource.content_changed": ("embedding", "quality", "classification", "citations"),
     "resource.metadata_changed": ("quality",),
 }
 
@@ -185,6 +185,7 @@ _OVERWRITTEN = """
         UNION ALL SELECT resource_id, 'embedding', built_from FROM embeddings
         UNION ALL SELECT resource_id, 'quality', built_from FROM quality_scores
         UNION ALL SELECT resource_id, 'classification', built_from FROM resource_categories
+        UNION ALL SELECT resource_id, 'citations', built_from FROM citation_sets
     ) t ON t.resource_id = e.subject AND t.kind = e.kind
     GROUP BY e.subject, e.kind, t.built_from HAVING t.built_from < max(e.version)
 """

@@ -13,6 +13,7 @@ KINDS = {
     "quality": ("version", "quality_scores"),
     "authors": ("authors_version", "author_sets"),
     "classification": ("content_version", "resource_categories"),
+    "citations": ("content_version", "citation_sets"),
 }
 
 

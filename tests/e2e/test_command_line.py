@@ -130,7 +130,14 @@ def test_upkeep_commands_print_tables_and_json(stack: EmbeddedStack) -> None:
     broker = alexandria(stack, "broker", "status", "--json")
     letters = alexandria(stack, "dead-letters", "list", "--json")
 
-    assert set(json.loads(consistency.stdout)["kinds"]) == {"search_index", "embedding", "quality", "classification"}
+    assert set(json.loads(consistency.stdout)["kinds"]) == {
+        "search_index",
+        "embedding",
+        "quality",
+        "authors",
+        "classification",
+        "citations",
+    }
     assert json.loads(broker.stdout)["transport"] == "redis"
     assert json.loads(letters.stdout)["items"] == []
     assert "search_index" in alexandria(stack, "consistency").stdout

@@ -104,8 +104,8 @@ def test_an_edit_makes_what_is_derived_stale_and_then_fresh_again(
 ) -> None:
     page.goto(read_document)
     states = page.locator("#state [data-kind]")
-    expect(states).to_have_count(4)
-    for kind in ("search_index", "embedding", "quality", "classification"):
+    expect(states).to_have_count(6)
+    for kind in ("search_index", "embedding", "quality", "authors", "classification", "citations"):
         expect(page.locator(f"#state [data-kind={kind}]")).to_have_attribute("data-state", "fresh")
     expect(page.get_by_role("meter")).to_have_count(5)
 

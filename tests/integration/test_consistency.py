@@ -10,12 +10,22 @@ from sqlalchemy import delete, update
 
 from app.index.documents import Filters
 from app.models.author import AuthorSet
+from app.models.citation import CitationSet
 from app.models.classification import ResourceCategory
 from app.models.derived import DerivedKind, Embedding, QualityScore
 from app.models.outbox import TaskCall
 from app.models.resource import Resource
 from app.models.search import SearchDocument
-from app.services import authors, cached_search, classifying, consistency, embeddings, quality, search_indexing
+from app.services import (
+    authors,
+    cached_search,
+    citations,
+    classifying,
+    consistency,
+    embeddings,
+    quality,
+    search_indexing,
+)
 from app.services.library import Library
 from tests.integration.libraries import a_library
 from tests.integration.tasks.delivery import Outbox
@@ -23,12 +33,15 @@ from tests.integration.tasks.delivery import Outbox
 pytestmark = pytest.mark.integration
 
 Build = Callable[..., None]
-TABLES: dict[DerivedKind, type[SearchDocument | Embedding | QualityScore | AuthorSet | ResourceCategory]] = {
+TABLES: dict[
+    DerivedKind, type[SearchDocument | Embedding | QualityScore | AuthorSet | ResourceCategory | CitationSet]
+] = {
     DerivedKind.SEARCH_INDEX: SearchDocument,
     DerivedKind.EMBEDDING: Embedding,
     DerivedKind.QUALITY: QualityScore,
     DerivedKind.AUTHORS: AuthorSet,
     DerivedKind.CLASSIFICATION: ResourceCategory,
+    DerivedKind.CITATIONS: CitationSet,
 }
 BUILDERS: dict[DerivedKind, Build] = {
     DerivedKind.SEARCH_INDEX: search_indexing.update,
@@ -36,6 +49,7 @@ BUILDERS: dict[DerivedKind, Build] = {
     DerivedKind.QUALITY: quality.recompute,
     DerivedKind.AUTHORS: authors.normalise,
     DerivedKind.CLASSIFICATION: classifying.classify,
+    DerivedKind.CITATIONS: citations.extract,
 }
 
 

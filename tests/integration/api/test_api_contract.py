@@ -16,7 +16,7 @@ from app.services.library import Library
 from tests.integration.api.answers import create
 
 PROBLEM_CONTENT = {"application/problem+json"}
-KINDS = {"search_index", "embedding", "quality", "authors", "classification"}
+KINDS = {"search_index", "embedding", "quality", "authors", "classification", "citations"}
 
 
 def has(answer: dict[str, Any], *names: str) -> None:

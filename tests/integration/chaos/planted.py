@@ -8,6 +8,7 @@ from uuid import UUID
 from app.database import Database
 from app.models.author import AuthorSet
 from app.models.base import new_id, now
+from app.models.citation import CitationSet
 from app.models.classification import ResourceCategory
 from app.models.derived import DerivedKind, DerivedState, Embedding, QualityHistory, QualityScore
 from app.models.outbox import CallState, DeadLetter, EffectRecord, EventRecord, TaskCall
@@ -23,6 +24,7 @@ TASKS = {
     DerivedKind.QUALITY: "recompute_quality_task",
     DerivedKind.AUTHORS: "normalize_authors_task",
     DerivedKind.CLASSIFICATION: "classify_resource_task",
+    DerivedKind.CITATIONS: "extract_citations_task",
 }
 CONTENT = "Some text about zebras."
 
@@ -167,6 +169,7 @@ class Planted:
                 built_from=1,
                 updated_at=self.began,
             ),
+            CitationSet(resource_id=resource_id, built_from=1, total=0),
             QualityHistory(resource_id=resource_id, scores=scores, built_from=1, at=_after(self.began, 30)),
             *(DerivedState(resource_id=resource_id, kind=kind, built_from=1) for kind in DerivedKind),
         ]

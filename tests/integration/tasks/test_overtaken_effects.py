@@ -11,7 +11,7 @@ import pytest
 from app.models.derived import DerivedKind
 from app.models.outbox import CallState
 from app.models.resource import Resource
-from app.services import authors, classifying, derived_states, embeddings, quality, search_indexing
+from app.services import authors, citations, classifying, derived_states, embeddings, quality, search_indexing
 from app.services.library import Library, Work
 from app.services.unit_of_work import UnitOfWork
 from tests.integration.tasks.delivery import Outbox, call_for, deliver, task_of
@@ -25,6 +25,7 @@ BUILDS = {
     DerivedKind.QUALITY: quality.recompute,
     DerivedKind.AUTHORS: authors.normalise,
     DerivedKind.CLASSIFICATION: classifying.classify,
+    DerivedKind.CITATIONS: citations.extract,
 }
 
 

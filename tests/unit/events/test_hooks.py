@@ -39,6 +39,11 @@ def planned(name: EventType) -> dict[str, PlannedCall]:
         (EventType.RESOURCE_DELETED, TaskName.NORMALIZE_AUTHORS, "default", 3, 0),
         (EventType.RESOURCE_CONTENT_CHANGED, TaskName.CLASSIFY_RESOURCE, "ml_tasks", 5, 20),
         (EventType.RESOURCE_CREATED, TaskName.CLASSIFY_RESOURCE, "ml_tasks", 5, 0),
+        (EventType.RESOURCE_CREATED, TaskName.EXTRACT_CITATIONS, "default", 5, 0),
+        (EventType.RESOURCE_CONTENT_CHANGED, TaskName.EXTRACT_CITATIONS, "default", 5, 5),
+        (EventType.CITATIONS_EXTRACTED, TaskName.UPDATE_CITATION_GRAPH, "default", 5, 30),
+        (EventType.RESOURCE_IDENTITY_CHANGED, TaskName.UPDATE_CITATION_GRAPH, "default", 5, 30),
+        (EventType.RESOURCE_DELETED, TaskName.UPDATE_CITATION_GRAPH, "default", 5, 30),
         (EventType.INGESTION_REQUESTED, TaskName.INGEST_RESOURCE, "ingest", 5, 0),
     ],
 )
@@ -62,6 +67,22 @@ def test_a_call_knows_the_version_of_its_own_input() -> None:
     assert calls[TaskName.REGENERATE_EMBEDDING].subject_version == 3
     assert calls[TaskName.CLASSIFY_RESOURCE].subject_version == 3
     assert calls[TaskName.RECOMPUTE_QUALITY].subject_version == 7
+
+
+def test_what_leaves_the_graph_as_it_is_calls_nobody() -> None:
+    data = {"resource_id": str(RESOURCE), "touches_graph": False}
+
+    for name in (EventType.CITATIONS_EXTRACTED, EventType.RESOURCE_DELETED):
+        assert TaskName.UPDATE_CITATION_GRAPH not in {call.task for call in plan(Event(name=name, data=data))}
+
+
+def test_edges_of_all_resources_are_ranked_by_one_call() -> None:
+    events = [Event(name=EventType.GRAPH_EDGE_ADDED, data={"resource_id": str(uuid4())}) for _ in range(2)]
+    calls = [call for event in events for call in plan(event) if call.task == TaskName.RANK_CITATION_GRAPH]
+
+    assert len(calls) == 2
+    assert calls[0] == calls[1]
+    assert (calls[0].args, calls[0].subject) == ([], None)
 
 
 def test_planning_the_same_event_twice_gives_the_same_calls() -> None:
