@@ -32,7 +32,7 @@ OF_EVERY_DAY := $(addprefix --ignore=,$(FAULTS) $(HARNESS)) tests/unit tests/int
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-servers test-faults test-harness test-conformance test-both-releases \
+.PHONY: help run accuracy test test-servers test-faults test-harness test-conformance test-both-releases \
 	test-sentence-transformers check check-format check-lint check-types check-imports check-rules bench bench-lock compare-stock test-performance \
 	test-other-faults chaos chaos-mutations chaos-fast chaos-fast-redis chaos-fast-rabbitmq compose-test lock format
 
@@ -61,6 +61,9 @@ test-harness: $(DEV_READY) test-servers ## the tests of the chaos suite and of t
 
 test-conformance: $(DEV_READY) test-servers ## one suite over Redis, Valkey and RabbitMQ: the same guarantees; 2 minutes
 	$(PYTEST_BESIDE) --ignore=tests/conformance/faults tests/conformance
+
+accuracy: $(DEV_READY) test-servers ## how exactly citations and the like are found, on real documents: prints the numbers
+	$(PYTEST) --quiet --capture=no -p no:randomly tests/accuracy
 
 test-both-releases: $(DEV_READY) test-servers ## tests/conformance on Debian 13's servers
 	@setup/debian13.sh; case $$? in \

@@ -14,10 +14,14 @@ from app.knowledge.citations.identifiers import arxiv_key, doi_key, without_clos
 _MAX_CHARS = 2000
 _KEY_CHARS = 300
 _ADDRESS = re.compile(
-    rf"""(?:https?|ftp)://[^\s"<>{{}}|\\^`\u201c\u201d]{{1,{_MAX_CHARS}}}|(?<![\w@/.])www\.[^\s"<>{{}}|\\^`]{{3,{_MAX_CHARS}}}"""
+    rf"""(?:https?|ftp):\n?//\n?[^\s"<>{{}}|\\^`\u201c\u201d]{{1,{_MAX_CHARS}}}"""
+    rf"""|(?<![\w@/.])www\.[^\s"<>{{}}|\\^`]{{3,{_MAX_CHARS}}}"""
 )
 # RFC 3986, appendix C: between angle brackets a line end is none of the address.
-_BROKEN = re.compile(r"[ \t]{0,3}\n[ \t]{0,20}([^\s\"<>{}|\\^`]{1,500})>")
+_BRACKETED = re.compile(r"[ \t]{0,3}\n[ \t]{0,20}([^\s\"<>{}|\\^`]{1,500})>")
+# As PDFs break them: after a mark, and what follows is no word.
+_BROKEN = re.compile(r"[ \t]?\n[ \t]{0,8}((?=[^\s\"<>]{0,200}[/=?&])[\w~%][^\s\"<>{}|\\^`\u201c\u201d]{1,500})")
+_GOES_ON = (".", "/", "-", "_", "=", "?", "&")
 _HOST = re.compile(
     r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{1,62}\.?|\[[0-9a-f:.]+\]|\d{1,3}(?:\.\d{1,3}){3}|localhost"
 )
@@ -55,11 +59,16 @@ def addresses(text: str) -> Iterator[Address]:
     """Every address in the text, without the punctuation around it."""
     for match in _ADDRESS.finditer(text):
         found, end = match[0], match.end()
-        is_bracketed = text[max(0, match.start() - 5) : match.start()].rstrip("URL:url").endswith("<")
-        if is_bracketed and (rest := _BROKEN.match(text, end)):
+        rest = None
+        if text[max(0, match.start() - 5) : match.start()].upper().removesuffix("URL:").endswith("<"):
+            rest = _BRACKETED.match(text, end)
+        elif found.endswith(_GOES_ON):
+            rest = _BROKEN.match(text, end)
+        if rest:
             found, end = found + rest[1], rest.end(1)
         url = without_closing(found)
         end -= len(found) - len(url)
+        url = url.replace("\n", "")
         url = url if "://" in url else f"http://{url}"
         if host_of(url):
             yield Address(url=url, start=match.start(), end=end)

@@ -15,9 +15,11 @@ SCHEMES = ("doi", "arxiv", "rfc", "pmid", "isbn", "url")
 # Crossref's advice for finding DOIs (prefix of 4 to 9 digits, then anything printable) without the characters that
 # surround them in running text; the longest real ones have under 200 characters.
 _DOI = re.compile(r"""(?<![\w/.])10\.\d{4,9}/[^\s"'<>{}|\\^`\[\]\u201c\u201d\u2019]{1,250}""")
-# A line end inside of a DOI, as PDFs have it: after a mark that no DOI ends with.
-_DOI_BROKEN = re.compile(r"""\s{0,3}\n\s{0,8}([A-Za-z0-9][^\s"'<>{}|\\^`\[\]]{0,100})""")
-_DOI_GOES_ON = (".", "/", "-", "_", "(")
+# A line end inside of a DOI, as PDFs have it: after a mark that no DOI ends with. A full stop may end a sentence, and
+# then the next line begins with a name.
+_DOI_BROKEN = re.compile(r"""[ \t]?\n[ \t]{0,8}([A-Za-z0-9][^\s"'<>{}|\\^`\[\]]{0,100})""")
+_DOI_STOPPED = re.compile(r"""[ \t]?\n[ \t]{0,8}([a-z0-9](?=\S{0,40}\d)[^\s"'<>{}|\\^`\[\]]{0,100})""")
+_DOI_GOES_ON = ("/", "-", "_", "(")
 # arXiv's help page "Understanding the arXiv identifier": YYMM.number since April 2007, archive/YYMMnumber before.
 _ARXIV_NEW = r"\d{2}(?:0[1-9]|1[0-2])\.\d{4,5}"
 _ARXIV_ARCHIVES = (
@@ -123,7 +125,8 @@ def without_closing(text: str) -> str:
 
 def _doi_at(text: str, match: re.Match[str]) -> Iterator[Identifier]:
     found, end = match[0], match.end()
-    if found.endswith(_DOI_GOES_ON) and (rest := _DOI_BROKEN.match(text, end)):
+    broken = _DOI_STOPPED if found.endswith(".") else _DOI_BROKEN if found.endswith(_DOI_GOES_ON) else None
+    if broken and (rest := broken.match(text, end)):
         found, end = found + rest[1], rest.end()
     doi = without_closing(found)
     if len(doi.partition("/")[2]) >= 1:

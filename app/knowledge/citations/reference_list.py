@@ -26,6 +26,7 @@ _LABEL_PARTS = re.compile(r"\s{0,3}[,;]\s{0,3}")
 _RANGE = re.compile(r"(\d{1,3})\s{0,2}[-\u2013]\s{0,2}(\d{1,3})")
 _MAX_ENTRY_CHARS = 1500
 _MAX_RANGE = 30
+_FIRST_WITHIN_CHARS = 600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +66,10 @@ def _entries_within(text: str, start: int, end: int) -> list[Entry]:
     borders = [match.start() for match in _LABELLED.finditer(text, start, end)]
     if not starts:
         starts, borders = _counted(text, start, end)
+    if (
+        not borders or borders[0] > start + _FIRST_WITHIN_CHARS
+    ):  # the list has no labels, and these are of something else
+        return []
     found = []
     for (label, at), (border, following) in zip(starts, pairwise([*borders, end]), strict=True):
         section = _SECTION.search(text, at, following)
