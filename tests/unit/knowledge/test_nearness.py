@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.knowledge.nearness import is_same_class, jaccard, nearness
+
+shares = st.floats(0, 1)
+
+
+def test_the_weights_are_those_of_the_design() -> None:
+    assert nearness(cosine=1, tags=0, same_class=False, hops=None) == pytest.approx(0.6)
+    assert nearness(cosine=0, tags=1, same_class=False, hops=None) == pytest.approx(0.3)
+    assert nearness(cosine=0, tags=0, same_class=True, hops=None) == pytest.approx(0.1)
+    assert [nearness(cosine=0, tags=0, same_class=False, hops=hops) for hops in (1, 2, 3)] == [0.5, 0.25, 0.125]
+
+
+@given(shares, shares, st.booleans(), st.sampled_from([None, 1, 2, 3]))
+def test_a_citation_only_ever_brings_nearer(cosine: float, tags: float, same_class: bool, hops: int | None) -> None:
+    alone = nearness(cosine=cosine, tags=tags, same_class=same_class, hops=None)
+    linked = nearness(cosine=cosine, tags=tags, same_class=same_class, hops=hops)
+
+    assert 0 <= alone <= linked + 1e-12 <= 1 + 1e-9
+
+
+def test_tags_compare_without_case_and_classes_by_their_branch() -> None:
+    assert jaccard(["Zebra", "grass"], ["zebra"]) == 0.5
+    assert jaccard([], []) == 0
+    assert is_same_class("510", "500")
+    assert not is_same_class("510", "520")
+    assert not is_same_class(None, "520")
