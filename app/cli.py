@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from app.commands import api_keys, batches, classifier, documents, processes, quality, scheduled, upkeep
+from app.commands import api_keys, archive, batches, classifier, documents, processes, quality, scheduled, upkeep
 from app.commands import broker as brokers
 from app.commands import dead_letters as letters
 from app.commands.failure import end_with
@@ -66,6 +66,8 @@ for run_process in (processes.up, processes.api, processes.relay, processes.work
 alexandria.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(processes.flower)
 alexandria.command()(documents.ingest)
 alexandria.command()(documents.search)
+alexandria.command()(archive.export)
+alexandria.command("import")(archive.import_)
 for look_after in (upkeep.consistency, upkeep.reindex, scheduled.run_task, upkeep.version):
     alexandria.command()(look_after)
 for change_tables in (upkeep.upgrade, upkeep.downgrade, upkeep.current, upkeep.check):

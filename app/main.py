@@ -12,6 +12,7 @@ from asgi_correlation_id import CorrelationIdMiddleware
 from fastapi import FastAPI
 
 from app.api import (
+    archives,
     authors,
     batches,
     classification,
@@ -55,8 +56,8 @@ from app.web.pages import add_console
 
 ROUTERS = (
     *(ingest.router, resources.router, derived.router, quality.router, authors.router, classification.router),
-    *(graph.router, recommendations.router, search.router, batches.router, tasks.router, events.router),
-    *(dead_letters.router, operations.router, health.router, metrics.router),
+    *(graph.router, recommendations.router, search.router, batches.router, archives.router),
+    *(tasks.router, events.router, dead_letters.router, operations.router, health.router, metrics.router),
 )
 _CORRELATION_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
@@ -131,6 +132,7 @@ def _context(library: Library) -> ApiContext:
         metrics=HttpMetrics(library),
         rate_limiter=RateLimiter(settings),
         streams=threading.BoundedSemaphore(settings.event_streams_max),
+        exports=threading.BoundedSemaphore(settings.exports_max),
         closers=(transport.close,),
     )
 

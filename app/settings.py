@@ -84,6 +84,7 @@ class Settings(BaseSettings):
         default=60_000, description="The same for clients on this machine"
     )
     event_streams_max: PositiveInt = Field(default=64, description="Open GET /events/stream of one API process")
+    exports_max: PositiveInt = Field(default=2, description="GET /export that run at once in one API process")
 
     # Database (the seed's numbers for the API; a budget for every other process)
     db_pool_size: PositiveInt = 20

@@ -50,6 +50,7 @@ class ApiContext:
     metrics: HttpMetrics
     rate_limiter: RateLimiter
     streams: threading.BoundedSemaphore
+    exports: threading.BoundedSemaphore
     stopping: threading.Event = field(default_factory=threading.Event)
     closers: tuple[Callable[[], None], ...] = ()
 

@@ -19,6 +19,7 @@ TAGS = [
     {"name": "authors", "description": "Who the names on documents stand for"},
     {"name": "classification", "description": "Which class a document belongs to, and who says so"},
     {"name": "graph", "description": "What cites what, and what is near"},
+    {"name": "archive", "description": "The whole library as JSON lines, and back"},
     {"name": "search", "description": "By keyword, by meaning, or both"},
     {"name": "recommendations", "description": "What users do and like, and what suits them"},
     {"name": "batches", "description": "One operation over many documents"},

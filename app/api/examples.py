@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from app.services.archives import EXAMPLE
+
 _ID = "0198c0de-0000-7000-8000-000000000001"
 _CALL = "0198c0de-0000-7000-8000-000000000002"
 _AT = "2026-01-02T03:04:05Z"
@@ -288,6 +290,8 @@ ANSWERS: dict[str, Any] = {
         "by_type": {"reference": 2600},
         "top": [{"resource_id": _ID, "title": "Internet Protocol", "page_rank": 0.031}],
     },
+    "export_library": EXAMPLE,
+    "import_records": {"outcomes": {"created": 41, "unchanged": 1}, "failures": [{"line": 7, "detail": "not JSON"}]},
     "find": [_HIT],
     "search": {
         "mode": "hybrid",

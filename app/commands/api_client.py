@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -62,6 +62,25 @@ class ApiClient:
         """The JSON of `POST /ingest` with this file. Raises `OSError` or `TooLarge`."""
         part = (readable(file.name), _bytes_of(file), media_type or "application/octet-stream")
         return self._answer("POST", "/ingest", files={"file": part}, headers=_once())
+
+    def post_lines(self, path: str, lines: Sequence[bytes], **parameters: _ANSWER) -> Any:
+        """The JSON of a `POST` of JSON lines."""
+        headers = {"Content-Type": "application/x-ndjson"}
+        return self._answer("POST", path, params=_given(parameters), headers=headers, content=b"\n".join(lines))
+
+    def lines(self, path: str) -> Iterator[bytes]:
+        """The lines of a `GET` as they come, each with its end. A stream that breaks off ends there."""
+        rest = b""
+        try:
+            with self._client.stream("GET", path) as answer:
+                if not answer.is_success:
+                    answer.read()
+                    raise ApiRefused(_problem(answer))
+                for chunk in answer.iter_bytes():
+                    *whole, rest = (rest + chunk).split(b"\n")
+                    yield from (line + b"\n" for line in whole)
+        except httpx2.TransportError as error:
+            raise ApiUnavailable(f"{self.address} does not answer any more: {error}") from error
 
     def resources(self, **parameters: _ANSWER) -> Iterator[dict[str, Any]]:
         """All resources that match, page after page."""

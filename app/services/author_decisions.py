@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import delete, select
@@ -141,3 +142,30 @@ def _regroup(unit: UnitOfWork, variants: Sequence[AuthorVariant]) -> None:
     resource_id = unit.session.scalars(named.order_by(ResourceAuthor.resource_id).limit(1)).first()
     if resource_id is not None:
         unit.emit(EventType.AUTHORS_NORMALIZED, {"resource_id": str(resource_id)})
+
+
+def opposite(session: Session, kind: str, first: str, second: str) -> AuthorDecision | None:
+    """What says the contrary of the same two names."""
+    contrary = {DecisionKind.JOINED: DecisionKind.PARTED, DecisionKind.PARTED: DecisionKind.JOINED}.get(
+        DecisionKind(kind)
+    )
+    return session.get(AuthorDecision, (contrary, first, second)) if contrary is not None else None
+
+
+def restore(unit: UnitOfWork, values: Mapping[str, Any]) -> None:
+    """Put a decision of another library, or of an earlier day, into force. The caller holds the authors."""
+    session = unit.session
+    against = opposite(session, values["kind"], values["first"], values["second"])
+    if against is not None:
+        session.delete(against)
+    session.merge(AuthorDecision(**values))
+    session.flush()
+    if values["kind"] == DecisionKind.SOMEBODY_ELSE:
+        resource = session.get(Resource, UUID(values["second"]))
+        if resource is not None and resource.deleted_at is None and authors.of_resource(session, resource.id):
+            authors.place(session, resource.id, authors.mentions_of(resource))
+        return
+    named = select(AuthorVariant).where(AuthorVariant.key.in_((values["first"], values["second"])))
+    variants = session.scalars(named).all()
+    if variants:
+        _regroup(unit, variants)

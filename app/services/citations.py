@@ -53,17 +53,28 @@ def extract(library: Library, resource_id: UUID, *, work: Work) -> None:
 
 def keep_links(session: Session, resource: Resource, document: ExtractedDocument) -> None:
     """Store the hyperlinks of the text that the locked resource has now. Those of an older text count no more."""
+    restore_links(
+        session,
+        resource,
+        [{"href": link.href, "text": link.text, "position": link.position} for link in document.links],
+    )
+
+
+def restore_links(session: Session, resource: Resource, links: list[dict[str, Any]]) -> None:
+    """`keep_links` of what `plain_links` gave."""
     row = session.get(ContentLinks, resource.id) or ContentLinks(resource_id=resource.id)
-    row.content_version = resource.content_version
-    row.links = [{"href": link.href, "text": link.text, "position": link.position} for link in document.links]
+    row.content_version, row.links = resource.content_version, links
     session.add(row)
 
 
-def _links_of(session: Session, resource: Resource) -> list[Link]:
+def plain_links(session: Session, resource: Resource) -> list[dict[str, Any]]:
+    """The hyperlinks of the text that the resource has now: `href`, `text`, `position`."""
     row = session.get(ContentLinks, resource.id)
-    if row is None or row.content_version != resource.content_version:
-        return []
-    return [Link(**link) for link in row.links]
+    return row.links if row is not None and row.content_version == resource.content_version else []
+
+
+def _links_of(session: Session, resource: Resource) -> list[Link]:
+    return [Link(**link) for link in plain_links(session, resource)]
 
 
 def _store(unit: UnitOfWork, resource_id: UUID, works: Sequence[CitedWork], *, version: int) -> None:

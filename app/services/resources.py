@@ -54,7 +54,7 @@ def create(library: Library, fields: Mapping[str, Any], *, unit: UnitOfWork) -> 
     unit.session.add(resource)
     _mark(unit.session, resource, sha256)
     identities.record(unit.session, resource)
-    unit.emit(EventType.RESOURCE_CREATED, _event_data(resource))
+    unit.emit(EventType.RESOURCE_CREATED, event_data(resource))
     return describe(resource)
 
 
@@ -155,7 +155,7 @@ def delete_within(
     embedding_changes.forget(unit.session, resource_id)  # its counter is locked after every resource, as by a build
     identities.forget(unit.session, resource_id)
     linked = citation_edges.is_linked(unit.session, resource_id)
-    unit.emit(EventType.RESOURCE_DELETED, _event_data(resource) | {"touches_graph": linked})
+    unit.emit(EventType.RESOURCE_DELETED, event_data(resource) | {"touches_graph": linked})
 
 
 def describe(resource: Resource) -> dict[str, Any]:
@@ -180,7 +180,7 @@ def _apply(unit: UnitOfWork, resource: Resource, changes: Mapping[str, Any], *, 
     resource.authors_version += has_new_authors
     if has_new_content:
         _mark(unit.session, resource, content_sha256)
-    data = _event_data(resource) | {"changed_fields": sorted(changes)}
+    data = event_data(resource) | {"changed_fields": sorted(changes)}
     unit.emit(EventType.RESOURCE_UPDATED, data)
     if has_new_content:
         unit.emit(EventType.RESOURCE_CONTENT_CHANGED, data)
@@ -205,7 +205,8 @@ def _mark(session: Session, resource: Resource, content_sha256: str | None) -> N
     duplicates.regroup(session, before, content_sha256)
 
 
-def _event_data(resource: Resource) -> dict[str, Any]:
+def event_data(resource: Resource) -> dict[str, Any]:
+    """What every event of a resource says: its id and its versions."""
     return {
         "resource_id": str(resource.id),
         "version": resource.version,

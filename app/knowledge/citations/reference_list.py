@@ -18,7 +18,8 @@ _LABELLED = re.compile(r"^[ \t]{0,12}\[([^\[\]\n]{1,40})\][ \t]{0,20}(?=\S|\n[ \
 _NUMBERED = re.compile(r"^[ \t]{0,12}(\d{1,3})[.)][ \t]{1,12}(?=\S)", re.MULTILINE)
 _SECTION = re.compile(
     r"^[ \t]{0,4}(?:#{1,6}[ \t]{1,4}\S|(?:appendix|appendices|annex|acknowledge?ments?|authors?['\u2019]?s?['\u2019]?"
-    r"[ \t]{1,3}(?:address(?:es)?|information)|index|contributors?|full copyright|intellectual property|affiliation)\b)",
+    r"[ \t]{1,3}(?:address(?:es)?|information)|index|contributors?"
+    r"|full copyright|intellectual property|affiliation)\b)",
     re.IGNORECASE | re.MULTILINE,
 )
 _LABEL = re.compile(r"\[([^\[\]\n]{1,60})\]")

@@ -42,6 +42,7 @@ OPERATIONS = (
     *("delete_classification_code", "list_classification_models", "list_classifications_to_review"),
     *("read_resource_classification", "decide_resource_classification", "undecide_resource_classification"),
     *("read_resource_status", "read_resource_quality", "read_consistency", "find", "search", "read_task"),
+    *("export_library", "import_records"),
     *("list_authors", "read_author", "merge_authors", "split_author"),
     *("track_interaction", "list_interactions", "forget_user", "read_profile", "recommend"),
     *("list_dead_letters", "read_dead_letter", "replay_dead_letter", "replay_dead_letters", "discard_dead_letter"),

@@ -18,12 +18,16 @@ from app.events.event_system import EventEmitter
 from app.index.search_index import open_index
 from app.index.vectors import Vectors
 from app.main import create_app
-from app.services import citations, embeddings, quality, resources, search_indexing
+from app.services import authors, citations, classifying, embeddings, quality, resources, search_indexing
 from app.services.library import Library
 from app.settings import load_settings
 from chaos.ports import free_port
 
 Put = Callable[..., UUID]
+BUILDERS: tuple[Callable[..., None], ...] = (
+    *(search_indexing.update, embeddings.regenerate, quality.recompute),
+    *(authors.normalise, classifying.classify, citations.extract),
+)
 
 
 @pytest.fixture
@@ -67,7 +71,7 @@ def put(library: Library) -> Put:
     def put_document(**fields: Any) -> UUID:
         with library.work() as unit:
             made: UUID = resources.create(library, fields, unit=unit)["id"]
-        for build in (search_indexing.update, embeddings.regenerate, quality.recompute, citations.extract):
+        for build in BUILDERS:
             build(library, made, work=library.work)
         return made
 
