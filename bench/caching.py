@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Event
 from typing import Any
 from urllib.parse import urlsplit
@@ -35,8 +35,8 @@ from tests.integration.libraries import a_library
 READS = tuple(kind for kind in MIX if kind != "write")
 DISTINCT = 40
 """Reads of each kind that are timed in a round, each of something else."""
-WARM_UP, COUNTED = 600, 1200
-"""Requests of the mix that fill the cache, and that are counted."""
+WARM_UP, COUNTED = 3000, 1200
+"""Requests whose reads fill the cache, as fast as they go: less than a time to live of them. And those counted."""
 CLIENTS = 4
 CACHED_MS, HIT_RATE, AVOIDED = 10.0, 0.60, 0.70
 WORDS = [f"{first}{second}{third}" for first in "bdfgklmnprst" for second in "aeiou" for third in "lmnrst"]
@@ -118,11 +118,10 @@ def cached_reads(servers: Servers, rounds: Rounds) -> Found:
 
         def mix() -> Values:
             shelf.cache.flushall()
-            asked = _trace(rounds)
-            warm_up = len(asked) * WARM_UP // (WARM_UP + COUNTED)
-            shelf.play(asked[:warm_up])
+            warm_up, asked = _trace(rounds)
+            shelf.play(warm_up)
             before = shelf.counts()
-            shelf.play(asked[warm_up:])
+            shelf.play(asked)
             seen = shelf.counts() - before
             shelf.rest()
             return {"hit rate": seen["hits"] / (seen["hits"] + seen["misses"])}
@@ -145,14 +144,18 @@ def computations_avoided(servers: Servers, rounds: Rounds) -> Found:
 
         def ours() -> Values:
             shelf.cache.flushall()
-            before, asked = shelf.counts(), _trace(rounds)
+            warm_up, asked = _trace(rounds)
+            shelf.play(warm_up)
+            before = shelf.counts()
             shelf.play(asked)
             shelf.rest()
             seen = shelf.counts() - before
             return _avoided(asked, reads=seen["misses"], tasks=seen["tasks"])
 
         def seed() -> Values:
-            flow, asked = SeedFlow(), _trace(rounds)
+            flow, (warm_up, asked) = SeedFlow(), _trace(rounds)
+            flow.play(warm_up)
+            flow.computed_reads = 0
             flow.play(asked)
             return _avoided(asked, reads=flow.computed_reads, tasks=flow.tasks) | {"old answers": flow.old_answers}
 
@@ -166,9 +169,12 @@ def computations_avoided(servers: Servers, rounds: Rounds) -> Found:
     return Found(measures=medians(found, units=units), ratios=ratios, notes=[_said()])
 
 
-def _trace(rounds: Rounds) -> list[Asked]:
-    """Another one each round, the same for both sides."""
-    return trace(f"{rounds.seed}-{len(rounds.loads)}", requests=round((WARM_UP + COUNTED) * rounds.share))
+def _trace(rounds: Rounds) -> tuple[list[Asked], list[Asked]]:
+    """Reads to begin with, and what is counted; others each round, the same for both sides."""
+    seed = f"{rounds.seed}-{len(rounds.loads)}"
+    before = trace(f"{seed}-before", requests=round(WARM_UP * rounds.share))
+    reads = [replace(one, at=0.0) for one in before if one.kind != "write"]
+    return reads, trace(seed, requests=round(COUNTED * rounds.share))
 
 
 def _avoided(asked: Sequence[Asked], *, reads: int, tasks: int) -> dict[str, float]:

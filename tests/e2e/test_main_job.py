@@ -135,6 +135,30 @@ def test_after_a_change_only_the_new_words_are_found_within_two_seconds(library:
     assert resource_id in client.found(old, mode="keyword")
 
 
+def test_the_tenth_interaction_of_a_user_makes_a_profile_at_once_and_recommendations_with_reasons(
+    library: FilledLibrary,
+) -> None:
+    client, user = library.client, {"user_id": "reader"}
+    read = list(dict.fromkeys(library.ids.values()))[:10]
+    for resource_id in read[:-1]:
+        client.post("/interactions", {**user, "resource_id": resource_id, "type": "view"})
+    before = client.get("/profile", **user)
+    client.post("/interactions", {**user, "resource_id": read[-1], "type": "annotation"})
+    poll_until(
+        lambda: client.get("/profile", **user)["state"] == "fresh", within_seconds=60, what="the profile is built"
+    )
+
+    found = client.get("/recommendations", **user, limit=20)
+    rows = library.deployment.query("SELECT built_from, revision FROM user_profiles WHERE user_id = 'reader'")
+    assert (before["state"], before["built_from"]) == ("stale", 0)  # nine wait for 300 s
+    assert rows == [(10, 1)]
+    assert not found["cold_start"]
+    assert len(found["items"]) == 20
+    assert {item["id"] for item in found["items"]}.isdisjoint(read)
+    assert all(item["reason"]["text"] for item in found["items"])
+    assert any((item["reason"]["because"] or {}).get("resource_id") in read for item in found["items"])
+
+
 def test_a_deleted_document_is_found_no_more(library: FilledLibrary) -> None:
     client, words = library.client, '"seventeen lanterns above the orchard wall"'
     created = client.post("/resources", {"title": "Notes", "content": "Seventeen lanterns above the orchard wall."})
