@@ -56,11 +56,11 @@ def store(session: Session, events: Sequence[Event], *, debounce_scale: float = 
     return _upsert(session, calls, debounce_scale=debounce_scale)
 
 
-def enqueue(session: Session, calls: Iterable[PlannedCall], *, debounce_scale: float = 1.0) -> list[StoredCall]:
+def enqueue(session: Session, calls: Iterable[PlannedCall]) -> list[StoredCall]:
     """Store calls that no event caused (reconciler, schedule, commands)."""
     session.flush()
     cause = _Cause(correlation_id=current_correlation_id(), causation_id=causation_id.get())
-    return _upsert(session, [(call, cause) for call in calls], debounce_scale=debounce_scale)
+    return _upsert(session, [(call, cause) for call in calls], debounce_scale=1.0)
 
 
 def enqueue_once(session: Session, call: PlannedCall, *, call_id: UUID) -> bool:

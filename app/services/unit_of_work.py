@@ -66,9 +66,9 @@ class UnitOfWork:
         self.old_keys |= dict.fromkeys(keys)
 
     def enqueue(self, *calls: PlannedCall) -> list[outbox.StoredCall]:
-        """Calls that no event causes."""
+        """Calls that no event causes; their delays are no debounce, and not scaled like one."""
         self._call_count += len(calls)
-        return outbox.enqueue(self.session, calls, debounce_scale=self._debounce_scale)
+        return outbox.enqueue(self.session, calls)
 
     def enqueue_once(self, call: PlannedCall, *, call_id: UUID) -> bool:
         """A call under an id that its cause determines; False when it is stored already."""

@@ -162,3 +162,33 @@ def test_reindex_makes_every_document_stale_and_the_workers_build_it_anew(stack:
     count = int(done.stdout.split()[0])
     assert count >= 1
     assert done.stdout == f"{count} documents will have their quality built anew\n"
+
+
+def test_a_batch_is_waited_for_and_says_what_became_of_each_document(stack: EmbeddedStack, tmp_path: Path) -> None:
+    write_pages(tmp_path, "hygrometers", "pyrometers")
+    report = json.loads(alexandria(stack, "ingest", str(tmp_path), "--json").stdout)
+    ids = [item["resource_id"] for item in report["items"]]
+    unknown = "0199d3a0-0000-7000-8000-000000000000"
+
+    rescored = alexandria(stack, "batch", "start", "rescore", *ids, "--wait")
+    deleted = alexandria(stack, "batch", "start", "delete", *ids, unknown, "--wait", "--json")
+
+    assert rescored.returncode == 0, rescored.stderr
+    first, second = rescored.stdout.splitlines()
+    assert first.endswith(": rescore of 2 documents, completed")
+    assert second.startswith("2 done, 0 failed, 0 working, 0 waiting, 0 cancelled; ")
+    assert deleted.returncode == 1, "one failed"
+    batch = json.loads(deleted.stdout)
+    assert (batch["state"], batch["progress"]["done"]) == ("completed", 2)
+    assert [item["resource_id"] for item in batch["failures"]] == [unknown]
+    assert batch["id"] in alexandria(stack, "batch", "list").stdout
+
+
+def test_a_scheduled_task_run_by_hand_says_what_it_found(stack: EmbeddedStack) -> None:
+    outliers = alexandria(stack, "run-task", "detect_quality_outliers")
+    cleaned = alexandria(stack, "run-task", "cleanup_expired_cache")
+    spread = alexandria(stack, "quality", "distribution")
+
+    assert outliers.stdout.endswith(" documents have a score; at least 30 are needed to tell outliers\n")
+    assert "idempotency keys" in cleaned.stdout
+    assert "completeness" in spread.stdout

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
@@ -167,6 +168,29 @@ def test_a_deleted_document_is_found_no_more(library: FilledLibrary) -> None:
     client.delete(f"/resources/{created['id']}")
 
     poll_until(lambda: client.found(words, mode="keyword") == [], within_seconds=30, what="it is gone")
+
+
+def test_a_batch_re_embeds_its_documents_and_rescores_them_behind_other_work(library: FilledLibrary) -> None:
+    ids = list(library.ids.values())[:4]
+    poll_until(library.client.has_converged, within_seconds=60, what="converged")
+    listed = ", ".join(
+        f"'{one.replace('-', '') if library.deployment.name.startswith('sqlite') else one}'" for one in ids
+    )
+    built = f"SELECT count(*) FROM effects WHERE kind IN ('embedding', 'quality') AND subject IN ({listed})"
+    [(before,)] = library.deployment.query(built)
+
+    started = [library.client.post("/batches", {"operation": one, "ids": ids}) for one in ("re_embed", "rescore")]
+    for batch in started:
+        poll_until(partial(_is_completed, library, batch["id"]), within_seconds=60, what="the batch is completed")
+
+    [(after,)] = library.deployment.query(built)
+    assert [library.client.get(f"/batches/{batch['id']}")["progress"]["done"] for batch in started] == [4, 4]
+    assert after - before == 8, "each was built once more, and no other"
+    assert stale_by_the_tables(library.deployment) == []
+
+
+def _is_completed(library: FilledLibrary, batch_id: str) -> bool:
+    return bool(library.client.get(f"/batches/{batch_id}")["state"] == "completed")
 
 
 def test_nothing_is_stale_by_the_tables_themselves(library: FilledLibrary) -> None:

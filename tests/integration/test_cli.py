@@ -45,6 +45,13 @@ def test_every_command_explains_itself_with_an_example(path: tuple[str, ...], he
     assert f"Example:  alexandria {' '.join(path)}" in help_text
 
 
+def test_a_batch_that_says_not_to_what_does_nothing_and_exits_with_2(tmp_path: Path) -> None:
+    done = run("batch", "start", "delete", environment={"DATA_DIR": str(tmp_path)})
+
+    assert done.returncode == 2
+    assert done.stderr == "alexandria: name documents, or filter, or say --all: exactly one of these\n"
+
+
 def test_help_loads_no_library() -> None:
     run("--help")  # writes the compiled files
     before = resource.getrusage(resource.RUSAGE_CHILDREN)

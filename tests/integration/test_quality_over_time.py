@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -19,7 +21,7 @@ from app.models.resource import Resource
 from app.services import quality, quality_degradation, quality_outliers, quality_pages, resources, upkeep
 from app.services.library import Library
 from app.services.quality import DIMENSIONS
-from app.services.scheduled_tasks import SCHEDULED
+from app.services.scheduled_tasks import SCHEDULED, Findings
 from app.tasks.task_names import TaskName
 from tests.integration.libraries import a_library
 from tests.integration.tasks.delivery import Outbox
@@ -274,6 +276,25 @@ def test_each_score_that_was_given_is_in_the_history_of_its_document(library: Li
     assert second.next_cursor is None
     with pytest.raises(NotFound):
         quality_pages.history(library, new_id(), limit=1, cursor=None)
+
+
+@pytest.mark.parametrize("name", list(SCHEDULED))
+def test_two_runs_at_once_find_what_one_finds(library: Library, name: TaskName) -> None:
+    fell = {document(library, {900: even(0.9), 20: even(0.9), 2: even(0.4)}, language="en") for _ in range(3)}
+    many(library, 30, language="en", centre=0.9)
+    both = threading.Barrier(2)
+
+    def run(_: int) -> Findings:
+        both.wait(timeout=30)
+        return SCHEDULED[name](library)
+
+    with ThreadPoolExecutor(2) as executor:
+        found = list(executor.map(run, range(2)))
+
+    if name in {TaskName.MONITOR_DEGRADATION, TaskName.DETECT_OUTLIERS}:
+        assert [{row[0] for row in one.rows} for one in found] == [fell, fell]
+        assert set(fallen(library) if name is TaskName.MONITOR_DEGRADATION else outlying(library)) == fell
+    SCHEDULED[name](library)
 
 
 def test_run_by_hand_they_say_what_they_found(library: Library) -> None:
