@@ -16,8 +16,8 @@ from app.api.resources import IdempotencyKeyHeader, JsonOnly
 from app.models.batch import BatchOperation, ItemState
 from app.models.resource import IngestionState
 from app.schemas.batch import BatchCreate, BatchItemOut, BatchItemPage, BatchOut, BatchPage, ItemStateName, ProgressOut
-from app.services import batches
-from app.services.batches import BatchReport
+from app.services import batch_reports, batches
+from app.services.batch_reports import BatchReport
 from app.services.idempotency import Answer, answer_once, keyed_request
 from app.services.resource_pages import ResourceFilter
 from app.services.unit_of_work import UnitOfWork
@@ -55,7 +55,7 @@ def create_batch(
             wanted=None if "ids" in chosen else _filter(body),
             by=_who(request),
         )
-        shown = _shown(batches.report(unit.session, batch, failures=0))
+        shown = _shown(batch_reports.report(unit.session, batch, failures=0))
         return Answer(status=202, body=shown.model_dump(mode="json"), headers={"Location": f"/batches/{batch.id}"})
 
     answer = answer_once(library, keyed, act)
@@ -76,7 +76,7 @@ def list_batches(
     cursor: Annotated[UUID | None, Query(description="`next_cursor` of the page before")] = None,
 ) -> BatchPage:
     """The newest first. They are kept for `BATCH_RETENTION_DAYS` after their end."""
-    page = batches.list_page(library, limit=limit, cursor=cursor)
+    page = batch_reports.list_page(library, limit=limit, cursor=cursor)
     return BatchPage(items=[_shown(one) for one in page.items], next_cursor=page.next_cursor)
 
 
@@ -85,7 +85,7 @@ def list_batches(
 )
 def read_batch(batch_id: UUID, library: TheLibrary) -> BatchOut:
     """An item counts as done when what was asked for is there, not when it was asked for."""
-    return _shown(batches.read(library, batch_id))
+    return _shown(batch_reports.read(library, batch_id))
 
 
 @router.get(
@@ -103,7 +103,7 @@ def list_batch_items(
 ) -> BatchItemPage:
     """In the order in which they are begun. What a cancelled batch has not begun stays `waiting`."""
     wanted = ItemState(state) if state else None
-    page = batches.list_items(library, batch_id, state=wanted, limit=limit, cursor=cursor)
+    page = batch_reports.list_items(library, batch_id, state=wanted, limit=limit, cursor=cursor)
     return BatchItemPage(items=[BatchItemOut.model_validate(one) for one in page.items], next_cursor=page.next_cursor)
 
 
@@ -118,7 +118,7 @@ def cancel_batch(batch_id: UUID, library: TheLibrary) -> BatchOut:
     """What was begun comes to its end, and nothing is undone. Sent again it changes nothing; 409 when completed."""
     with library.work() as unit:
         batch = batches.cancel(unit, batch_id)
-        return _shown(batches.report(unit.session, batch, failures=batches.FAILURES_SHOWN))
+        return _shown(batch_reports.report(unit.session, batch, failures=batch_reports.FAILURES_SHOWN))
 
 
 def _filter(body: BatchCreate) -> ResourceFilter:

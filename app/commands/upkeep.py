@@ -53,14 +53,14 @@ def consistency(
 
 def _repair() -> None:
     from app.composition import open_library
-    from app.services import batch_work
+    from app.services import batch_tending
     from app.services.consistency import repair
 
     require_tables()
     library = open_library()
     for kind, count in repair(library).items():
         typer.echo(f"{count} documents will have their {kind.replace('_', ' ')} built anew")
-    revived = batch_work.revive(library)
+    revived = batch_tending.revive(library)
     if revived:
         typer.echo(f"{revived} batches will go on")
 

@@ -7,6 +7,7 @@ fallen. `overall` is a weighted mean, so the loss of a dimension times its weigh
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -52,11 +53,15 @@ def monitor(library: Library, *, work: Work) -> DegradationReport:
     while True:
         with library.database.reader() as session:
             ids = list(session.scalars(_next(last)))
-            fallen = _fallen(session, ids, since=since, drop=settings.quality_degradation_drop) if ids else []
-        with library.work() as unit:
-            changed += sum(_upsert(unit.session, row) for row in fallen)
             end = ids[-1] if len(ids) == SLICE else None
-            cleared += _clear(unit.session, after=last, up_to=end, keep=[row["resource_id"] for row in fallen])
+            fallen = _fallen(session, ids, since=since, drop=settings.quality_degradation_drop) if ids else []
+            known = _known(session, after=last, up_to=end)
+        new = [row for row in fallen if known.get(row["resource_id"]) != (row["from_at"], row["to_at"])]
+        gone = known.keys() - {row["resource_id"] for row in fallen}
+        if new or gone:
+            with library.work() as unit:
+                changed += sum(_upsert(unit.session, row) for row in new)
+                cleared += _clear(unit.session, gone)
         examined, found = examined + len(ids), found + len(fallen)
         if end is None:
             break
@@ -146,12 +151,19 @@ def _upsert(session: Session, row: dict[str, Any]) -> bool:
     return session.execute(upsert.returning(QualityDegradation.resource_id)).first() is not None
 
 
-def _clear(session: Session, *, after: UUID | None, up_to: UUID | None, keep: list[UUID]) -> int:
-    """Forget those between two documents that are not among the fallen: recovered, out of the window, or deleted."""
-    gone = delete(QualityDegradation).where(QualityDegradation.resource_id.not_in(keep))
+def _known(session: Session, *, after: UUID | None, up_to: UUID | None) -> dict[UUID, tuple[datetime, datetime]]:
+    """What stands between two documents, also of those that are deleted: from when to when they fell."""
+    columns = (QualityDegradation.resource_id, QualityDegradation.from_at, QualityDegradation.to_at)
+    stored = select(*columns)
     if after is not None:
-        gone = gone.where(QualityDegradation.resource_id > after)
+        stored = stored.where(QualityDegradation.resource_id > after)
     if up_to is not None:
-        gone = gone.where(QualityDegradation.resource_id <= up_to)
-    removed = gone.returning(QualityDegradation.resource_id).execution_options(synchronize_session=False)
+        stored = stored.where(QualityDegradation.resource_id <= up_to)
+    return {row.resource_id: (row.from_at, row.to_at) for row in session.execute(stored)}
+
+
+def _clear(session: Session, ids: Set[UUID]) -> int:
+    """Forget these: recovered, out of the window, or deleted."""
+    chosen = delete(QualityDegradation).where(QualityDegradation.resource_id.in_(sorted(ids)))
+    removed = chosen.returning(QualityDegradation.resource_id).execution_options(synchronize_session=False)
     return len(session.execute(removed).all())

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.services import (
-    batch_work,
+    batch_tending,
     classifier_training,
     consistency,
     profiles,
@@ -93,7 +93,7 @@ def clean_up(library: Library) -> Findings:
 
 def reconcile(library: Library) -> Findings:
     """What was stale and forgotten."""
-    revived = batch_work.revive(library)
+    revived = batch_tending.revive(library)
     called = consistency.reconcile(embedding_model=library.embedding_model, work=library.work)
     found = {**{kind.replace("_", " "): count for kind, count in called.items()}, "batches": revived}
     found["profiles"] = profiles.reconcile(library)

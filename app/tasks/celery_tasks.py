@@ -12,7 +12,8 @@ import structlog
 from app.content import reader, safe_fetch  # noqa: F401 — loaded once, before the worker forks
 from app.services import (
     authors,
-    batch_work,
+    batch_chunks,
+    batch_tending,
     citation_graph,
     citation_ranks,
     citations,
@@ -120,7 +121,7 @@ def invalidate_cache_task(library: Library, cache_keys: list[str], *, work: Work
 @_task(TaskName.RECONCILE)
 def reconcile_derived_data(library: Library, *, work: Work) -> None:
     """Find what is stale and forgotten, and call for its rebuild."""
-    batch_work.revive(library)
+    batch_tending.revive(library)
     consistency.reconcile(embedding_model=library.embedding_model, work=work)
     profiles.reconcile(library)
     upkeep.forget_canaries(library)
@@ -129,7 +130,10 @@ def reconcile_derived_data(library: Library, *, work: Work) -> None:
 @_task(TaskName.BATCH_PROCESS)
 def batch_process_resources_task(library: Library, batch_id: UUID, chunk: int | None, *, work: Work) -> None:
     """Begin the items of a chunk; without a number: freeze, settle and end the batch."""
-    batch_work.process(library, batch_id, chunk, work=work)
+    if chunk is None:
+        batch_tending.tend(library, batch_id, work=work)
+    else:
+        batch_chunks.process_chunk(library, batch_id, chunk, work=work)
 
 
 @_task(TaskName.MONITOR_DEGRADATION)

@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 
 from app.models.batch import Batch
 from app.models.outbox import TaskCall
-from app.services import batch_work
+from app.services import batch_chunks, batch_tending
 from app.services.library import Library
 from tests.integration.api.answers import assert_problem, create
 
@@ -30,8 +30,8 @@ def test_a_batch_over_a_filter_is_read_listed_and_cancelled(client: TestClient, 
 
     batch = started(client, operation="rescore", filter={"creator": "Batch Author"})
     assert (batch["state"], batch["filter"], batch["total"]) == ("freezing", {"creator": "Batch Author"}, 0)
-    batch_work.freeze_slice(library, UUID(batch["id"]))
-    batch_work.begin_item(library, UUID(batch["id"]), 0)
+    batch_tending.freeze_slice(library, UUID(batch["id"]))
+    batch_chunks.begin_item(library, UUID(batch["id"]), 0)
 
     shown = client.get(f"/batches/{batch['id']}").json()
     assert (shown["state"], shown["total"]) == ("running", 2)
@@ -52,7 +52,7 @@ def test_a_batch_over_a_filter_is_read_listed_and_cancelled(client: TestClient, 
 
 def test_a_completed_batch_is_not_cancelled(client: TestClient, library: Library) -> None:
     batch = started(client, operation="delete", filter={"creator": "nobody at all"})
-    batch_work.tend(library, UUID(batch["id"]), work=library.work)
+    batch_tending.tend(library, UUID(batch["id"]), work=library.work)
 
     assert client.get(f"/batches/{batch['id']}").json()["state"] == "completed"
     assert_problem(client.post(f"/batches/{batch['id']}/cancel"), 409, "batch-ended")

@@ -20,7 +20,17 @@ from app.models.batch import Batch, BatchItem, BatchOperation, BatchState, ItemS
 from app.models.derived import DerivedKind, QualityScore
 from app.models.outbox import CallState, EventRecord, TaskCall
 from app.models.resource import IngestionState, Resource
-from app.services import batch_work, batches, derived_states, quality, resources, upkeep
+from app.services import (
+    batch_calls,
+    batch_chunks,
+    batch_reports,
+    batch_tending,
+    batches,
+    derived_states,
+    quality,
+    resources,
+    upkeep,
+)
 from app.services.library import Library
 from app.services.resource_pages import ResourceFilter
 from app.tasks.database_task import work_over
@@ -85,7 +95,7 @@ def events(library: Library, name: EventType) -> Counter[str]:
 
 
 def batch_state(library: Library, batch_id: UUID) -> str:
-    return str(batches.read(library, batch_id).batch.state)
+    return str(batch_reports.read(library, batch_id).batch.state)
 
 
 @pytest.fixture
@@ -110,7 +120,7 @@ def test_every_item_is_done_once_and_the_batch_says_so(library: Library, operati
     assert {one: done[str(one)] for one in ids} == dict.fromkeys(ids, 1)
     assert events(library, EventType.BATCH_CREATED)[str(batch_id)] == 1
     assert events(library, EventType.BATCH_COMPLETED)[str(batch_id)] == 1
-    report = batches.read(library, batch_id)
+    report = batch_reports.read(library, batch_id)
     assert (report.batch.state, report.batch.total, report.progress.done) == (BatchState.COMPLETED, 3, 3)
     assert report.batch.finished_at is not None
     assert (report.progress.items_per_second or 0) > 0
@@ -121,8 +131,8 @@ def test_what_is_fresh_is_built_again_and_done_only_when_it_is_there(library: Li
     quality.recompute(library, one, work=library.work)
     batch_id = ask(library, BatchOperation.RESCORE, [one])
 
-    batch_work.process_chunk(library, batch_id, 0, work=library.work)
-    batch_work.tend(library, batch_id, work=library.work)
+    batch_chunks.process_chunk(library, batch_id, 0, work=library.work)
+    batch_tending.tend(library, batch_id, work=library.work)
 
     assert states(library, batch_id) == {one: "working"}
     with library.database.reader() as session:
@@ -131,7 +141,7 @@ def test_what_is_fresh_is_built_again_and_done_only_when_it_is_there(library: Li
         assert (call.task, call.priority) == (TaskName.RECOMPUTE_QUALITY, Priority.LOW)
 
     quality.recompute(library, one, work=library.work)
-    batch_work.tend(library, batch_id, work=library.work)
+    batch_tending.tend(library, batch_id, work=library.work)
 
     assert events(library, EventType.QUALITY_COMPUTED)[str(one)] == 2
     assert states(library, batch_id) == {one: "done"}
@@ -143,7 +153,7 @@ def test_a_build_from_older_input_that_comes_late_does_not_count(library: Librar
     resources.update(library, one, {"content": "A second text about zebras."})
     quality.recompute(library, one, work=library.work)
     batch_id = ask(library, BatchOperation.RESCORE, [one])
-    batch_work.process_chunk(library, batch_id, 0, work=library.work)
+    batch_chunks.process_chunk(library, batch_id, 0, work=library.work)
 
     with library.work() as unit:
         late = derived_states.lock_for_build(unit.session, one, DerivedKind.QUALITY, version=1)
@@ -154,15 +164,15 @@ def test_a_build_from_older_input_that_comes_late_does_not_count(library: Librar
 
 
 def test_a_filter_is_frozen_in_slices_and_what_comes_later_is_not_in_it(library: Library) -> None:
-    ids = shelf(library, batch_work.SLICE + 70, language="fr")
+    ids = shelf(library, batch_tending.SLICE + 70, language="fr")
     shelf(library, 3, language="de")
     gone = shelf(library, 1, language="fr", deleted_at=now())
     unread = shelf(library, 1, language="fr", content_version=0)
     batch_id = ask(library, BatchOperation.REINDEX, language="fr")
     later = shelf(library, 2, language="fr")
 
-    batch_work.tend(library, batch_id, work=library.work)
-    while batch_work.freeze_slice(library, batch_id):
+    batch_tending.tend(library, batch_id, work=library.work)
+    while batch_tending.freeze_slice(library, batch_id):
         pass
 
     assert set(states(library, batch_id)) == set(ids)
@@ -172,7 +182,7 @@ def test_a_filter_is_frozen_in_slices_and_what_comes_later_is_not_in_it(library:
         calls = session.scalars(select(TaskCall).where(TaskCall.task == TaskName.BATCH_PROCESS)).all()
     assert sorted(places) == list(range(len(ids)))
     chunks = {call.args[1]: call.id for call in calls if call.args[1] is not None}
-    assert chunks == {number: batches.chunk_call_id(batch_id, number) for number in range(12)}
+    assert chunks == {number: batch_calls.chunk_call_id(batch_id, number) for number in range(12)}
     assert {(call.queue, call.priority) for call in calls} == {("batch", Priority.LOW)}
 
 
@@ -213,7 +223,7 @@ def test_two_workers_on_one_chunk_do_no_item_twice(library: Library) -> None:
 
     def work() -> None:
         both.wait(timeout=30)
-        batch_work.process_chunk(library, batch_id, 0, work=library.work)
+        batch_chunks.process_chunk(library, batch_id, 0, work=library.work)
 
     workers = [threading.Thread(target=work) for _ in range(2)]
     for worker in workers:
@@ -229,9 +239,9 @@ def test_after_the_answer_to_a_cancel_nothing_is_begun_and_what_was_begun_ends(l
     ids = shelf(library, 12)
     batch_id = ask(library, BatchOperation.RESCORE, ids)
     worker = threading.Thread(
-        target=batch_work.process_chunk, args=(library, batch_id, 0), kwargs={"work": library.work}
+        target=batch_chunks.process_chunk, args=(library, batch_id, 0), kwargs={"work": library.work}
     )
-    batch_work.begin_item(library, batch_id, 0)
+    batch_chunks.begin_item(library, batch_id, 0)
     worker.start()
     with library.work() as unit:
         batches.cancel(unit, batch_id)
@@ -241,7 +251,7 @@ def test_after_the_answer_to_a_cancel_nothing_is_begun_and_what_was_begun_ends(l
     assert {one for one, state in states(library, batch_id).items() if state != "waiting"} == begun
     assert ids[0] in begun
     run_all(library)
-    report = batches.read(library, batch_id)
+    report = batch_reports.read(library, batch_id)
     assert (report.progress.done, report.progress.cancelled) == (len(begun), len(ids) - len(begun))
     assert (report.progress.waiting, report.progress.working) == (0, 0)
     assert batch_state(library, batch_id) == "cancelled"
@@ -275,7 +285,7 @@ def test_what_was_changed_since_is_not_deleted_and_the_others_are(library: Libra
     assert errors(library, batch_id) == {edited: "version-conflict", unknown: "not-found"}
     assert resources.get(library, edited)["version"] == 2
     assert events(library, EventType.RESOURCE_DELETED) == Counter({str(deleted): 1, str(plain): 1})
-    report = batches.read(library, batch_id)
+    report = batch_reports.read(library, batch_id)
     assert {item.resource_id for item in report.failures} == {edited, unknown}
     assert (report.batch.state, report.progress.done, report.progress.failed) == (BatchState.COMPLETED, 2, 2)
 
@@ -284,7 +294,7 @@ def test_an_item_that_fails_says_why_and_stops_no_other(library: Library) -> Non
     good, broken, late = shelf(library, 3)
     [unread] = shelf(library, 1, content_version=0)
     batch_id = ask(library, BatchOperation.RESCORE, [good, broken, late, unread])
-    batch_work.process_chunk(library, batch_id, 0, work=library.work)
+    batch_chunks.process_chunk(library, batch_id, 0, work=library.work)
     reason = {"type": "model-mismatch", "detail": "it can never be built"}
     with library.work() as unit:
         derived_states.mark_failed(unit.session, broken, DerivedKind.QUALITY, version=1, error=reason)
@@ -300,9 +310,9 @@ def test_an_item_that_fails_says_why_and_stops_no_other(library: Library) -> Non
 
 
 def test_a_chunk_whose_call_is_dead_fails_with_its_reason_and_one_without_a_call_gets_one(library: Library) -> None:
-    ids = shelf(library, batches.CHUNK + 1)
+    ids = shelf(library, batch_calls.CHUNK + 1)
     batch_id = ask(library, BatchOperation.DELETE, ids)
-    dead, lost = (batches.chunk_call_id(batch_id, number) for number in range(2))
+    dead, lost = (batch_calls.chunk_call_id(batch_id, number) for number in range(2))
     with library.database.writer() as session:
         error = {"type": "delivery-limit", "detail": "started 5 times and never came to an end"}
         session.execute(update(TaskCall).where(TaskCall.id == dead).values(state=CallState.DEAD, last_error=error))
@@ -310,24 +320,24 @@ def test_a_chunk_whose_call_is_dead_fails_with_its_reason_and_one_without_a_call
 
     run_all(library)
 
-    assert Counter(states(library, batch_id).values()) == {"failed": batches.CHUNK, "done": 1}
+    assert Counter(states(library, batch_id).values()) == {"failed": batch_calls.CHUNK, "done": 1}
     assert set(errors(library, batch_id).values()) == {"delivery-limit"}
     assert batch_state(library, batch_id) == "completed"
 
 
 def test_the_reconciler_tends_what_nobody_tends(library: Library, outbox: Outbox) -> None:
     batch_id = ask(library, BatchOperation.DELETE, shelf(library, 1))
-    tending = TaskCall.coalesce_key == batches.tending_key(batch_id)
-    assert batch_work.revive(library) == 0
+    tending = TaskCall.coalesce_key == batch_calls.tending_key(batch_id)
+    assert batch_tending.revive(library) == 0
     with library.database.writer() as session:
         session.execute(update(TaskCall).where(tending).values(state=CallState.DEAD, done_at=now()))
 
-    assert batch_work.revive(library) == 1
-    assert batch_work.revive(library) == 0
+    assert batch_tending.revive(library) == 1
+    assert batch_tending.revive(library) == 0
     run_all(library)
 
     assert batch_state(library, batch_id) == "completed"
-    assert batch_work.revive(library) == 0
+    assert batch_tending.revive(library) == 0
 
 
 def test_old_batches_go_with_their_items_and_open_ones_stay(library: Library) -> None:
@@ -350,15 +360,15 @@ def test_old_batches_go_with_their_items_and_open_ones_stay(library: Library) ->
 def test_items_are_listed_page_by_page(library: Library) -> None:
     ids = shelf(library, 5)
     batch_id = ask(library, BatchOperation.DELETE, ids)
-    batch_work.begin_item(library, batch_id, 3)
+    batch_chunks.begin_item(library, batch_id, 3)
 
-    first = batches.list_items(library, batch_id, state=ItemState.WAITING, limit=3, cursor=None)
-    rest = batches.list_items(library, batch_id, state=ItemState.WAITING, limit=3, cursor=first.next_cursor)
+    first = batch_reports.list_items(library, batch_id, state=ItemState.WAITING, limit=3, cursor=None)
+    rest = batch_reports.list_items(library, batch_id, state=ItemState.WAITING, limit=3, cursor=first.next_cursor)
 
     assert [item.resource_id for item in (*first.items, *rest.items)] == [*ids[:3], ids[4]]
     assert rest.next_cursor is None
     older = ask(library, BatchOperation.DELETE, ids)
-    page = batches.list_page(library, limit=1, cursor=None)
+    page = batch_reports.list_page(library, limit=1, cursor=None)
     assert [one.batch.id for one in page.items] == [older]
-    page = batches.list_page(library, limit=1, cursor=page.next_cursor)
+    page = batch_reports.list_page(library, limit=1, cursor=page.next_cursor)
     assert ([one.batch.id for one in page.items], page.next_cursor) == ([batch_id], None)

@@ -1,9 +1,7 @@
-"""Batch work: a batch frozen, its chunks done item by item, what was asked for settled, and its end.
+"""Batch tending: the items of a batch written down, what they asked for settled, and its end.
 
-Two kinds of calls of one task. A *chunk* begins its items, each in one transaction with its effect. The *tending* call
-writes the items down, looks which working ones have what they asked for, and waits in the outbox until it looks again.
-Each may be doubled, late, or killed between any two statements: every step is one transaction that holds the batch and
-finds out what is left to do.
+The tending call looks which working items have what they asked for, and waits in the outbox until it looks again. It
+may be doubled, late, or killed between any two statements, as a chunk may.
 """
 
 from __future__ import annotations
@@ -12,34 +10,22 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-import structlog
-from sqlalchemy import Row, Uuid, and_, exists, false, func, insert, literal, or_, select, update
+from sqlalchemy import Row, Uuid, and_, exists, false, func, insert, literal, or_, select
 from sqlalchemy.orm import Session
 
-from app.errors import PermanentError, TransientError
-from app.events.execution import describe
 from app.models.base import now
 from app.models.batch import OPEN_BATCHES, Batch, BatchItem, BatchState, ItemState
 from app.models.derived import DerivedState
 from app.models.outbox import OPEN_STATES, CallState, TaskCall
 from app.models.resource import Resource
+from app.services.batch_calls import CHUNK, chunk_call_id, enqueue_chunks, tending_call, tending_key
+from app.services.batch_chunks import fail, fail_items, of_state, unsynchronised
 from app.services.batch_operations import OPERATIONS
-from app.services.batches import (
-    CHUNK,
-    chunk_call_id,
-    complete,
-    enqueue_chunks,
-    filter_of,
-    lock,
-    tending_call,
-    tending_key,
-)
+from app.services.batches import complete, filter_of, lock
 from app.services.consistency import BUILT
 from app.services.library import Library, Work
 from app.services.resource_pages import conditions
 from app.services.unit_of_work import UnitOfWork
-
-log = structlog.get_logger(__name__)
 
 SLICE = 10 * CHUNK
 """Items in one transaction: a request waits for it some milliseconds."""
@@ -47,64 +33,6 @@ SLICES_A_CALL = 20
 SOONEST, LATEST = timedelta(seconds=0.5), timedelta(seconds=10)
 LOOK_AGAIN_SHARE = 10
 """It looks again after a tenth of its age: what it shows is never older than that, and a long batch costs few calls."""
-
-
-def process(library: Library, batch_id: UUID, chunk: int | None, *, work: Work) -> None:
-    """The task: one chunk, or without a number the whole batch tended."""
-    if chunk is None:
-        tend(library, batch_id, work=work)
-    else:
-        process_chunk(library, batch_id, chunk, work=work)
-
-
-def process_chunk(library: Library, batch_id: UUID, number: int, *, work: Work) -> None:
-    """Begin what waits in this chunk. An item that can never succeed says why, and the next one is begun.
-
-    An error that nobody foresaw is raised after the others had their turn: the call is tried again for what is left.
-    """
-    unforeseen: Exception | None = None
-    for place in _waiting_places(library, batch_id, number):
-        try:
-            if not begin_item(library, batch_id, place):
-                break
-        except TransientError:
-            raise
-        except PermanentError as error:
-            fail_items(library, batch_id, [place], describe(error), among=ItemState.WAITING)
-        except Exception as error:
-            log.warning("batch item not begun", batch_id=str(batch_id), place=place, exc_info=True)
-            unforeseen = error
-    if unforeseen is not None:
-        raise unforeseen
-    with work():
-        return
-
-
-def begin_item(library: Library, batch_id: UUID, place: int) -> bool:
-    """Mark the item and do its work, in one commit. False: the batch is cancelled or gone, and nothing was done."""
-    with library.work() as unit:
-        batch = lock(unit.session, batch_id, shared=True)
-        if batch is None or batch.state not in OPEN_BATCHES:
-            return False
-        waiting = (BatchItem.batch_id == batch_id, BatchItem.place == place, BatchItem.state == ItemState.WAITING)
-        taken = update(BatchItem).where(*waiting).values(state=ItemState.WORKING)
-        item = unit.session.execute(_unsynchronised(taken.returning(BatchItem.resource_id, BatchItem.version))).first()
-        if item is None:  # another worker has begun it
-            return True
-        begun = OPERATIONS[batch.operation].begin(library, unit, item.resource_id, version=item.version)
-        ended_at = now() if begun.state == ItemState.DONE else None
-        marked = update(BatchItem).where(BatchItem.batch_id == batch_id, BatchItem.place == place)
-        unit.session.execute(
-            _unsynchronised(marked.values(state=begun.state, version=begun.version, ended_at=ended_at))
-        )
-        return True
-
-
-def fail_items(library: Library, batch_id: UUID, places: list[int], error: dict[str, Any], *, among: ItemState) -> None:
-    """These items failed for good, unless they have moved on meanwhile."""
-    with library.work() as unit:
-        lock(unit.session, batch_id)
-        _fail(unit.session, batch_id, places, error, among=among)
 
 
 def tend(library: Library, batch_id: UUID, *, work: Work) -> None:
@@ -148,11 +76,11 @@ def settle_slice(library: Library, batch_id: UUID) -> bool:
     with library.work() as unit:
         lock(unit.session, batch_id)
         done = [row.place for row in ended if row.is_fresh and row.lives]
-        fresh = _of_state(batch_id, done, ItemState.WORKING).values(state=ItemState.DONE, ended_at=now())
-        unit.session.execute(_unsynchronised(fresh))
+        fresh = of_state(batch_id, done, ItemState.WORKING).values(state=ItemState.DONE, ended_at=now())
+        unit.session.execute(unsynchronised(fresh))
         for row in ended:
             if row.place not in done:
-                _fail(unit.session, batch_id, [row.place], _reason(row), among=ItemState.WORKING)
+                fail(unit.session, batch_id, [row.place], _reason(row), among=ItemState.WORKING)
     return len(ended) == SLICE
 
 
@@ -206,21 +134,6 @@ def _waiting_chunks(session: Session, batch_id: UUID) -> dict[int, list[int]]:
     return chunks
 
 
-def _waiting_places(library: Library, batch_id: UUID, number: int) -> list[int]:
-    in_chunk = (BatchItem.place >= number * CHUNK, BatchItem.place < (number + 1) * CHUNK)
-    waiting = select(BatchItem.place).where(
-        BatchItem.batch_id == batch_id, BatchItem.state == ItemState.WAITING, *in_chunk
-    )
-    with library.work() as unit:
-        _note_start(unit.session, batch_id)
-        return list(unit.session.scalars(waiting.order_by(BatchItem.place)))
-
-
-def _note_start(session: Session, batch_id: UUID) -> None:
-    first = update(Batch).where(Batch.id == batch_id, Batch.started_at.is_(None)).values(started_at=now())
-    session.execute(_unsynchronised(first))
-
-
 def _freezing(session: Session, batch: Batch) -> Any:
     """INSERT … SELECT of the next slice, in the order of ids: what was there when the batch was asked for."""
     matched = (
@@ -266,17 +179,6 @@ def _reason(row: Row[Any]) -> dict[str, Any]:
     return row.error or {"type": "failed", "detail": "it could not be built"}
 
 
-def _fail(session: Session, batch_id: UUID, places: list[int], error: dict[str, Any], *, among: ItemState) -> None:
-    failed = _of_state(batch_id, places, among).values(state=ItemState.FAILED, error=error, ended_at=now())
-    session.execute(_unsynchronised(failed))
-
-
-def _of_state(batch_id: UUID, places: list[int], state: ItemState) -> Any:
-    return update(BatchItem).where(
-        BatchItem.batch_id == batch_id, BatchItem.place.in_(places), BatchItem.state == state
-    )
-
-
 def _end_or_look_again(unit: UnitOfWork, batch: Batch) -> None:
     """One of the two, in the commit that ends this call: an open batch is never left alone."""
     of_batch = select(BatchItem.place).where(BatchItem.batch_id == batch.id).limit(1)
@@ -291,8 +193,3 @@ def _end_or_look_again(unit: UnitOfWork, batch: Batch) -> None:
 
 def _pause(batch: Batch) -> timedelta:
     return min(LATEST, max(SOONEST, (now() - batch.created_at) / LOOK_AGAIN_SHARE))
-
-
-def _unsynchronised(statement: Any) -> Any:
-    """For rows that the session does not hold."""
-    return statement.execution_options(synchronize_session=False)
