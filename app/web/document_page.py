@@ -15,7 +15,16 @@ from app.access import Reads, Writes
 from app.errors import InvalidInput, PreconditionFailed
 from app.models.derived import DerivedKind, QualityScore
 from app.models.resource import Resource
-from app.services import arrivals, author_pages, consistency, ingestion_requests, quality, resources, texts
+from app.services import (
+    arrivals,
+    author_pages,
+    citation_pages,
+    consistency,
+    ingestion_requests,
+    quality,
+    resources,
+    texts,
+)
 from app.services.derived_states import input_version
 from app.services.quality import DIMENSIONS
 from app.web.console import CausesTasks, TheConsole
@@ -25,6 +34,7 @@ from app.web.rendering import render, wants_fragment
 router = APIRouter(route_class=PageRoute, include_in_schema=False, prefix="/library/{resource_id}")
 
 SHOWN_CHARS = 6_000
+SHOWN_CITATIONS = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +143,8 @@ def _state_of(session: Session, resource: Resource, *, embedding_model: str) -> 
         "kinds": kinds if has_text else [],
         "score": score,
         "dimensions": _dimensions(score) if score else [],
+        "cites": citation_pages.list_page(session, resource.id, direction="outgoing", limit=SHOWN_CITATIONS),
+        "cited_by": citation_pages.list_page(session, resource.id, direction="incoming", limit=SHOWN_CITATIONS),
         "settled": is_settled and (not has_text or all(kind.state == "fresh" for kind in kinds)),
     }
 

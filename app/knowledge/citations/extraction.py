@@ -97,11 +97,11 @@ def cited_works(text: str, links: Sequence[Link] = ()) -> list[CitedWork]:
     listed = list(islice(reference_list.entries(text), MAX_WORKS))
     collected = _Collection()
     mentions = sorted(_mentions(text, links), key=lambda one: (one.start, -one.end))
-    starts = [entry.start for entry in listed]
+    borders = [entry.border for entry in listed]
     outside: list[_Mention] = []
     within: dict[int, list[_Mention]] = {}
     for mention in mentions:
-        place = bisect_left(starts, mention.start + 1) - 1
+        place = bisect_left(borders, mention.start + 1) - 1
         if place >= 0 and mention.start < listed[place].end:
             within.setdefault(place, []).append(mention)
         else:

@@ -9,7 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 from lxml import html
 
-from app.services import ingestion, ingestion_requests, resources
+from app.services import citation_graph, ingestion, ingestion_requests, resources
 from app.services.library import Library
 from tests.integration.web.conftest import Put
 
@@ -283,3 +283,15 @@ def test_programs_see_no_page_in_the_openapi_document(client: TestClient) -> Non
     paths = client.get("/openapi.json").json()["paths"]
     assert paths
     assert not [path for path in paths if path == "/" or path.startswith(("/library", "/console"))]
+
+
+def test_a_document_shows_what_it_cites_and_what_cites_it(client: TestClient, library: Library, put: Put) -> None:
+    lamp = put(title="On <lamps>", content="A lamp.", doi="10.1234/lamp")
+    wick = put(title="On wicks", content="As doi:10.1234/lamp and RFC 2119 say.")
+    citation_graph.update(library, wick, work=library.work)
+
+    [cites] = parsed(client.get(f"/library/{wick}").text).xpath("//ul[@class='cited']")
+    assert [" ".join(item.text_content().split()) for item in cites] == ["On <lamps>", "RFC 2119"]
+    assert cites.xpath(".//a/@href") == [f"/library/{lamp}"]
+    [cited_by] = parsed(client.get(f"/library/{lamp}/state").text).xpath("//ul[@class='cited']")
+    assert cited_by.xpath(".//a/@href") == [f"/library/{wick}"]
