@@ -14,7 +14,7 @@ there is nothing to suit, and only the last three count.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import timedelta
 from math import fsum, log1p
 
@@ -45,7 +45,7 @@ class Parts:
     def weighted(self, *, has_taste: bool) -> dict[str, float]:
         """What each part adds to the score."""
         weights = WITH_TASTE if has_taste else WITHOUT_TASTE
-        return {name: weights.get(name, 0.0) * value for name, value in asdict(self).items()}
+        return {name: weights.get(name, 0.0) * getattr(self, name) for name in WITH_TASTE}
 
     def score(self, *, has_taste: bool) -> float:
         """The weighted sum, 0 to 1."""

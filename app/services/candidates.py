@@ -29,7 +29,7 @@ NEAR_MAX = 200
 OTHERS_MAX = 100
 """What each source names at most."""
 TERMS_ASKED = 5
-RECENT_MAX = 20_000
+RECENT_MAX = 5_000
 """Newest interactions by which popularity is told."""
 _ACTS: Any = select(Interaction.resource_id, Interaction.user_id, Interaction.at, Interaction.rating)
 

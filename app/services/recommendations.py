@@ -31,9 +31,9 @@ if TYPE_CHECKING:  # loaded by the first who recommends
     import numpy as np
     from numpy.typing import NDArray
 
-POOL = 150
+POOL = 120
 """Best candidates that are put in an order of diversity."""
-DEPTH = 80
+DEPTH = 60
 """Recommendations that are kept: more than anyone is shown, for some are seen or deleted meanwhile."""
 NEAR_MIN = 0.1
 """Cosine below which two documents have nothing to do with each other, as for searches."""
@@ -85,10 +85,10 @@ def _compute(library: Library, user_id: str, profile: UserProfile | None) -> dic
         liked = _liked_vectors(session, asker, embedding_model=library.embedding_model)
     parts = _parts(candidates, asker)
     scores = {one: parts[one].score(has_taste=asker.has_taste) for one in parts}
-    pool = {one: scores[one] for one in sorted(scores, key=lambda one: (-scores[one], one))[:POOL]}
     by_id = {one.id: one for one in candidates}
-    order = diversified(
-        pool,
+    pool = sorted(scores, key=lambda one: (-scores[one], one))[:POOL]
+    order = diversified(  # of places in the pool: of equal ones the better, as of ids, and quicker to compare
+        {place: scores[one] for place, one in enumerate(pool)},
         similarity=_similarity([by_id[one] for one in pool]),
         relevance_share=library.settings.recommendation_mmr_lambda,
         limit=DEPTH,
@@ -100,7 +100,7 @@ def _compute(library: Library, user_id: str, profile: UserProfile | None) -> dic
             "parts": parts[one].weighted(has_taste=asker.has_taste),
             "reason": _reason(by_id[one], parts[one], asker, liked),
         }
-        for one in order
+        for one in (pool[place] for place in order)
     ]
     return {"cold_start": not asker.has_taste, "items": items}
 
@@ -138,15 +138,14 @@ def _cosines(candidates: Sequence[Candidate], taste: bytes | None) -> dict[UUID,
     return dict(zip((one for one, _ in known), values.tolist(), strict=True))
 
 
-def _similarity(pool: Sequence[Candidate]) -> Callable[[UUID, UUID], float]:
-    """Cosines, 0 for those below it and where one has no vector."""
-    known = [(one.id, one.vector) for one in pool if one.vector is not None]
-    if not known:
+def _similarity(pool: Sequence[Candidate]) -> Callable[[int, int], float]:
+    """Of two places in the pool: the cosine, 0 where it is below or one has no vector."""
+    length = next((len(one.vector) for one in pool if one.vector is not None), 0)
+    if not length:
         return lambda _one, _other: 0.0
-    matrix = _matrix([vector for _, vector in known])
-    cosines = (matrix @ matrix.T).clip(0, 1).tolist()
-    place = {one: number for number, (one, _) in enumerate(known)}
-    return lambda one, other: cosines[place[one]][place[other]] if one in place and other in place else 0.0
+    matrix = _matrix([one.vector or bytes(length) for one in pool])
+    cosines: list[list[float]] = (matrix @ matrix.T).clip(0, 1).tolist()
+    return lambda one, other: cosines[one][other]
 
 
 def _liked_vectors(session: Session, asker: Asker, *, embedding_model: str) -> list[tuple[dict[str, Any], bytes]]:
