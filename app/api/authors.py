@@ -11,6 +11,7 @@ from app.access import Reads, Writes
 from app.api.context import TheLibrary
 from app.api.documentation import problems
 from app.api.known_parameters import KnownParametersOnly
+from app.api.rate_limit import CausesTasks
 from app.api.resources import JsonOnly
 from app.schemas.author import AuthorMerge, AuthorOut, AuthorPage, AuthorParts, AuthorSplit, AuthorSummary
 from app.schemas.shape import Cursor, Line
@@ -55,7 +56,7 @@ def read_author(author_id: UUID, library: TheLibrary, limit: Limit = 50, cursor:
     "/{author_id}/merge",
     operation_id="merge_authors",
     summary="Say that authors are one",
-    dependencies=[Writes, JsonOnly],
+    dependencies=[Writes, CausesTasks, JsonOnly],
 )
 def merge_authors(author_id: UUID, body: AuthorMerge, library: TheLibrary) -> AuthorOut:
     """Remembered, also while none of their documents is here. Takes back what a split said of them."""
@@ -67,7 +68,7 @@ def merge_authors(author_id: UUID, body: AuthorMerge, library: TheLibrary) -> Au
     "/{author_id}/split",
     operation_id="split_author",
     summary="Say that names or documents of an author are somebody else's",
-    dependencies=[Writes, JsonOnly],
+    dependencies=[Writes, CausesTasks, JsonOnly],
 )
 def split_author(author_id: UUID, body: AuthorSplit, library: TheLibrary) -> AuthorParts:
     """Remembered: they are not merged again. By `resource_ids`, also two of the same name are told apart."""

@@ -33,13 +33,13 @@ class Split:
 
 
 def merge(library: Library, author_id: UUID, other_ids: Sequence[UUID]) -> UUID:
-    """These are one author; his id. Raises `NotFound`, `InvalidInput` (nothing to merge, or two ORCID iDs)."""
+    """These are one author; his id. Raises `NotFound`, `InvalidInput` (two ORCID iDs)."""
     with library.work() as unit:
         session = unit.session
         author_groups.hold(session)
         merged = {one.id: one for one in (author_pages.find(session, one) for one in (author_id, *other_ids))}
-        if len(merged) < 2:
-            raise InvalidInput("it takes two authors to merge, and these ids are of one")
+        if len(merged) < 2:  # they are one already
+            return next(iter(merged))
         if len({author.orcid for author in merged.values()} - {None}) > 1:
             raise InvalidInput("these authors have different ORCID iDs, so they are not one person")
         members = {one: author_pages.variants_of(session, one) for one in merged}

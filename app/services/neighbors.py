@@ -7,10 +7,9 @@ nothing else would cost a look at every resource, and tags alone make nobody nea
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-import numpy as np
 from sqlalchemy import Row, select, union_all
 from sqlalchemy.orm import Session
 
@@ -21,6 +20,9 @@ from app.models.derived import Embedding
 from app.models.resource import Resource
 from app.services import citation_edges
 from app.services.library import Library
+
+if TYPE_CHECKING:
+    import numpy as np
 
 HOPS_MAX = 3
 LIMIT_MAX = 50
@@ -91,6 +93,8 @@ def _nearest(library: Library, session: Session, vector: np.ndarray | None) -> s
 
 
 def _vectors(session: Session, model_id: str, ids: Iterable[UUID]) -> Mapping[UUID, np.ndarray]:
+    import numpy as np  # noqa: PLC0415 — only a process that compares documents loads it
+
     rows = select(Embedding.resource_id, Embedding.vector).where(
         Embedding.resource_id.in_(list(ids)), Embedding.model_id == model_id, Embedding.passage_count > 0
     )

@@ -53,6 +53,38 @@ NEEDS: dict[tuple[str, str], set[Scope]] = {
     ("GET", "/resources/{resource_id}/status"): READ,
     ("GET", "/resources/{resource_id}/quality"): READ,
     ("GET", "/consistency"): READ,
+    ("GET", "/resources/{resource_id}/quality/history"): READ,
+    ("GET", "/quality/degradation"): READ,
+    ("GET", "/quality/outliers"): READ,
+    ("GET", "/quality/distribution"): READ,
+    ("GET", "/resources/{resource_id}/citations"): READ,
+    ("GET", "/resources/{resource_id}/neighbors"): READ,
+    ("GET", "/graph/overview"): READ,
+    ("GET", "/authors"): READ,
+    ("GET", "/authors/{author_id}"): READ,
+    ("POST", "/authors/{author_id}/merge"): WRITE,
+    ("POST", "/authors/{author_id}/split"): WRITE,
+    ("GET", "/resources/{resource_id}/classification"): READ,
+    ("PUT", "/resources/{resource_id}/classification"): WRITE,
+    ("DELETE", "/resources/{resource_id}/classification"): WRITE,
+    ("GET", "/classification/tree"): READ,
+    ("POST", "/classification/codes"): ADMIN,
+    ("PUT", "/classification/codes/{code}"): ADMIN,
+    ("DELETE", "/classification/codes/{code}"): ADMIN,
+    ("GET", "/classification/models"): READ,
+    ("GET", "/classification/review"): READ,
+    ("POST", "/interactions"): WRITE,
+    ("GET", "/interactions"): READ,
+    ("DELETE", "/users/{user_id}/interactions"): WRITE,
+    ("GET", "/profile"): READ,
+    ("GET", "/recommendations"): READ,
+    ("POST", "/batches"): WRITE,
+    ("GET", "/batches"): READ,
+    ("GET", "/batches/{batch_id}"): READ,
+    ("GET", "/batches/{batch_id}/items"): READ,
+    ("POST", "/batches/{batch_id}/cancel"): WRITE,
+    ("GET", "/export"): ADMIN,
+    ("POST", "/import"): ADMIN,
     ("GET", "/search"): READ,
     ("POST", "/search"): READ,
     ("GET", "/tasks/{call_id}"): READ,
@@ -77,6 +109,7 @@ NEEDS: dict[tuple[str, str], set[Scope]] = {
     ("GET", "/console/added"): READ,
     ("POST", "/console/add-page"): WRITE,
     ("POST", "/console/add-files"): WRITE,
+    ("GET", "/console/authors/{author_id}"): READ,
     ("GET", "/library/{resource_id}"): READ,
     ("GET", "/library/{resource_id}/state"): READ,
     ("GET", "/library/{resource_id}/text"): READ,
@@ -101,7 +134,7 @@ def operations() -> Iterator[tuple[str, str]]:
 
 def ask(client: TestClient, operation: tuple[str, str], key: str | None = None) -> Any:
     method, path = operation
-    for name in ("resource_id", "call_id", "letter_id"):
+    for name in ("resource_id", "call_id", "letter_id", "author_id", "batch_id", "code", "user_id"):
         path = path.replace(f"{{{name}}}", SOME_ID)
     parameters = {"follow": "false"} if path == "/events/stream" else {}
     headers = {"X-API-Key": key} if key else {}

@@ -276,7 +276,7 @@ def test_metrics_count_requests_by_route_and_calls_by_state(make_library: MakeLi
     assert created["id"] not in text
     read = r'http_request_duration_seconds_count{handler="/resources/{resource_id}",method="GET",status="200"} 1.0'
     assert read in text
-    assert 'alexandria_outbox_calls{queue="ml_tasks",state="waiting"} 1.0' in text
+    assert 'alexandria_outbox_calls{queue="ml_tasks",state="waiting"} 2.0' in text
     assert re.search(r"^alexandria_db_pool_connections\{state=\"size\"\} \d", text, re.MULTILINE)
     assert "alexandria_database_up 1.0" in text
 

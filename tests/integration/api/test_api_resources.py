@@ -58,6 +58,8 @@ def test_creating_stores_one_event_and_the_calls_it_causes(client: TestClient, l
     calls = select(TaskCall.task).where(TaskCall.subject == UUID(created["id"])).order_by(TaskCall.task)
     with library.database.reader() as session:
         assert session.scalars(calls).all() == [
+            "classify_resource_task",
+            "extract_citations_task",
             "normalize_authors_task",
             "recompute_quality_task",
             "regenerate_embedding_task",

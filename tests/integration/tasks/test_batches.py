@@ -45,6 +45,7 @@ COMMITS_AT_MOST = 60
 BUILT_EVENT = {
     BatchOperation.RE_EMBED: EventType.EMBEDDING_GENERATED,
     BatchOperation.RESCORE: EventType.QUALITY_COMPUTED,
+    BatchOperation.RECLASSIFY: EventType.CLASSIFICATION_COMPLETED,
     BatchOperation.REINDEX: EventType.SEARCH_INDEX_UPDATED,
     BatchOperation.DELETE: EventType.RESOURCE_DELETED,
 }

@@ -346,6 +346,7 @@ def the_call_of(name: TaskName, outbox: Outbox) -> Any:
         TaskName.CLEANUP: [],
         TaskName.CANARY: ["default"],
         TaskName.RETRAIN_CLASSIFIER: [],
+        TaskName.RANK_CITATION_GRAPH: [],
         TaskName.MONITOR_DEGRADATION: [],
         TaskName.DETECT_OUTLIERS: [],
     }
