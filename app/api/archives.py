@@ -64,7 +64,7 @@ def export_library(context: Context) -> StreamingResponse:
 )
 def import_records(
     library: TheLibrary,
-    lines: Annotated[bytes, Body(media_type=LINES, examples=[archives.EXAMPLE])] = b"",
+    lines: Annotated[bytes, Body(media_type=LINES, min_length=1, examples=[archives.EXAMPLE])],
     check: Annotated[bool, Query(description="Only see which lines could not be taken; write nothing")] = False,
 ) -> Any:
     """Ids and versions are kept; what is derived follows in the background. The same lines again change nothing."""
