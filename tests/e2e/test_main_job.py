@@ -224,3 +224,22 @@ def test_a_row_made_stale_by_hand_is_reported_and_mended(library: FilledLibrary)
         what="the stale rows are mended",
     )
     assert library.deployment.query(f"SELECT built_from > 0 FROM derived_states WHERE {row}")[0][0]
+
+
+def test_authors_follow_a_document_that_comes_and_goes(library: FilledLibrary) -> None:
+    client = library.client
+    known = [one["name"] for one in client.get("/authors", query="bates douglas")["items"]]
+
+    body = {"title": "On quills", "content": "A quill is a feather that writes.", "authors": ["Quill, Zenobia"]}
+    made = client.post("/resources", body)
+    poll_until(lambda: _authors(client, "zenobia") == [("Zenobia Quill", 1)], within_seconds=30, what="she is known")
+    client.delete(f"/resources/{made['id']}")
+    poll_until(lambda: _authors(client, "zenobia") == [], within_seconds=30, what="she is forgotten")
+    poll_until(client.has_converged, within_seconds=60, what="all of it is derived")
+
+    assert known == ["Douglas Bates"]
+    assert stale_by_the_tables(library.deployment) == []
+
+
+def _authors(client: Client, query: str) -> list[tuple[str, int]]:
+    return [(one["name"], one["document_count"]) for one in client.get("/authors", query=query)["items"]]

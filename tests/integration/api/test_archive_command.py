@@ -1,0 +1,133 @@
+"""`alexandria export` and `import` against a real server: whole files, broken ones, and those cut off."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from app.commands.api_client import ApiClient
+from app.commands.export_run import export_to
+from app.commands.import_run import ImportRun
+from app.errors import ApiUnavailable, InvalidInput
+from app.main import create_app
+from tests.integration.api.conftest import MakeLibrary
+from tests.integration.api.serving import served
+
+pytestmark = pytest.mark.integration
+
+Told = list[tuple[int, int]]
+
+
+@pytest.fixture
+def client(make_library: MakeLibrary) -> Iterator[ApiClient]:
+    library = make_library(max_body_bytes=100_000, exports_max=1, rate_limit_loopback_per_minute=0)
+    with served(create_app(library)) as address, ApiClient(address, patience_seconds=0.0) as client:
+        yield client
+
+
+@pytest.fixture
+def file(client: ApiClient, tmp_path: Path) -> Path:
+    """The export of a library of 120 documents, which are deleted then."""
+    file = tmp_path / "library.ndjson"
+    ids = [client.post("/resources", {"title": f"Owl {number}"})["id"] for number in range(120)]
+    assert export_to(client, file, tell=silent) == 120
+    for one in ids:
+        client.delete(f"/resources/{one}")
+    return file
+
+
+def silent(_done: int, _total: int) -> None:
+    """Nobody watches."""
+
+
+def run(client: ApiClient, file: Path, *, strict: bool = False, tell: Callable[[int, int], None] = silent) -> ImportRun:
+    importing = ImportRun(client=client, file=file, tell=tell)
+    importing.run(strict=strict)
+    return importing
+
+
+def titles(client: ApiClient) -> set[str]:
+    return {found["title"] for found in client.resources()}
+
+
+def test_a_file_is_read_back_with_its_progress_told(client: ApiClient, file: Path) -> None:
+    told: Told = []
+
+    done = run(client, file, tell=lambda *counts: told.append(counts))
+
+    assert told == [(50, 120), (100, 120), (120, 120)]
+    assert (done.outcomes, done.failures, done.missing) == ({"created": 120}, [], 0)
+    assert titles(client) == {f"Owl {number}" for number in range(120)}
+    assert run(client, file).outcomes in ({"unchanged": 120}, {"kept": 120})  # they came back as later versions
+
+
+def test_broken_lines_and_one_that_is_too_long_are_named_by_their_numbers(client: ApiClient, file: Path) -> None:
+    lines = file.read_bytes().split(b"\n")
+    record = json.loads(lines[1])
+    lines[60] = b"{"
+    lines[70] = json.dumps({**record, "content": "x" * 200_000}).encode()
+    file.write_bytes(b"\n".join(lines))
+
+    done = run(client, file)
+
+    assert [line for line, _ in done.failures] == [61, 71]
+    assert done.outcomes == {"created": 118}
+
+
+def test_strict_takes_nothing_when_one_line_is_broken(client: ApiClient, file: Path) -> None:
+    whole = file.read_bytes()
+    file.write_bytes(whole.replace(b'"title":"Owl 99"', b'"title":99'))
+    refused = run(client, file, strict=True)
+    assert (len(refused.failures), refused.outcomes) == (1, {})
+    assert titles(client) == set()
+
+    file.write_bytes(whole)
+    assert run(client, file, strict=True).outcomes == {"created": 120}
+
+
+def test_a_file_that_was_cut_off_says_how_much_is_missing(client: ApiClient, file: Path) -> None:
+    lines = file.read_bytes().split(b"\n")
+    file.write_bytes(b"\n".join(lines[:31]))
+
+    assert run(client, file).missing == 90
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"An owl.", b"[]", b'{"record":"library","format":2,"counts":{}}', b'{"record":"resource"}']
+)
+def test_what_is_no_export_is_refused_as_a_whole(client: ApiClient, tmp_path: Path, text: bytes) -> None:
+    (tmp_path / "owl.txt").write_bytes(text)
+
+    with pytest.raises(InvalidInput):
+        run(client, tmp_path / "owl.txt")
+
+
+def test_an_export_that_ends_early_leaves_the_last_one_as_it_is(client: ApiClient, file: Path) -> None:
+    class Cut(ApiClient):
+        """Loses its server in the middle."""
+
+        def lines(self, path: str) -> Iterator[bytes]:
+            whole = list(super().lines(path))
+            yield from whole[: len(whole) // 2]
+
+    before = file.read_bytes()
+    run(client, file)
+    with Cut(client.address) as cut, pytest.raises(ApiUnavailable, match="60 of 120"):
+        export_to(cut, file, tell=silent)
+
+    assert file.read_bytes() == before
+
+
+def test_only_so_many_exports_run_at_once(make_library: MakeLibrary) -> None:
+    app = create_app(make_library(exports_max=1))
+    client = TestClient(app, base_url="http://localhost")
+    app.state.context.exports.acquire()
+    refused = client.get("/export")
+    app.state.context.exports.release()
+
+    assert (refused.status_code, refused.json()["detail"].split()[-3:]) == (429, ["allows", "are", "running"])
+    assert [client.get("/export").status_code for _ in range(3)] == [200] * 3
