@@ -149,10 +149,18 @@ def test_a_document_that_is_deleted_is_degraded_no_more(library: Library) -> Non
     assert fallen(library) == {}
 
 
-def many(library: Library, count: int, *, language: str, centre: float) -> list[UUID]:
-    chosen = random.Random(count)
+def many(library: Library, count: int, *, language: str, centre: float) -> None:
+    """Documents that are alike, in one transaction."""
+    chosen, at = random.Random(count), days_ago(1)
     spread = [{name: centre + chosen.uniform(-0.05, 0.05) for name in DIMENSIONS} for _ in range(count)]
-    return [document(library, {1: {**one, "overall": centre}}, language=language) for one in spread]
+    ids = [new_id() for _ in spread]
+    with library.database.writer() as session:
+        session.add_all(Resource(id=one, title="Alike", content_version=1, language=language) for one in ids)
+        session.flush()
+        for one, scores in zip(ids, spread, strict=True):
+            session.add(
+                QualityScore(resource_id=one, weights=WEIGHTS, overall=centre, built_from=1, updated_at=at, **scores)
+            )
 
 
 def outlying(library: Library) -> dict[UUID, QualityOutlier]:

@@ -64,6 +64,12 @@ ANY_BODY = {"import_records"}
 """Every body is one that the schema allows: a line that is none is named in the answer."""
 ALLOWED_EXAMPLES = 100
 REFUSED_EXAMPLES = 20
+# They take a limit, a cursor or an id, and nothing else: the same as operations that are asked a hundred times.
+PLAIN = {
+    *("list_batches", "read_batch", "list_batch_items", "cancel_batch"),
+    *("list_quality_degradations", "list_quality_outliers", "read_quality_distribution", "list_quality_history"),
+}
+PLAIN_EXAMPLES = 20
 
 
 @schemathesis.serializer("application/x-ndjson")
@@ -175,7 +181,8 @@ def test_the_document_has_these_operations_and_no_others(api: Api) -> None:
 
 @pytest.mark.parametrize("operation_id", OPERATIONS)
 def test_whatever_the_schema_allows_is_answered_as_the_schema_says(api: Api, operation_id: str) -> None:
-    statuses = ask(api, operation_id, mode=GenerationMode.POSITIVE, examples=ALLOWED_EXAMPLES)
+    examples = PLAIN_EXAMPLES if operation_id in PLAIN else ALLOWED_EXAMPLES
+    statuses = ask(api, operation_id, mode=GenerationMode.POSITIVE, examples=examples)
     assert any(200 <= status < 300 for status in statuses), statuses
     if operation_id in SEARCHES:
         assert statuses[WITH_HITS]
