@@ -63,6 +63,7 @@ test-conformance: $(DEV_READY) test-servers ## one suite over Redis, Valkey and 
 	$(PYTEST_BESIDE) --ignore=tests/conformance/faults tests/conformance
 
 accuracy: $(DEV_READY) test-servers ## how exactly citations and the like are found, on real documents: prints the numbers
+	@setup/unpacked_documents.sh
 	$(PYTEST) --quiet --capture=no -p no:randomly tests/accuracy
 
 test-both-releases: $(DEV_READY) test-servers ## tests/conformance on Debian 13's servers

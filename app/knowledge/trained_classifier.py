@@ -29,7 +29,7 @@ _SEPARATOR = "\n"
 class TrainedClassifier:
     """`coefficients` (labels, dimension + terms), `intercepts` (labels,), `means` (labels, dimension) of unit length.
 
-    `familiar`: the least cosine between a text and the nearest mean of what it was taught with.
+    `familiar` (labels,): the least cosine to the mean of a label that its texts have, but for a few.
     """
 
     labels: tuple[str, ...]
@@ -38,11 +38,11 @@ class TrainedClassifier:
     intercepts: Floats
     temperature: float
     means: Floats
-    familiar: float
+    familiar: Floats
 
     def is_familiar(self, vector: Floats) -> bool:
         """Whether a text is like any that it was taught with."""
-        return float((self.means @ vector).max()) >= self.familiar
+        return bool((self.means @ vector >= self.familiar).any())
 
     def probabilities(self, vector: Floats, terms: Counter[str]) -> dict[str, float]:
         """How probable each label is; they sum to 1."""
@@ -61,7 +61,8 @@ class TrainedClassifier:
             coefficients=self.coefficients.astype(np.float32),
             intercepts=self.intercepts.astype(np.float32),
             means=self.means.astype(np.float32),
-            scalars=np.array([self.temperature, self.familiar], dtype=np.float64),
+            familiar=self.familiar.astype(np.float32),
+            temperature=np.array([self.temperature], dtype=np.float64),
         )
         return buffer.getvalue()
 
@@ -72,15 +73,14 @@ def from_bytes(data: bytes) -> TrainedClassifier:
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             if arrays["format"].tolist() != [FORMAT]:
                 raise ModelMismatch("the stored classifier has another format")
-            temperature, familiar = map(float, arrays["scalars"])
             classifier = TrainedClassifier(
                 labels=_unpacked(arrays["labels"]),
                 vocabulary=Vocabulary(terms=_unpacked(arrays["terms"]), rarity=arrays["rarity"]),
                 coefficients=arrays["coefficients"],
                 intercepts=arrays["intercepts"],
-                temperature=temperature,
+                temperature=float(arrays["temperature"][0]),
                 means=arrays["means"],
-                familiar=familiar,
+                familiar=arrays["familiar"],
             )
     except ModelMismatch:
         raise
@@ -98,8 +98,10 @@ def features(vocabulary: Vocabulary, vector: Floats, terms: Counter[str]) -> Flo
 def _check(classifier: TrainedClassifier) -> None:
     labels, terms = len(classifier.labels), len(classifier.vocabulary)
     width = classifier.means.shape[-1] + terms
-    shapes = (classifier.coefficients.shape, classifier.intercepts.shape, classifier.means.shape[:1])
-    if shapes != ((labels, width), (labels,), (labels,)) or classifier.vocabulary.rarity.shape != (terms,):
+    of_labels = (classifier.intercepts.shape, classifier.familiar.shape, classifier.means.shape[:1])
+    if (classifier.coefficients.shape, classifier.vocabulary.rarity.shape) != ((labels, width), (terms,)):
+        raise ModelMismatch("the arrays of the stored classifier do not fit each other")
+    if set(of_labels) != {(labels,)}:
         raise ModelMismatch("the arrays of the stored classifier do not fit each other")
 
 

@@ -35,7 +35,7 @@ INVERSE_PENALTY = 10.0
 ITERATIONS_MAX = 200
 FOLDS = 3
 UNFAMILIAR_SHARE = 0.02
-"""Of what it was taught with, the part that is the least like its own class: what is less like any is not judged."""
+"""Of the texts of a class, those that are the least like it: what is less like every class is not judged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +141,7 @@ def fit(documents: Sequence[LabelledDocument], terms: Sequence[Counter[str]]) ->
     coefficients, intercepts = _of_every_label(regression.coef_, regression.intercept_)
     means = _means(documents, labels)
     own = np.array([means[place] @ one.vector for place, one in zip(right, documents, strict=True)])
+    familiar = [np.quantile(own[right == place], UNFAMILIAR_SHARE) for place in range(len(labels))]
     return TrainedClassifier(
         labels=labels,
         vocabulary=vocabulary,
@@ -148,7 +149,7 @@ def fit(documents: Sequence[LabelledDocument], terms: Sequence[Counter[str]]) ->
         intercepts=intercepts,
         temperature=fit_temperature(_logits(unseen), right),
         means=means,
-        familiar=float(np.quantile(own, UNFAMILIAR_SHARE)),
+        familiar=np.array(familiar, dtype=np.float32),
     )
 
 

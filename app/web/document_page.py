@@ -19,6 +19,7 @@ from app.services import (
     arrivals,
     author_pages,
     citation_pages,
+    classification,
     consistency,
     ingestion_requests,
     quality,
@@ -26,6 +27,7 @@ from app.services import (
     texts,
 )
 from app.services.derived_states import input_version
+from app.services.library import Library
 from app.services.quality import DIMENSIONS
 from app.web.console import CausesTasks, TheConsole
 from app.web.page_route import PageRoute
@@ -65,7 +67,7 @@ def show_document(request: Request, resource_id: UUID, console: TheConsole) -> R
     with console.library.database.reader() as session:
         resource = resources.find(session, resource_id)
         text = texts.text_of(session, resource_id, limit_chars=SHOWN_CHARS)
-        values = _state_of(session, resource, embedding_model=console.library.embedding_model)
+        values = _state_of(console.library, session, resource)
     return render(
         request,
         "document.html",
@@ -83,7 +85,7 @@ def show_state(
     """What is derived, as it is now. A version other than the one shown makes the page read the document again."""
     with console.library.database.reader() as session:
         resource = resources.find(session, resource_id)
-        values = _state_of(session, resource, embedding_model=console.library.embedding_model)
+        values = _state_of(console.library, session, resource)
     headers = {} if version in {None, resource.version} else {"HX-Trigger": "moved"}
     return render(request, "state.html", headers=headers, **values)
 
@@ -126,8 +128,8 @@ def delete(request: Request, resource_id: UUID, console: TheConsole, version: An
     return RedirectResponse("/?done=deleted", 303)
 
 
-def _state_of(session: Session, resource: Resource, *, embedding_model: str) -> dict[str, Any]:
-    status = consistency.resource_status(session, resource, embedding_model=embedding_model)
+def _state_of(library: Library, session: Session, resource: Resource) -> dict[str, Any]:
+    status = consistency.resource_status(session, resource, embedding_model=library.embedding_model)
     kinds = [
         KindState(kind=DerivedKind(name), wanted=getattr(resource, input_version(DerivedKind(name)).key), **report)
         for name, report in status["derived"].items()
@@ -141,6 +143,7 @@ def _state_of(session: Session, resource: Resource, *, embedding_model: str) -> 
         "authors": author_pages.linked_to(session, resource.id),
         "ingestion": status["ingestion"],
         "kinds": kinds if has_text else [],
+        "category": classification.read(library, session, resource.id),
         "score": score,
         "dimensions": _dimensions(score) if score else [],
         "cites": citation_pages.list_page(session, resource.id, direction="outgoing", limit=SHOWN_CITATIONS),

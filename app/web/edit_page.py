@@ -23,7 +23,7 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False, prefix="/libr
 
 TEXT_BYTES_MAX = 32 * 1024 * 1024
 """Of the form: more than the longest text that the library takes. The body as a whole has a limit of its own."""
-OPTIONAL = frozenset({"creator", "description", "language"})
+OPTIONAL = frozenset({"creator", "description", "language", "classification_code"})
 
 
 class EditForm(BaseModel):
@@ -34,6 +34,7 @@ class EditForm(BaseModel):
     creator: str = ""
     description: str = ""
     language: str = ""
+    classification_code: str = ""
     subject: str = ""
     content: str = ""
 

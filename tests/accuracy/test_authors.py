@@ -15,7 +15,7 @@ BOUND = 0.95
 
 def holds(*measures: Measure) -> None:
     for measure in measures:
-        print(f"\n{measure}", end="")  # noqa: T201 — the numbers are the point
+        print(f"\n{measure}", end="")
     assert [str(one) for one in measures if min(one.precision, one.recall) < BOUND] == []
 
 

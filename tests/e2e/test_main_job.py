@@ -9,6 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -67,6 +68,23 @@ def test_at_least_99_percent_of_the_documents_are_taken_in(library: FilledLibrar
     assert len(pdfs()) >= 10
     assert counts.get("failed", 0) <= total * 0.01
     assert all(item["reason"] for item in library.summary["items"] if item["state"] == "failed")
+
+
+def test_every_document_is_put_into_a_class_and_most_pages_of_the_manual_into_the_right_one(
+    library: FilledLibrary,
+) -> None:
+    rows = library.deployment.query(
+        "SELECT r.id, c.predicted, c.confidence, c.built_from, r.content_version FROM resources r"
+        " LEFT JOIN resource_categories c ON c.resource_id = r.id WHERE r.content_version > 0 AND r.deleted_at IS NULL"
+    )
+    known = {str(UUID(str(row[0]))): row for row in rows}
+    pages = [known[library.ids[str(path)]] for path in html_pages() if library.ids[str(path)] in known]
+    sure = [row for row in pages if row[1] is not None and row[2] >= 0.7]
+
+    assert rows
+    assert [row for row in rows if row[3] != row[4]] == []
+    assert len(sure) >= 0.6 * len(pages)
+    assert sum(row[1].startswith("0") for row in sure) >= 0.9 * len(sure)
 
 
 def test_the_summary_equals_the_counts_in_the_tables(library: FilledLibrary) -> None:

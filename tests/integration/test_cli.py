@@ -228,3 +228,15 @@ def test_keys_are_made_listed_and_revoked_on_the_command_line(tmp_path: Path) ->
     assert revoked.stdout == "laptop is revoked\n"
     assert again.returncode == 1
     assert again.stderr == "alexandria: no key in force is called laptop\n"
+
+
+def test_the_classifier_says_what_a_training_found(migrated_file: Path) -> None:
+    here = {"DATABASE_URL": f"sqlite:///{migrated_file}", "EMBEDDING_ENGINE": "hashing"}
+
+    trained = run("classifier", "retrain", environment=here)
+    listed = run("classifier", "list", "--json", environment=here)
+    shown = run("classifier", "show", "7", environment=here)
+
+    assert trained.stdout.startswith("not trained: people have decided 0 documents of 0 classes; 50 documents")
+    assert json.loads(listed.stdout) == {"in_force": "zero-shot/0/hashing/crc32-384/1", "items": []}
+    assert (shown.returncode, shown.stderr) == (1, "alexandria: there is no classification model 7\n")

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 READERS = ("trafilatura", "pypdf", "markdown_it", "py3langid")
-HEAVY = ("numpy", "onnxruntime", "rapidfuzz", "httpx2")
+HEAVY = ("numpy", "sklearn", "scipy", "onnxruntime", "rapidfuzz", "httpx2")
 NOT_THE_RELAYS = ("app.cache.redis_cache", "app.index.search_index", "app.content.extraction", "fastapi", "celery")
 LOADED = """
 import importlib, sys
@@ -32,6 +32,10 @@ def test_who_reads_no_documents_loads_no_readers(module: str) -> None:
 def test_who_computes_nothing_loads_nothing_to_compute_with(module: str) -> None:
     """Nor a second client of HTTP."""
     assert loaded_by(module, *HEAVY) == []
+
+
+def test_a_worker_loads_no_trainer_before_it_trains() -> None:
+    assert loaded_by("app.tasks.celery_tasks", "sklearn", "scipy") == []
 
 
 def test_the_relay_loads_neither_cache_nor_index_nor_frameworks() -> None:

@@ -295,3 +295,16 @@ def test_a_document_shows_what_it_cites_and_what_cites_it(client: TestClient, li
     assert cites.xpath(".//a/@href") == [f"/library/{lamp}"]
     [cited_by] = parsed(client.get(f"/library/{lamp}/state").text).xpath("//ul[@class='cited']")
     assert cited_by.xpath(".//a/@href") == [f"/library/{wick}"]
+
+
+def test_the_class_of_a_document_is_shown_and_corrected(client: TestClient, put: Put) -> None:
+    resource_id = put(title="Charts", content="A chart of the harbour.")
+    page = client.get(f"/library/{resource_id}")
+    assert "% sure" in words_of(page.text)
+
+    form = parsed(client.get(f"/library/{resource_id}/edit").text).xpath("//form[@class='edit']")[0]
+    saved = client.post(f"/library/{resource_id}/edit", data={**as_a_browser_sends(form), "classification_code": "520"})
+
+    assert saved.status_code == 303
+    text = words_of(client.get(f"/library/{resource_id}").text)
+    assert "Class 520 Astronomy decided by a person" in text
