@@ -242,15 +242,15 @@ def rebuild(kind: DerivedKind, resource_id: str, *, version: int) -> PlannedCall
     )
 
 
-def refresh_profile(user_id: str, *, total_interactions: int) -> PlannedCall:
-    """The call that builds the profile of one user now: for the reconciler."""
+def refresh_profile(user_id: str, *, total_interactions: int, delay: timedelta = timedelta(0)) -> PlannedCall:
+    """The call that builds the profile of one user: for the reconciler, and for an import."""
     hook = next(hook for hook in HOOKS if hook.task is TaskName.REFRESH_RECOMMENDATION_PROFILE)
     return PlannedCall(
         task=hook.task,
         args=[user_id],
         queue=hook.queue,
         priority=Priority.LOW,
-        delay=timedelta(0),
+        delay=delay,
         coalesce_key=coalesce_key(hook.task, user_id),
         subject_version=total_interactions,
     )

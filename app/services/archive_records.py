@@ -58,7 +58,8 @@ class TableRecords:
     def accept(self, library: Library, values: Mapping[str, Any], *, is_only_checked: bool) -> Outcome:
         """Put a record into the library, in a transaction of its own, or see whether it could be.
 
-        Raises `InvalidInput` when it cannot be.
+        Raises `InvalidInput` when it cannot be. A look writes nothing, so what comes before the record in the same
+        export may not be there: it passes over what the record refers to.
         """
         with library.work() as unit:
             present = unit.session.get(self.model, tuple(values[column.name] for column in self.key))
@@ -107,8 +108,7 @@ class TableRecords:
         try:
             record = self.shape.model_validate_json(line, strict=True)
         except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            raise InvalidInput(f"{'.'.join(map(str, first['loc'])) or 'the line'}: {first['msg']}") from None
+            raise _refusal(error) from None
         values = {name: getattr(record, name) for name in self.shape.model_fields if name != "record"}
         for name, value in values.items():
             if not _can_be_stored(value):
@@ -132,6 +132,19 @@ class TableRecords:
             if len(keys) < SLICE:
                 return
             after = keys[-1]
+
+
+def check_as_sent(shape: type[BaseModel], values: Mapping[str, Any]) -> None:
+    """`InvalidInput` for what the API takes from nobody, whose shape this is."""
+    try:
+        shape.model_validate({name: values[name] for name in shape.model_fields if name in values})
+    except ValidationError as error:
+        raise _refusal(error) from None
+
+
+def _refusal(error: ValidationError) -> InvalidInput:
+    first = error.errors(include_url=False, include_input=False)[0]
+    return InvalidInput(f"{'.'.join(map(str, first['loc'])) or 'the line'}: {first['msg']}")
 
 
 def _by_code_point(session: Session, column: Column[Any]) -> ColumnElement[Any]:
@@ -158,6 +171,8 @@ def _field(annotation: Any, column: Column[Any]) -> tuple[Any, Any]:
 def _can_be_stored(value: object) -> bool:
     if isinstance(value, str):
         return is_storable(value)
+    if isinstance(value, BaseModel):
+        value = value.model_dump()
     if isinstance(value, dict):
         return all(_can_be_stored(part) for pair in value.items() for part in pair)
     return all(map(_can_be_stored, value)) if isinstance(value, list) else True

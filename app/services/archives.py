@@ -16,19 +16,25 @@ from sqlalchemy.exc import DataError, IntegrityError, StatementError
 
 from app.errors import InvalidInput, PermanentError
 from app.models.author import AuthorDecision
+from app.models.classification import ClassificationCode
+from app.models.interaction import Interaction
 from app.models.resource import Resource
 from app.services.archive_records import TableRecords
+from app.services.code_archive import CodeRecords
 from app.services.decision_archive import DecisionRecords
+from app.services.interaction_archive import InteractionRecords
 from app.services.library import Library
 from app.services.resource_archive import ResourceRecords
 
 FORMAT = 1
 HEADER = "library"
-EXAMPLE = '{"record":"library","format":1,"counts":{"author_decision":0,"resource":0}}\n'
-# Decisions first: what is derived from the resources is right from its first time.
+EXAMPLE = '{"record":"library","format":1,"counts":{"author_decision":0,"resource":0,"interaction":0}}\n'
+# Decisions and codes first: what is derived from the resources is right from its first time.
 RECORD_KINDS: tuple[TableRecords, ...] = (
     DecisionRecords("author_decision", AuthorDecision),
+    CodeRecords("classification_code", ClassificationCode),
     ResourceRecords("resource", Resource),
+    InteractionRecords("interaction", Interaction),
 )
 
 
@@ -95,7 +101,7 @@ def _accept(library: Library, line: bytes, *, is_only_checked: bool) -> str | No
         return None
     kind = next((kind for kind in RECORD_KINDS if kind.name == said.get("record")), None)
     if kind is None:
-        raise InvalidInput(f"record: {said.get('kind')!r:.60} is no kind of record that this version knows")
+        raise InvalidInput(f"record: {said.get('record')!r:.60} is no kind of record that this version knows")
     try:
         return str(kind.accept(library, kind.parse(line), is_only_checked=is_only_checked))
     except (IntegrityError, DataError) as error:

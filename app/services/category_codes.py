@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
@@ -12,6 +14,7 @@ from app.models.classification import ClassificationCode, ModelVersion
 from app.models.resource import Resource
 from app.services import classifiers
 from app.services.library import Library
+from app.services.unit_of_work import UnitOfWork
 
 CODES_MAX = 2_000
 """A label has to be compared with every text."""
@@ -60,6 +63,21 @@ def change(library: Library, category: Category) -> Category:
         row.parent, row.label, row.description = category.parent, category.label, category.description
         row.updated_at = now()
     return category
+
+
+def restore(unit: UnitOfWork, category: Category, *, updated_at: datetime) -> None:
+    """A code as an archive has it, since `updated_at`, new or in the place of what is said of it here.
+
+    Raises `InvalidInput` as `create` and `change` do. The caller has moved the tree.
+    """
+    known = tree(unit.session)
+    if category.code not in known and len(known.categories) >= CODES_MAX:
+        raise InvalidInput(f"there are {CODES_MAX} codes, and no room for more")
+    _check_parent(known, category)
+    row = unit.session.get(ClassificationCode, category.code) or ClassificationCode(code=category.code)
+    row.parent, row.label, row.description = category.parent, category.label, category.description
+    row.updated_at = updated_at
+    unit.session.add(row)
 
 
 def delete(library: Library, code: str) -> None:

@@ -10,16 +10,17 @@ import binascii
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 
 from app.cache.keys import recommendations_key
 from app.errors import InvalidInput
 from app.events.event_types import EventType
-from app.events.hooks import coalesce_key
+from app.events.hooks import coalesce_key, refresh_profile
 from app.events.outbox import insert_of
 from app.models.base import new_id, now
 from app.models.interaction import Interaction, InteractionType, UserProfile
@@ -29,6 +30,8 @@ from app.services.library import Library
 from app.services.unit_of_work import UnitOfWork
 from app.tasks.task_names import TaskName
 
+REFRESH_AFTER_RESTORED = timedelta(seconds=30)
+"""After the last one that an import brings: a profile for each of ten thousand would be built for nobody."""
 FIELDS = ("id", "user_id", "number", "resource_id", "type", "rating", "at")
 
 
@@ -67,6 +70,28 @@ def track(fields: Mapping[str, Any], *, unit: UnitOfWork) -> dict[str, Any]:
     session.add(row)
     session.flush()
     return describe(row)
+
+
+def restore(fields: Mapping[str, Any], *, unit: UnitOfWork) -> None:
+    """Put back an interaction that an archive has, at its number, or as the newest where another has that number.
+
+    Nothing happened, so no event tells of it; the profile is built anew. Raises `NotFound` for a resource that is not
+    there. One that is there already stays as it is.
+    """
+    session, user_id = unit.session, str(fields["user_id"])
+    resource = resources.find(session, fields["resource_id"])
+    total: int = session.execute(_profile(unit, user_id, more=0)).scalar_one()
+    if session.get(Interaction, fields["id"], populate_existing=True) is not None:
+        return
+    number = int(fields["number"])
+    of_another = select(Interaction.id).where(Interaction.user_id == user_id, Interaction.number == number)
+    if session.scalar(of_another) is not None:
+        number = total + 1
+    session.add(Interaction(**{**fields, "number": number, "resource_id": resource.id}))
+    total = max(total, number)
+    moved = update(UserProfile).where(UserProfile.user_id == user_id).values(total_interactions=total)
+    session.execute(moved.execution_options(synchronize_session=False))
+    unit.enqueue(refresh_profile(user_id, total_interactions=total, delay=REFRESH_AFTER_RESTORED))
 
 
 def describe(row: Interaction) -> dict[str, Any]:
@@ -117,10 +142,16 @@ def forget(library: Library, user_id: str) -> int:
 
 def _next_number(unit: UnitOfWork, user_id: str) -> int:
     """Moved inside the transaction: the lock on the row makes the order of numbers that of the commits."""
+    number: int = unit.session.execute(_profile(unit, user_id, more=1)).scalar_one()
+    return number
+
+
+def _profile(unit: UnitOfWork, user_id: str, *, more: int) -> Any:
+    """Makes the row or locks it, counts `more` interactions, and returns how many there are."""
     first = insert_of(unit.session)(UserProfile).values(
         user_id=user_id,
         id=new_id(),
-        total_interactions=1,
+        total_interactions=more,
         built_from=0,
         revision=0,
         inputs=0,
@@ -130,10 +161,9 @@ def _next_number(unit: UnitOfWork, user_id: str) -> int:
         updated_at=now(),
     )
     moved = first.on_conflict_do_update(
-        index_elements=[UserProfile.user_id], set_={"total_interactions": UserProfile.total_interactions + 1}
+        index_elements=[UserProfile.user_id], set_={"total_interactions": UserProfile.total_interactions + more}
     )
-    number: int = unit.session.execute(moved.returning(UserProfile.total_interactions)).scalar_one()
-    return number
+    return moved.returning(UserProfile.total_interactions)
 
 
 def _call_key(user_id: str) -> str:

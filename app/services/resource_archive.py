@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, NonNegativeInt
 from sqlalchemy import ColumnElement, delete, select
 from sqlalchemy.orm import Session, undefer
 
@@ -40,7 +40,7 @@ class LinkRecord(BaseModel):
 
     href: str
     text: str
-    position: int
+    position: NonNegativeInt
 
 
 class ResourceRecords(TableRecords):
@@ -53,8 +53,8 @@ class ResourceRecords(TableRecords):
         return (Resource.deleted_at.is_(None),)
 
     def more_fields(self) -> dict[str, Any]:
-        """With `upload` and `links`."""
-        return {"upload": (UploadRecord | None, None), "links": (list[LinkRecord], [])}
+        """With `upload` and `links`; an export from before there were links has none."""
+        return {"upload": (UploadRecord | None, None), "links": (list[LinkRecord] | None, None)}
 
     def more_values(self, session: Session, row: Base) -> dict[str, Any]:
         """The bytes while it waits to be read, and the links, which its text no longer shows."""
@@ -111,8 +111,9 @@ def _write(
     record: Mapping[str, Any],
     *,
     upload: UploadRecord | None,
-    links: Sequence[LinkRecord],
+    links: Sequence[LinkRecord] | None,
 ) -> None:
+    known_links = _links(unit.session, row, record, links)
     before = row.content_sha256 if row is not None else None
     is_new = row is None or row.deleted_at is not None
     versions = {} if row is None else _versions(row, record)
@@ -125,7 +126,7 @@ def _write(
     unit.session.flush()
     duplicates.regroup(unit.session, before, row.content_sha256)
     _restore_upload(unit.session, row.id, upload)
-    citations.restore_links(unit.session, row, [link.model_dump() for link in links])
+    citations.restore_links(unit.session, row, known_links)
     is_known_otherwise = identities.record(unit.session, row)
     data = resources.event_data(row)
     if row.content_version > 0:
@@ -134,6 +135,15 @@ def _write(
             unit.emit(EventType.RESOURCE_IDENTITY_CHANGED, data)
     if row.ingestion_status == IngestionState.PENDING:
         unit.emit(EventType.INGESTION_REQUESTED, {"resource_id": str(row.id), "source": row.source or row.ingest_key})
+
+
+def _links(
+    session: Session, row: Resource | None, record: Mapping[str, Any], links: Sequence[LinkRecord] | None
+) -> list[dict[str, Any]]:
+    """Those of the record; where it says nothing, those that are known of the same text."""
+    if links is not None:
+        return [link.model_dump() for link in links]
+    return citations.plain_links(session, row) if row is not None and row.content == record["content"] else []
 
 
 def _versions(row: Resource, record: Mapping[str, Any]) -> dict[str, int]:

@@ -19,6 +19,8 @@ down_revision = "0006"
 branch_labels = None
 depends_on = None
 
+FIRST_CODES_AT = datetime(2026, 1, 1, tzinfo=UTC)
+"""One time in every library: of two libraries, an edit of a first code is later than the code of the other."""
 FIRST_CODES = Path(__file__).parents[1] / "classification_codes.json"
 JSON = sa.JSON(none_as_null=True).with_variant(postgresql.JSONB(none_as_null=True), "postgresql")
 
@@ -78,7 +80,7 @@ def upgrade() -> None:
         postgresql_where=sa.text("is_active"),
         sqlite_where=sa.text("is_active"),
     )
-    moment = datetime.now(UTC)
+    moment = FIRST_CODES_AT
     if op.get_bind().dialect.name == "sqlite":
         moment = moment.replace(tzinfo=None)
     first = json.loads(FIRST_CODES.read_text(encoding="utf-8"))

@@ -18,5 +18,8 @@ def test_the_table_the_api_and_the_command_line_know_the_same_operations() -> No
     assert {str(one) for one in command.Operation} == named
 
 
-def test_every_derived_kind_can_be_built_anew_by_a_batch() -> None:
-    assert {one.kind for one in OPERATIONS.values()} >= set(DerivedKind)
+def test_what_a_model_or_a_formula_makes_can_be_made_anew_by_a_batch() -> None:
+    rebuilt = [one.kind for one in OPERATIONS.values() if one.kind is not None]
+
+    assert len(set(rebuilt)) == len(rebuilt)
+    assert set(rebuilt) == set(DerivedKind) - {DerivedKind.AUTHORS, DerivedKind.CITATIONS}
