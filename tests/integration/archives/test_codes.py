@@ -34,8 +34,8 @@ def in_force(library: Library) -> str:
         return classifiers.name_in_force(session, library.embedding_model)
 
 
-def test_a_code_comes_after_the_one_above_it(full: Library) -> None:
-    told = codes(full)
+def test_a_code_comes_after_the_one_above_it(small: Library) -> None:
+    told = codes(small)
     place = {said["code"]: number for number, said in enumerate(told)}
 
     assert place["A1"] > place["Z9"]
@@ -91,8 +91,8 @@ def test_codes_that_make_no_tree_are_refused(library: Library) -> None:
     assert exported(library) == before
 
 
-def test_a_look_passes_over_a_parent_that_comes_with_the_import(full: Library, other: Library) -> None:
-    below = b"".join(as_lines(code(full, "A1")))
+def test_a_look_passes_over_a_parent_that_comes_with_the_import(small: Library, other: Library) -> None:
+    below = b"".join(as_lines(code(small, "A1")))
 
     assert archives.import_lines(other, below, is_only_checked=True).outcomes == {"created": 1}
     assert [one.detail for one in archives.import_lines(other, below).failures] == [

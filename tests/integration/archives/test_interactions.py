@@ -48,8 +48,8 @@ def acts(lines: list[bytes], user_id: str) -> list[dict[str, Any]]:
     return [said for said in records(lines, "interaction") if said["user_id"] == user_id]
 
 
-def test_users_are_known_by_what_they_did(full: Library, other: Library) -> None:
-    lines = exported(full)
+def test_users_are_known_by_what_they_did(small: Library, other: Library) -> None:
+    lines = exported(small)
     assert [said["number"] for said in acts(lines, "ann")] == [1, 3]  # the second was with what is deleted
 
     assert imported(other, lines).failures == []
@@ -58,15 +58,15 @@ def test_users_are_known_by_what_they_did(full: Library, other: Library) -> None
     assert [(call.args, call.subject_version) for call in calls(other)] == [(["ann"], 3), (["bob"], 2)]
     assert all(call.due_at > now() + timedelta(seconds=10) for call in calls(other))  # once, after the last of them
     for user_id in ("ann", "bob"):
-        assert likings(other, user_id) == likings(full, user_id) != []
+        assert likings(other, user_id) == likings(small, user_id) != []
 
 
-def test_the_numbers_of_what_was_done_here_are_left_alone(full: Library, other: Library) -> None:
+def test_the_numbers_of_what_was_done_here_are_left_alone(small: Library, other: Library) -> None:
     here = create(other, content="Read here.")
     act(other, "ann", here)
     act(other, "ann", here)
     before = numbers(other, "ann")
-    lines = exported(full)
+    lines = exported(small)
     first, third = (UUID(said["id"]) for said in acts(lines, "ann"))
 
     assert imported(other, lines).failures == []
@@ -80,8 +80,8 @@ def test_the_numbers_of_what_was_done_here_are_left_alone(full: Library, other: 
     assert total(other, "ann") == 5
 
 
-def test_an_interaction_waits_for_its_resource(full: Library, other: Library) -> None:
-    lines = exported(full)
+def test_an_interaction_waits_for_its_resource(small: Library, other: Library) -> None:
+    lines = exported(small)
     said = acts(lines, "ann")
     alone = b"".join(as_lines(*said))
 
@@ -95,8 +95,8 @@ def test_an_interaction_waits_for_its_resource(full: Library, other: Library) ->
     assert set(imported(other, [alone]).outcomes) == {"unchanged"}
 
 
-def test_what_is_no_interaction_is_refused(full: Library) -> None:
-    said = acts(exported(full), "ann")[0]
+def test_what_is_no_interaction_is_refused(small: Library) -> None:
+    said = acts(exported(small), "ann")[0]
     new = {**said, "id": said["id"][:-4] + "0000"}
     broken = {
         "a rating has a number": {**new, "rating": 3},
@@ -105,19 +105,19 @@ def test_what_is_no_interaction_is_refused(full: Library) -> None:
         "number: it is none from 1": {**new, "number": 0},
         "number: it is none from 1 to": {**new, "number": 2**31 - 1},
     }
-    before = exported(full)
+    before = exported(small)
 
-    report = imported(full, as_lines(*broken.values()))
+    report = imported(small, as_lines(*broken.values()))
 
     assert len(report.failures) == len(broken)
     for failure, expected in zip(report.failures, broken, strict=True):
         assert expected in failure.detail
-    assert imported(full, as_lines({**said, "at": "2020-01-01T00:00:00Z"})).outcomes == {"kept": 1}
-    assert exported(full) == before
+    assert imported(small, as_lines({**said, "at": "2020-01-01T00:00:00Z"})).outcomes == {"kept": 1}
+    assert exported(small) == before
 
 
-def test_two_imports_at_once_take_each_interaction_once(full: Library, other: Library) -> None:
-    lines = exported(full)
+def test_two_imports_at_once_take_each_interaction_once(small: Library, other: Library) -> None:
+    lines = exported(small)
     imported(other, [line for line in lines if b'"record":"interaction"' not in line])
     here = create(other, content="Read here.")
     reports: list[archives.ImportReport] = []

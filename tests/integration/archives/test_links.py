@@ -58,34 +58,34 @@ def test_an_imported_page_cites_what_the_original_cites(full: Library, other: Li
     assert keys(other) == keys(full)
 
 
-def test_another_document_of_the_library_cites_an_imported_one(full: Library, other: Library) -> None:
+def test_another_document_of_the_library_cites_an_imported_one(small: Library, other: Library) -> None:
     citing = create(other, content="Stripes were explained long ago (doi:10.1234/zebra.7).")
     assert [row[-1] for row in cited(other)] == [None]
 
-    lines = exported(full)
+    lines = exported(small)
     stripes = next(said["id"] for said in records(lines, "resource") if said["title"] == "Stripes")
     imported(other, lines)
 
     assert {str(row[-1]) for row in cited(other) if row[0] == citing} == {stripes}
 
 
-def test_a_line_from_before_there_were_links_is_taken_and_forgets_none(full: Library, other: Library) -> None:
-    page = zebras(exported(full))
+def test_a_line_from_before_there_were_links_is_taken_and_forgets_none(small: Library, other: Library) -> None:
+    page = zebras(exported(small))
     old = {name: value for name, value in page.items() if name != "links"}
     newer = {**old, "version": old["version"] + 1, "rights": "free"}
 
     assert imported(other, as_lines(old)).outcomes == {"created": 1}
     assert zebras(exported(other)) == {**page, "links": []}
 
-    assert imported(full, as_lines(newer)).outcomes == {"updated": 1}
-    assert zebras(exported(full))["links"] == page["links"]
+    assert imported(small, as_lines(newer)).outcomes == {"updated": 1}
+    assert zebras(exported(small))["links"] == page["links"]
     retold = {**newer, "version": old["version"] + 9, "content": None, "content_sha256": None}
-    assert imported(full, as_lines(retold)).outcomes == {"updated": 1}
-    assert zebras(exported(full))["links"] == []
+    assert imported(small, as_lines(retold)).outcomes == {"updated": 1}
+    assert zebras(exported(small))["links"] == []
 
 
-def test_links_that_cannot_be_stored_are_refused(full: Library, other: Library) -> None:
-    page = zebras(exported(full))
+def test_links_that_cannot_be_stored_are_refused(small: Library, other: Library) -> None:
+    page = zebras(exported(small))
     nul = {**page, "links": [{"href": "a\x00b", "text": "", "position": 0}]}
     before_the_text = {**page, "links": [{"href": "a", "text": "", "position": -1}]}
 
