@@ -116,7 +116,7 @@ def test_an_export_that_ends_early_leaves_the_last_one_as_it_is(client: ApiClien
 
     before = file.read_bytes()
     run(client, file)
-    with Cut(client.address) as cut, pytest.raises(ApiUnavailable, match="60 of 120"):
+    with Cut(client.address) as cut, pytest.raises(ApiUnavailable, match="59 of 120"):
         export_to(cut, file, tell=silent)
 
     assert file.read_bytes() == before
