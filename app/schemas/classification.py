@@ -14,7 +14,7 @@ from app.schemas.shape import Input, Output, Paragraph, Text
 CODE_PATTERN = r"^[0-9A-Za-z][0-9A-Za-z.\-]{0,15}$"
 
 ClassificationCodeName = Annotated[str, StringConstraints(pattern=CODE_PATTERN, max_length=16)]
-CodeLabel = Annotated[Text, Field(min_length=1, max_length=200, pattern=r"^[^\x00]*\S[^\x00]*$")]
+CodeLabel = Annotated[Text, Field(pattern=r"^[^\x00\s][^\x00]{0,199}$")]
 
 
 class CategoryFields(Input):

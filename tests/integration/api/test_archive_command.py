@@ -29,12 +29,17 @@ def client(make_library: MakeLibrary) -> Iterator[ApiClient]:
         yield client
 
 
+CODES = 99
+"""Every library begins with so many."""
+RECORDS = CODES + 120
+
+
 @pytest.fixture
 def file(client: ApiClient, tmp_path: Path) -> Path:
     """The export of a library of 120 documents, which are deleted then."""
     file = tmp_path / "library.ndjson"
     ids = [client.post("/resources", {"title": f"Owl {number}"})["id"] for number in range(120)]
-    assert export_to(client, file, tell=silent) == 120
+    assert export_to(client, file, tell=silent) == RECORDS
     for one in ids:
         client.delete(f"/resources/{one}")
     return file
@@ -59,23 +64,24 @@ def test_a_file_is_read_back_with_its_progress_told(client: ApiClient, file: Pat
 
     done = run(client, file, tell=lambda *counts: told.append(counts))
 
-    assert told == [(50, 120), (100, 120), (120, 120)]
-    assert (done.outcomes, done.failures, done.missing) == ({"created": 120}, [], 0)
+    assert told == [(done, RECORDS) for done in (50, 100, 150, 200, RECORDS)]
+    assert (done.outcomes, done.failures, done.missing) == ({"created": 120, "unchanged": CODES}, [], 0)
     assert titles(client) == {f"Owl {number}" for number in range(120)}
-    assert run(client, file).outcomes in ({"unchanged": 120}, {"kept": 120})  # they came back as later versions
+    again = run(client, file).outcomes
+    assert again in ({"unchanged": RECORDS}, {"unchanged": CODES, "kept": 120})  # they came back as later versions
 
 
 def test_broken_lines_and_one_that_is_too_long_are_named_by_their_numbers(client: ApiClient, file: Path) -> None:
     lines = file.read_bytes().split(b"\n")
-    record = json.loads(lines[1])
-    lines[60] = b"{"
-    lines[70] = json.dumps({**record, "content": "x" * 200_000}).encode()
+    record = json.loads(lines[1 + CODES])
+    lines[160] = b"{"
+    lines[170] = json.dumps({**record, "content": "x" * 200_000}).encode()
     file.write_bytes(b"\n".join(lines))
 
     done = run(client, file)
 
-    assert [line for line, _ in done.failures] == [61, 71]
-    assert done.outcomes == {"created": 118}
+    assert [line for line, _ in done.failures] == [161, 171]
+    assert done.outcomes == {"created": 118, "unchanged": CODES}
 
 
 def test_strict_takes_nothing_when_one_line_is_broken(client: ApiClient, file: Path) -> None:
@@ -86,14 +92,14 @@ def test_strict_takes_nothing_when_one_line_is_broken(client: ApiClient, file: P
     assert titles(client) == set()
 
     file.write_bytes(whole)
-    assert run(client, file, strict=True).outcomes == {"created": 120}
+    assert run(client, file, strict=True).outcomes == {"created": 120, "unchanged": CODES}
 
 
 def test_a_file_that_was_cut_off_says_how_much_is_missing(client: ApiClient, file: Path) -> None:
     lines = file.read_bytes().split(b"\n")
-    file.write_bytes(b"\n".join(lines[:31]))
+    file.write_bytes(b"\n".join(lines[:131]))
 
-    assert run(client, file).missing == 90
+    assert run(client, file).missing == RECORDS - 130
 
 
 @pytest.mark.parametrize(
@@ -116,7 +122,7 @@ def test_an_export_that_ends_early_leaves_the_last_one_as_it_is(client: ApiClien
 
     before = file.read_bytes()
     run(client, file)
-    with Cut(client.address) as cut, pytest.raises(ApiUnavailable, match="59 of 120"):
+    with Cut(client.address) as cut, pytest.raises(ApiUnavailable, match=f"{RECORDS // 2} of {RECORDS}"):
         export_to(cut, file, tell=silent)
 
     assert file.read_bytes() == before
