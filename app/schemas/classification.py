@@ -9,12 +9,11 @@ from uuid import UUID
 from pydantic import ConfigDict, Field, StringConstraints
 
 from app.schemas.derived import Score
-from app.schemas.shape import Input, Output, Paragraph, Text
+from app.schemas.shape import Input, Label, Output, Paragraph
 
 CODE_PATTERN = r"^[0-9A-Za-z][0-9A-Za-z.\-]{0,15}$"
 
 ClassificationCodeName = Annotated[str, StringConstraints(pattern=CODE_PATTERN, max_length=16)]
-CodeLabel = Annotated[Text, Field(pattern=r"^[^\x00\s][^\x00]{0,199}$")]
 
 
 class CategoryFields(Input):
@@ -29,7 +28,7 @@ class CategoryFields(Input):
     )
 
     parent: ClassificationCodeName | None = Field(default=None, description="The code above it; null: a class")
-    label: CodeLabel
+    label: Label
     description: Paragraph = Field(
         default="", description="Phrases parted by commas that say in common words what belongs there"
     )

@@ -20,7 +20,7 @@ from app.models.batch import BatchOperation
 from app.models.derived import Counter, DerivedKind, DerivedState, Embedding
 from app.models.outbox import CallState, TaskCall
 from app.models.resource import IngestionState, PendingUpload, Resource
-from app.services import batches, consistency
+from app.services import batches, citation_graph, citations, consistency
 from app.services.library import Library, Work
 from app.tasks.celery_app import celery_app
 from app.tasks.celery_tasks import regenerate_embedding_task
@@ -37,7 +37,9 @@ DERIVED_TABLES = (
     *("search_documents", "search_subjects", "embeddings", "quality_scores", "resources", "pending_uploads"),
     *("author_sets", "authors", "author_variants", "resource_authors"),
     *("resource_categories", "model_versions", "batches", "batch_items"),
+    *("citation_sets", "citations", "citation_keys", "resource_keys", "citation_ranks", "content_links"),
 )
+OF_CITATIONS = {TaskName.EXTRACT_CITATIONS, TaskName.UPDATE_CITATION_GRAPH, TaskName.RANK_CITATION_GRAPH}
 TIMES = {"updated_at", "since", "at", "change", "ingestion_started_at", "ingestion_finished_at"}
 
 
@@ -334,7 +336,10 @@ def the_call_of(name: TaskName, outbox: Outbox) -> Any:
         with outbox.library.database.writer() as session:
             session.add(PendingUpload(resource_id=resource_id, data=b"A text that was sent.", file_name="a.txt"))
         return call_for(resource_id, task=name, kind=None)
-    resource_id = outbox.resource(authors=["Ann Lee", "Bob Ray"])
+    if name in OF_CITATIONS:
+        resource_id = a_citing_one(outbox, name)
+    else:
+        resource_id = outbox.resource(authors=["Ann Lee", "Bob Ray"])
     if name is TaskName.BATCH_PROCESS:
         with outbox.library.work() as unit:
             batch = batches.create(unit, BatchOperation.RESCORE, ids=[resource_id], wanted=None, by="test")
@@ -356,8 +361,21 @@ def the_call_of(name: TaskName, outbox: Outbox) -> Any:
         TaskName.UPDATE_SEARCH_INDEX: DerivedKind.SEARCH_INDEX,
         TaskName.NORMALIZE_AUTHORS: DerivedKind.AUTHORS,
         TaskName.CLASSIFY_RESOURCE: DerivedKind.CLASSIFICATION,
+        TaskName.EXTRACT_CITATIONS: DerivedKind.CITATIONS,
     }
     return call_for(resource_id, task=name, kind=kinds.get(name), args=arguments.get(name))
+
+
+def a_citing_one(outbox: Outbox, name: TaskName) -> UUID:
+    """A resource that cites another, with what the task before this one has made of both."""
+    cited, citing = outbox.resource(doi="10.1234/zebra"), outbox.resource("Zebras: doi:10.1234/zebra, RFC 2119.")
+    if name is not TaskName.EXTRACT_CITATIONS:
+        for one in (cited, citing):
+            citations.extract(outbox.library, one, work=outbox.library.work)
+    if name is TaskName.RANK_CITATION_GRAPH:
+        citation_graph.update(outbox.library, citing, work=outbox.library.work)
+    retire_what_waits(outbox.library)
+    return citing
 
 
 def everything(library: Library) -> dict[str, list[str]]:
