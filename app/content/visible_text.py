@@ -22,7 +22,7 @@ _BOILERPLATE_ROLES = frozenset(
 _BOILERPLATE_NAME = re.compile(
     r"(?:^|\s)(?:(?:site|page|main|top|global|wiki|sphinx)?[-_]?"
     r"(?:nav|navbar|navheader|navfooter|navigation|sidebar|breadcrumbs?|menu|footer|cookie-?(?:banner|notice|consent)|"
-    r"skip-?link|share-?buttons?)|related|headerlink|permalink|anchorjs-link|mw-editsection)(?:\s|$)",
+    r"skip-?link|share-?buttons?)|related|headerlink|permalink|pilcrow|anchorjs-link|mw-editsection)(?:\s|$)",
     re.IGNORECASE,
 )
 _HIDDEN_STYLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
