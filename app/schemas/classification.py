@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import ConfigDict, Field, StringConstraints
 
 from app.schemas.derived import Score
-from app.schemas.shape import Input, Label, Output, Paragraph
+from app.schemas.shape import Input, Name, Output, Paragraph
 
 CODE_PATTERN = r"^[0-9A-Za-z][0-9A-Za-z.\-]{0,15}$"
 
@@ -28,7 +28,7 @@ class CategoryFields(Input):
     )
 
     parent: ClassificationCodeName | None = Field(default=None, description="The code above it; null: a class")
-    label: Label
+    label: Name
     description: Paragraph = Field(
         default="", description="Phrases parted by commas that say in common words what belongs there"
     )

@@ -59,6 +59,7 @@ _SAYS_SO = Field(json_schema_extra=_no_nul)
 Text = Annotated[str, _SAYS_SO, _IS_STORABLE]
 Line = Annotated[str, Field(max_length=LINE_LENGTH_MAX), _SAYS_SO, _IS_STORABLE]
 Label = Annotated[str, Field(min_length=1, max_length=200), _SAYS_SO, _IS_STORABLE]
+Name = Annotated[str, Field(pattern=r"^[^\x00-\x20][^\x00]{0,199}$"), _IS_STORABLE]
 Paragraph = Annotated[str, Field(max_length=20_000), _SAYS_SO, _IS_STORABLE]
 Address = Annotated[str, Field(max_length=2048), _SAYS_SO, _IS_STORABLE]
 Code = Annotated[str, Field(max_length=16), _SAYS_SO, _IS_STORABLE]
