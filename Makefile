@@ -42,7 +42,7 @@ help: ## this list
 run: $(RUN_READY) ## start the whole stack on this machine and print its address; Ctrl-C stops it
 	@exec $(BIN)/alexandria up
 
-test: $(DEV_READY) test-servers ## install or find the servers, then run the tests; 12 to 13 minutes
+test: $(DEV_READY) test-servers ## install or find the servers, then run the tests; 17 minutes
 	$(PYTEST_BESIDE) $(OF_EVERY_DAY)
 
 test-servers: ## only install or find what the tests need beside Python packages
