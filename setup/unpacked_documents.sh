@@ -13,6 +13,7 @@ directory=$cache/neo-alexandria/documents
 mkdir -p "$directory"
 exec 9>"$directory.lock"
 flock 9
+rm -rf "$directory"/.new-*  # of a run that was killed
 missing=()
 for package in "${packages[@]}"; do
     [[ -d $directory/$package ]] || missing+=("$package")
