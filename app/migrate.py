@@ -48,7 +48,8 @@ def upgrade(settings: Settings, revision: str = "head") -> None:
     Raises `StartRefused` when a newer version has made the tables.
     """
     with _migrating(settings) as config:
-        command.upgrade(config, revision)
+        if revision != "head" or current_revision(config.attributes["connection"]) != head_revision():
+            command.upgrade(config, revision)
 
 
 def downgrade(settings: Settings, revision: str) -> None:
@@ -69,9 +70,13 @@ def current_revision(connection: Connection) -> str | None:
 
 
 @lru_cache(maxsize=1)
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory(str(SCRIPTS))
+
+
 def head_revision() -> str:
     """The revision this code needs."""
-    head = ScriptDirectory(str(SCRIPTS)).get_current_head()
+    head = _scripts().get_current_head()
     assert head is not None, "the package carries its migrations"
     return head
 
@@ -93,7 +98,7 @@ def _migrating(settings: Settings) -> Iterator[Config]:
 
 def _check_known(connection: Connection) -> None:
     current = current_revision(connection)
-    if current not in {None, *(script.revision for script in ScriptDirectory(str(SCRIPTS)).walk_revisions())}:
+    if current not in {None, *(script.revision for script in _scripts().walk_revisions())}:
         raise StartRefused(
             f"DATABASE_URL: the tables are at {current}, which this version (at {head_revision()}) does not know: "
             "a newer one has made them"

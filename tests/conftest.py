@@ -19,17 +19,18 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+import structlog
 from pydantic import AliasChoices
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling, Scheduling
 
-from app.migrate import upgrade
-from app.settings import Settings, get_settings, load_settings
+from app.settings import Settings, get_settings
 from chaos.servers.postgres import PostgresServer
 from chaos.servers.rabbit import RabbitAccess
 from chaos.servers.redis import RedisServer
 from chaos.servers.shared_rabbit import SharedRabbit
 from chaos.turns import Turns
+from tests.reused_database import ReusedDatabase
 
 # Thousands of tests lie in memory; looking through them again and again would double the time they take to collect.
 gc.set_threshold(100_000, 20, 20)
@@ -69,6 +70,9 @@ def _setting_names() -> set[str]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
+    # Until something of ours chooses how to log: structlog's own choice takes seconds for a traceback.
+    plain = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(processors=[*structlog.get_config()["processors"][:-1], plain])
     for name in _setting_names():
         os.environ.pop(name, None)
     if config.option.hypothesis_seed is None:  # xdist hands the choice of the first process to its workers
@@ -189,19 +193,17 @@ def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def migrated_template(postgres_server: PostgresServer) -> str:
-    """The name of a PostgreSQL database at the newest migration, to be copied."""
-    url = postgres_server.create_database()
-    upgrade(load_settings(database_url=url))
-    return url.rsplit("/", 1)[1]
+def _reused_database(postgres_server: PostgresServer) -> ReusedDatabase:
+    database = ReusedDatabase(postgres_server)
+    database.make()
+    return database
 
 
 @pytest.fixture
-def migrated_postgres_url(postgres_server: PostgresServer, migrated_template: str) -> Iterator[str]:
-    """A new PostgreSQL database with all tables, for the price of a copy."""
-    url = postgres_server.create_database(template=migrated_template)
-    yield url
-    postgres_server.drop_database(url)
+def migrated_postgres_url(_reused_database: ReusedDatabase) -> Iterator[str]:
+    """A PostgreSQL database with all tables, and with no rows but those of the migrations."""
+    yield _reused_database.url
+    _reused_database.clean()
 
 
 @pytest.fixture

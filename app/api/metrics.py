@@ -22,7 +22,7 @@ from app.errors import TransientError
 from app.events.recovery import REDISPATCHED
 from app.models.base import now
 from app.models.derived import Counter
-from app.models.outbox import OPEN_STATES, CallState, DeadLetter, TaskCall
+from app.models.outbox import OPEN_STATES, CallState, DeadLetter, TaskCall, in_state
 from app.services.library import Library
 from app.transports.tally import LEASE_LOST, MESSAGES_RECOVERED
 
@@ -105,7 +105,7 @@ def _open_calls(session: Session) -> Metric:
     metric = GaugeMetricFamily("alexandria_outbox_calls", "Open task calls", labels=["queue", "state"])
     counted = (
         select(TaskCall.queue, TaskCall.state, func.count())
-        .where(TaskCall.state.in_(OPEN_STATES))
+        .where(in_state(*OPEN_STATES))
         .group_by(TaskCall.queue, TaskCall.state)
     )
     for queue, state, count in session.execute(counted):
@@ -115,7 +115,7 @@ def _open_calls(session: Session) -> Metric:
 
 def _oldest_due(session: Session) -> Metric:
     oldest = session.scalar(
-        select(func.min(TaskCall.due_at)).where(TaskCall.state == CallState.WAITING, TaskCall.due_at <= now())
+        select(func.min(TaskCall.due_at)).where(in_state(CallState.WAITING), TaskCall.due_at <= now())
     )
     seconds = (now() - oldest).total_seconds() if oldest else 0.0
     return GaugeMetricFamily("alexandria_outbox_oldest_due_seconds", "Age of the oldest due call", value=seconds)

@@ -13,7 +13,7 @@ from app.access import Reads
 from app.api.context import Context, TheLibrary
 from app.api.health import broker_part
 from app.models.base import now
-from app.models.outbox import CallState, ProcessHeartbeat, TaskCall
+from app.models.outbox import CallState, ProcessHeartbeat, TaskCall, in_state
 from app.schemas.operations import (
     ActiveBrokerStatus,
     BrokerStatus,
@@ -83,19 +83,15 @@ def read_workers_status(library: TheLibrary) -> WorkersStatus:
     with library.database.reader() as session:
         stats = {row.name: _stats_of(row) for row in session.scalars(workers)}
         active: dict[str, list[dict[str, Any]]] = {name: [] for name in stats}
-        for call in session.scalars(select(TaskCall).where(TaskCall.state == CallState.RUNNING)):
+        for call in session.scalars(select(TaskCall).where(in_state(CallState.RUNNING))):
             active.setdefault(_worker_of(call, stats), []).append(_call_of(call))
-        next_calls = select(TaskCall).where(TaskCall.state == CallState.WAITING).order_by(TaskCall.due_at)
+        next_calls = select(TaskCall).where(in_state(CallState.WAITING)).order_by(TaskCall.due_at)
         waiting = [_call_of(call) for call in session.scalars(next_calls.limit(SCHEDULED_SHOWN_MAX))]
     return WorkersStatus(active=active, scheduled={"outbox": waiting}, stats=stats)
 
 
 def _oldest_sent(session: Session) -> dict[str, datetime]:
-    sent = (
-        select(TaskCall.queue, func.min(TaskCall.sent_at))
-        .where(TaskCall.state == CallState.SENT)
-        .group_by(TaskCall.queue)
-    )
+    sent = select(TaskCall.queue, func.min(TaskCall.sent_at)).where(in_state(CallState.SENT)).group_by(TaskCall.queue)
     return {queue: moment for queue, moment in session.execute(sent) if moment is not None}
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.models.base import now
-from app.models.outbox import OPEN_STATES, CallState, TaskCall
+from app.models.outbox import OPEN_STATES, CallState, TaskCall, in_state
 from app.tasks.task_names import TaskName
 
 LOOK_EVERY_SECONDS = 5.0
@@ -49,7 +49,7 @@ def canary_memory(interval_seconds: float) -> timedelta:
 
 def canaries(session: Session, *, since: datetime) -> dict[str, datetime | None]:
     """When each queue last brought a canary back; None: it has one to bring, and brought none since `since`."""
-    sent = select(TaskCall.queue).where(TaskCall.state.in_(OPEN_STATES), TaskCall.task == TaskName.CANARY).distinct()
+    sent = select(TaskCall.queue).where(in_state(*OPEN_STATES), TaskCall.task == TaskName.CANARY).distinct()
     done = (
         select(TaskCall.queue, func.max(TaskCall.done_at))
         .where(
@@ -83,7 +83,7 @@ class QueueExamination:
         # Once more what ended shortly before the last look: it may not have been committed then.
         since = self._looked_at - timedelta(seconds=LOOK_EVERY_SECONDS) if self._looked_at else moment - self._patience
         ended = select(TaskCall.queue, func.max(TaskCall.done_at)).where(TaskCall.done_at >= since)
-        unfinished = select(TaskCall.queue, func.count()).where(TaskCall.state.in_(OPEN_STATES))
+        unfinished = select(TaskCall.queue, func.count()).where(in_state(*OPEN_STATES))
         self._looked_at = moment
         news = {queue: at for queue, at in session.execute(ended.group_by(TaskCall.queue)) if at is not None}
         return QueueService(

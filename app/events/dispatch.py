@@ -20,16 +20,16 @@ from sqlalchemy.sql.dml import ReturningUpdate
 from app.events.outbox import is_postgres
 from app.models.active_broker import ActiveBroker
 from app.models.base import UtcDateTime
-from app.models.outbox import IN_FLIGHT_STATES, CallState, DeadLetter, TaskCall
+from app.models.outbox import IN_FLIGHT_STATES, CallState, DeadLetter, TaskCall, in_state
 
 UNSTARTED_STATES = (CallState.CLAIMED, CallState.SENT)
 
 _OUTLOOK: CompoundSelect[Any] = union_all(
     select(TaskCall.queue, TaskCall.priority, func.min(TaskCall.due_at).label("due_at"), literal(0).label("flying"))
-    .where(TaskCall.state == CallState.WAITING)
+    .where(in_state(CallState.WAITING))
     .group_by(TaskCall.queue, TaskCall.priority),
     select(TaskCall.queue, literal(0), null(), func.count())
-    .where(TaskCall.state.in_(IN_FLIGHT_STATES))
+    .where(in_state(*IN_FLIGHT_STATES))
     .group_by(TaskCall.queue),
 )
 
@@ -106,7 +106,7 @@ def _taking(on_postgres: bool) -> ReturningUpdate[Any]:
     due = (
         select(TaskCall.id)
         .where(
-            TaskCall.state == CallState.WAITING,
+            in_state(CallState.WAITING),
             TaskCall.queue == bindparam("of_queue"),
             TaskCall.priority == bindparam("of_priority"),
             TaskCall.due_at <= at,

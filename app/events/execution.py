@@ -10,17 +10,23 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, select, update
+from sqlalchemy import ColumnElement, Row, bindparam, select, update
 from sqlalchemy.orm import Session
 
 from app.errors import AlexandriaError, PermanentError
 from app.events.dispatch import UNSTARTED_STATES, wait_again
-from app.models.outbox import CallState, DeadLetter, EffectRecord, TaskCall
+from app.models.base import UtcDateTime
+from app.models.outbox import CallState, DeadLetter, EffectRecord, TaskCall, in_state
 
 STARTABLE = (CallState.CLAIMED, CallState.SENT, CallState.RUNNING)
+_OF_A_START = (
+    *(TaskCall.id, TaskCall.task, TaskCall.args, TaskCall.queue, TaskCall.priority, TaskCall.generation),
+    *(TaskCall.attempts, TaskCall.starts, TaskCall.kind, TaskCall.subject, TaskCall.correlation_id, TaskCall.due_at),
+)
 
 
 class StaleOwner(PermanentError):
@@ -64,10 +70,10 @@ def start(
     spared_starts: int | None = None,
 ) -> StartedCall | None:
     """Own the call, or None when this copy is stale, or the call has been started exactly `spared_starts` times."""
-    startable = [TaskCall.id == call_id, TaskCall.generation == generation, TaskCall.state.in_(STARTABLE)]
-    if spared_starts is not None:
-        startable.append(TaskCall.starts != spared_starts)
-    return _start(session, startable, owner=owner, lease=lease, moment=moment)
+    values = _owning(call_id, generation=generation, owner=owner, lease=lease, moment=moment)
+    if spared_starts is None:
+        return _start(session, _starting(), values)
+    return _start(session, _starting_unless_spared(), values | {"spared_starts": spared_starts})
 
 
 def reserve(
@@ -91,8 +97,8 @@ def start_reserved(
     session: Session, call_id: UUID, *, generation: int, owner: str, lease: timedelta, moment: datetime
 ) -> StartedCall | None:
     """Start what this owner has reserved; None when it has lost it meanwhile."""
-    own = [TaskCall.id == call_id, TaskCall.generation == generation, TaskCall.owner == owner]
-    return _start(session, [*own, TaskCall.state == CallState.RUNNING], owner=owner, lease=lease, moment=moment)
+    values = _owning(call_id, generation=generation, owner=owner, lease=lease, moment=moment)
+    return _start(session, _starting_reserved(), values)
 
 
 def lease_of_another(
@@ -115,7 +121,7 @@ def renew(session: Session, owners: Sequence[str], *, until: datetime) -> int:
     """Extend the leases of calls that still run under these owners; returns how many do."""
     renewed = (
         update(TaskCall)
-        .where(TaskCall.owner.in_(owners), TaskCall.state == CallState.RUNNING)
+        .where(TaskCall.owner.in_(owners), in_state(CallState.RUNNING))
         .values(lease_until=until)
         .returning(TaskCall.id)
     )
@@ -214,32 +220,68 @@ def backoff(attempt: int, *, first: timedelta, most: timedelta) -> timedelta:
     return min(most, exponential) * random.random()
 
 
-def _start(
-    session: Session,
-    startable: Sequence[ColumnElement[bool]],
-    *,
-    owner: str,
-    lease: timedelta,
-    moment: datetime,
-) -> StartedCall | None:
-    owned = (
+def _owning(call_id: UUID, *, generation: int, owner: str, lease: timedelta, moment: datetime) -> dict[str, Any]:
+    """The parameters of the starting statements."""
+    return {"call": call_id, "of": generation, "by": owner, "at": moment, "until": moment + lease}
+
+
+def _start(session: Session, starting: Any, values: dict[str, Any]) -> StartedCall | None:
+    row = session.execute(starting, values).one_or_none()
+    return None if row is None else _started(row, owner=values["by"], moment=values["at"])
+
+
+# The statements of every task, made once: making one takes SQLAlchemy longer than running it.
+_THIS = (TaskCall.id == bindparam("call"), TaskCall.generation == bindparam("of"))
+_MINE = (*_THIS, TaskCall.owner == bindparam("by"), TaskCall.state == CallState.RUNNING)
+
+
+@cache
+def _starting() -> Any:
+    return _starting_if(*_THIS, TaskCall.state.in_(STARTABLE))
+
+
+@cache
+def _starting_unless_spared() -> Any:
+    return _starting_if(*_THIS, TaskCall.state.in_(STARTABLE), TaskCall.starts != bindparam("spared_starts"))
+
+
+@cache
+def _starting_reserved() -> Any:
+    return _starting_if(*_MINE)
+
+
+def _starting_if(*conditions: ColumnElement[bool]) -> Any:
+    return (
         update(TaskCall)
-        .where(*startable)
+        .where(*conditions)
         .values(
             state=CallState.RUNNING,
-            owner=owner,
+            owner=bindparam("by"),
             starts=TaskCall.starts + 1,
-            started_at=moment,
-            lease_until=moment + lease,
+            started_at=bindparam("at", type_=UtcDateTime()),
+            lease_until=bindparam("until", type_=UtcDateTime()),
         )
-        .returning(TaskCall)
-        .execution_options(synchronize_session=False, populate_existing=True)
+        .returning(*_OF_A_START)
+        .execution_options(synchronize_session=False)
     )
-    row = session.scalars(owned).one_or_none()
-    return None if row is None else _started(row, owner=owner, moment=moment)
 
 
-def _started(row: TaskCall, *, owner: str, moment: datetime) -> StartedCall:
+@cache
+def _ending(columns: frozenset[str]) -> Any:
+    """Of `_move_owned`: sets these columns to the parameters `new_…`."""
+    return (
+        update(TaskCall)
+        .where(*_MINE)
+        .values(
+            lease_until=None,
+            **{name: bindparam(f"new_{name}", type_=TaskCall.__table__.c[name].type) for name in columns},
+        )
+        .returning(TaskCall.id)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _started(row: Row[Any], *, owner: str, moment: datetime) -> StartedCall:
     return StartedCall(
         id=row.id,
         task=row.task,
@@ -258,19 +300,9 @@ def _started(row: TaskCall, *, owner: str, moment: datetime) -> StartedCall:
 
 
 def _move_owned(session: Session, call: StartedCall, values: dict[str, Any]) -> bool:
-    moved = (
-        update(TaskCall)
-        .where(
-            TaskCall.id == call.id,
-            TaskCall.generation == call.generation,
-            TaskCall.owner == call.owner,
-            TaskCall.state == CallState.RUNNING,
-        )
-        .values(lease_until=None, **values)
-        .returning(TaskCall.id)
-        .execution_options(synchronize_session=False)
-    )
-    return session.execute(moved).first() is not None
+    mine = {"call": call.id, "of": call.generation, "by": call.owner}
+    new = {f"new_{name}": value for name, value in values.items()}
+    return session.execute(_ending(frozenset(values)), mine | new).first() is not None
 
 
 def _history_with(session: Session, call: StartedCall, error: dict[str, Any], moment: datetime) -> list[Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -20,7 +21,7 @@ from app.events.correlation import causation_id, current_correlation_id
 from app.events.event_system import Event
 from app.events.hooks import MAX_DELAYS, PlannedCall, plan
 from app.models.base import new_id, now
-from app.models.outbox import CallState, EventRecord, ScheduleTick, TaskCall
+from app.models.outbox import CallState, EventRecord, ScheduleTick, TaskCall, in_state
 
 WAKE_UP_CHANNEL = "alexandria_calls"
 
@@ -109,7 +110,7 @@ def bring_forward(session: Session, task: str, *, moment: datetime) -> int:
 
 
 def _reschedule(session: Session, task: str, which: ColumnElement[bool], *, due_at: datetime) -> int:
-    waits = (TaskCall.task == task, TaskCall.state == CallState.WAITING, which)
+    waits = (TaskCall.task == task, in_state(CallState.WAITING), which)
     # Who holds one of the rows is at work on it: waiting for one while holding others could end in a deadlock.
     free = select(TaskCall.id).where(*waits).with_for_update(skip_locked=True)
     changed = session.execute(
@@ -194,9 +195,17 @@ def _upsert(
         return []
     # One order of keys everywhere, so that two transactions never wait for each other's rows.
     rows.sort(key=lambda row: row["coalesce_key"] or "")
-    statement = insert_of(session)(TaskCall)
+    # The rows beside the statement and not in it: it is compiled once.
+    result = session.execute(_joining(is_postgres(session)), rows)
+    return [StoredCall(id=row.id, task=row.task) for row in result]
+
+
+@cache
+def _joining(on_postgres: bool) -> Any:
+    """The statement of `_upsert`, made once: making it takes SQLAlchemy longer than running it."""
+    statement = (postgresql.insert if on_postgres else sqlite.insert)(TaskCall)
     new = statement.excluded
-    statement = statement.on_conflict_do_update(
+    joined = statement.on_conflict_do_update(
         index_elements=[TaskCall.coalesce_key],
         index_where=text("state = 'waiting'"),
         set_={
@@ -213,6 +222,4 @@ def _upsert(
             "causation_id": new.causation_id,
         },
     )
-    # The rows beside the statement and not in it: it is compiled once.
-    result = session.execute(statement.returning(TaskCall.id, TaskCall.task), rows)
-    return [StoredCall(id=row.id, task=row.task) for row in result]
+    return joined.returning(TaskCall.id, TaskCall.task)

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from app.events import counters
 from app.events.dispatch import in_order_of_keys, wait_again
 from app.models.active_broker import ActiveBroker
-from app.models.outbox import CallState, TaskCall
+from app.models.outbox import CallState, TaskCall, in_state
 from app.transports.base import QueueDepth
 
 STARTED_LATELY = timedelta(seconds=60)
@@ -28,7 +28,7 @@ REDISPATCHED = "redispatched_total"
 
 def return_abandoned_claims(session: Session, *, claimed_before: datetime, moment: datetime) -> int:
     """Claims of a relay that died before it could mark them sent."""
-    abandoned = (TaskCall.state == CallState.CLAIMED, TaskCall.claimed_at < claimed_before)
+    abandoned = (in_state(CallState.CLAIMED), TaskCall.claimed_at < claimed_before)
     return _let_wait_again(session, abandoned, state=CallState.CLAIMED, moment=moment)
 
 
@@ -36,20 +36,20 @@ def return_left_behind(session: Session, *, moment: datetime) -> int:
     """A slice of the calls that were claimed or sent for a broker that is no longer active; 0: there are none."""
     epoch = select(ActiveBroker.epoch).scalar_subquery()
     return sum(
-        _let_wait_again(session, (TaskCall.state == state, TaskCall.epoch < epoch), state=state, moment=moment)
+        _let_wait_again(session, (in_state(state), TaskCall.epoch < epoch), state=state, moment=moment)
         for state in (CallState.CLAIMED, CallState.SENT)
     )
 
 
 def return_sent(session: Session, *, sent_before: datetime, moment: datetime) -> int:
     """A slice of the calls whose message was sent before, whatever became of it; 0: there are none."""
-    sent = (TaskCall.state == CallState.SENT, TaskCall.sent_at < sent_before)
+    sent = (in_state(CallState.SENT), TaskCall.sent_at < sent_before)
     return _let_wait_again(session, sent, state=CallState.SENT, moment=moment)
 
 
 def return_expired_leases(session: Session, *, moment: datetime) -> int:
     """Starts whose worker no longer renews the lease."""
-    expired = (TaskCall.state == CallState.RUNNING, TaskCall.lease_until < moment)
+    expired = (in_state(CallState.RUNNING), TaskCall.lease_until < moment)
     return _let_wait_again(session, expired, state=CallState.RUNNING, moment=moment)
 
 
@@ -62,7 +62,7 @@ def return_lost_messages(
     that it holds nothing of its queue, or when the queue has come to calls that stood behind it. Not even then, if the
     broker holds a message for every open call: a busy worker keeps what it was given before others.
     """
-    old = (TaskCall.state == CallState.SENT, TaskCall.sent_at < moment - lost_after)
+    old = (in_state(CallState.SENT), TaskCall.sent_at < moment - lost_after)
     returned = 0
     for queue in session.scalars(select(TaskCall.queue).where(*old).distinct()).all():
         depth = depth_of(queue)
@@ -78,7 +78,7 @@ def _missing(session: Session, queue: str, depth: QueueDepth | None) -> int:
     """How many calls at most have no message; where the broker does not tell what is held, any may have none."""
     if depth is None or depth.unacked is None:
         return SLICE
-    at_broker = TaskCall.state.in_((CallState.SENT, CallState.RUNNING))
+    at_broker = in_state(CallState.SENT, CallState.RUNNING)
     calls = session.scalar(select(func.count()).where(TaskCall.queue == queue, at_broker)) or 0
     return calls - depth.ready - depth.unacked
 
@@ -123,7 +123,7 @@ def _let_wait_again(
 
 def extend_leases(session: Session, *, until: datetime) -> None:
     """Grant every running call a full lease: renewals could not reach the database for a while."""
-    short = update(TaskCall).where(TaskCall.state == CallState.RUNNING, TaskCall.lease_until < until)
+    short = update(TaskCall).where(in_state(CallState.RUNNING), TaskCall.lease_until < until)
     session.execute(short.values(lease_until=until).execution_options(synchronize_session=False))
 
 

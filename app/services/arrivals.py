@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.models.outbox import CallState, TaskCall
+from app.models.outbox import CallState, TaskCall, in_state
 from app.models.resource import IngestionState, Resource
 from app.services import resource_pages
 from app.services.library import Library
@@ -86,6 +86,6 @@ def _arrival(item: dict[str, Any], reading: set[UUID]) -> Arrival:
 
 def _being_read(session: Session, ids: Sequence[UUID]) -> set[UUID]:
     running = select(TaskCall.subject).where(
-        TaskCall.subject.in_(ids), TaskCall.task == TaskName.INGEST_RESOURCE, TaskCall.state == CallState.RUNNING
+        TaskCall.subject.in_(ids), TaskCall.task == TaskName.INGEST_RESOURCE, in_state(CallState.RUNNING)
     )
     return {subject for subject in session.scalars(running) if subject is not None}

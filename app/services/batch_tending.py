@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from app.models.base import now
 from app.models.batch import OPEN_BATCHES, Batch, BatchItem, BatchState, ItemState
 from app.models.derived import DerivedState
-from app.models.outbox import OPEN_STATES, CallState, TaskCall
+from app.models.outbox import OPEN_STATES, CallState, TaskCall, in_state
 from app.models.resource import Resource
 from app.services.batch_calls import CHUNK, chunk_call_id, enqueue_chunks, tending_call, tending_key
 from app.services.batch_chunks import fail, fail_items, of_state, unsynchronised
@@ -120,7 +120,7 @@ def _untended(session: Session) -> list[UUID]:
     works = exists().where(BatchItem.batch_id == Batch.id, BatchItem.state == ItemState.WORKING)
     restless = or_(Batch.state.in_(OPEN_BATCHES), and_(Batch.state == BatchState.CANCELLED, works))
     keys = {tending_key(one): one for one in session.scalars(select(Batch.id).where(restless))}
-    tended = select(TaskCall.coalesce_key).where(TaskCall.state.in_(OPEN_STATES), TaskCall.coalesce_key.in_(list(keys)))
+    tended = select(TaskCall.coalesce_key).where(in_state(*OPEN_STATES), TaskCall.coalesce_key.in_(list(keys)))
     known = set(session.scalars(tended)) if keys else set()
     return [one for key, one in sorted(keys.items()) if key not in known]
 

@@ -17,7 +17,7 @@ from app.models.base import now
 from app.models.citation import CitationSet
 from app.models.classification import ResourceCategory
 from app.models.derived import DerivedKind, DerivedState, Embedding, QualityScore
-from app.models.outbox import OPEN_STATES, CallState, DeadLetter, TaskCall
+from app.models.outbox import OPEN_STATES, CallState, DeadLetter, TaskCall, in_state
 from app.models.resource import IngestionState, Resource
 from app.models.search import SearchDocument
 from app.services import classifiers, profiles
@@ -64,7 +64,7 @@ class KindOverview:
 def overview(session: Session, *, embedding_model: str) -> dict[str, Any]:
     """`GET /consistency`: converged when nothing is stale and no call for it is open."""
     kinds = {kind: _kind_overview(session, kind, embedding_model) for kind in DerivedKind}
-    open_calls = _count(session, select(func.count()).where(TaskCall.state.in_(OPEN_STATES), _is_work()))
+    open_calls = _count(session, select(func.count()).where(in_state(*OPEN_STATES), _is_work()))
     pending = _count(
         session,
         select(func.count()).where(Resource.ingestion_status == IngestionState.PENDING, Resource.deleted_at.is_(None)),
@@ -84,9 +84,7 @@ def overview(session: Session, *, embedding_model: str) -> dict[str, Any]:
 
 def resource_status(session: Session, resource: Resource, *, embedding_model: str) -> dict[str, Any]:
     """`GET /resources/{id}/status`: where ingestion is, and each derived kind."""
-    calls = list(
-        session.scalars(select(TaskCall).where(TaskCall.subject == resource.id, TaskCall.state.in_(OPEN_STATES)))
-    )
+    calls = list(session.scalars(select(TaskCall).where(TaskCall.subject == resource.id, in_state(*OPEN_STATES))))
     states = {
         state.kind: state
         for state in session.scalars(select(DerivedState).where(DerivedState.resource_id == resource.id))
@@ -267,7 +265,7 @@ def _state_name(*, is_fresh: bool, running: bool, failed: bool) -> str:
 def _forgotten(kind: DerivedKind, embedding_model: str) -> Select[Any]:
     """Stale, not failed, and no call open for it; for some kinds also what deleted resources have left."""
     call = aliased(TaskCall)
-    open_call = exists().where(call.subject == Resource.id, call.kind == kind, call.state.in_(OPEN_STATES))
+    open_call = exists().where(call.subject == Resource.id, call.kind == kind, in_state(*OPEN_STATES, of=call))
     wanted: InstrumentedAttribute[int] = input_version(kind)
     is_stale, has_failed = _stale_condition(kind, embedding_model), _failed_condition(kind, embedding_model)
     stale: ColumnElement[bool] = and_(has_content(), is_stale, ~has_failed)

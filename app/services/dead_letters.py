@@ -17,7 +17,7 @@ from app.errors import LetterClosed, NotFound, NotReplayable
 from app.events import dispatch, outbox
 from app.events.hooks import HOOKS, PlannedCall, is_of_users
 from app.models.base import now
-from app.models.outbox import CallState, DeadLetter, LetterEnd, LetterOrigin, TaskCall
+from app.models.outbox import CallState, DeadLetter, LetterEnd, LetterOrigin, TaskCall, in_state
 from app.services import failures
 from app.services.dead_messages import KEYWORDS
 from app.services.library import Library
@@ -206,7 +206,7 @@ def _wake(unit: UnitOfWork, letter: DeadLetter) -> tuple[UUID | None, str]:
 
 
 def _waiting(session: Session, key: str | None) -> UUID | None:
-    return session.scalar(select(TaskCall.id).where(TaskCall.coalesce_key == key, TaskCall.state == CallState.WAITING))
+    return session.scalar(select(TaskCall.id).where(TaskCall.coalesce_key == key, in_state(CallState.WAITING)))
 
 
 def _call_from_message(unit: UnitOfWork, letter: DeadLetter) -> tuple[UUID | None, str]:

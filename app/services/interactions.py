@@ -24,7 +24,7 @@ from app.events.hooks import coalesce_key, refresh_profile
 from app.events.outbox import insert_of
 from app.models.base import new_id, now
 from app.models.interaction import Interaction, InteractionType, UserProfile
-from app.models.outbox import CallState, EventRecord, TaskCall
+from app.models.outbox import CallState, EventRecord, TaskCall, in_state
 from app.services import resources
 from app.services.library import Library
 from app.services.unit_of_work import UnitOfWork
@@ -131,7 +131,7 @@ def forget(library: Library, user_id: str) -> int:
         session.execute(delete(UserProfile).where(UserProfile.user_id == user_id))
         for chosen in _slices([*ids, *updates]):
             session.execute(delete(EventRecord).where(EventRecord.id.in_(chosen)))
-        waiting = (TaskCall.coalesce_key == _call_key(user_id)) & (TaskCall.state == CallState.WAITING)
+        waiting = (TaskCall.coalesce_key == _call_key(user_id)) & in_state(CallState.WAITING)
         session.execute(delete(TaskCall).where(waiting).execution_options(synchronize_session=False))
         for chosen in _slices(sorted(calls)):
             ended = TaskCall.state.in_((CallState.DONE, CallState.SUPERSEDED))

@@ -23,7 +23,7 @@ from app.knowledge.taste import Act, KnownDocument, Taste, taste_of
 from app.models.base import now
 from app.models.derived import Embedding
 from app.models.interaction import Interaction, UserProfile
-from app.models.outbox import OPEN_STATES, DeadLetter, TaskCall
+from app.models.outbox import OPEN_STATES, DeadLetter, TaskCall, in_state
 from app.models.resource import Resource
 from app.services.library import Library, Work
 from app.services.unit_of_work import UnitOfWork
@@ -167,7 +167,7 @@ def _forgotten(embedding_model: str) -> Select[str, int]:
     """Stale, and no call for it is open, or dead and waits for people."""
     key = literal(coalesce_key(TaskName.REFRESH_RECOMMENDATION_PROFILE, "")) + UserProfile.user_id
     of_profiles = and_(TaskCall.task == TaskName.REFRESH_RECOMMENDATION_PROFILE, TaskCall.coalesce_key.is_not(None))
-    called = select(TaskCall.coalesce_key).where(of_profiles, TaskCall.state.in_(OPEN_STATES))
+    called = select(TaskCall.coalesce_key).where(of_profiles, in_state(*OPEN_STATES))
     unburied = DeadLetter.task == TaskName.REFRESH_RECOMMENDATION_PROFILE, DeadLetter.closed_at.is_(None)
     dead = (
         select(TaskCall.coalesce_key).join(DeadLetter, DeadLetter.call_id == TaskCall.id).where(of_profiles, *unburied)

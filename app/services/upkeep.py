@@ -26,6 +26,7 @@ from app.models.outbox import (
     ProcessHeartbeat,
     ScheduleTick,
     TaskCall,
+    in_state,
 )
 from app.models.resource import Resource
 from app.services.library import Library, Work
@@ -119,7 +120,7 @@ def forget_canaries(library: Library) -> None:
 def _swept(moment: datetime) -> ColumnElement[bool]:
     """Tombstones whose reactions have all ended. Their names go before: authors are counted by them."""
     call = aliased(TaskCall)
-    reacting = exists().where(call.subject == Resource.id, call.state.in_(OPEN_STATES))
+    reacting = exists().where(call.subject == Resource.id, in_state(*OPEN_STATES, of=call))
     named = exists().where(AuthorSet.resource_id == Resource.id)
     return and_(Resource.deleted_at < moment - TOMBSTONE_RETENTION, ~reacting, ~named)
 

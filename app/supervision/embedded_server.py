@@ -19,7 +19,7 @@ from app.supervision.child_process import ChildSpec
 from app.supervision.run_state import open_lock_file, try_lock
 
 # Below the usual range of client ports, so that no outgoing connection gets the port while the server restarts.
-_PORTS = (10_000, 32_000)
+_PORTS = (25_000, 32_000)
 _PREDECESSOR_ENDS_WITHIN_SECONDS = 5.0
 _ANSWER_SECONDS = 0.5
 

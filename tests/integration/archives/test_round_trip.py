@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import func, select
@@ -95,8 +95,8 @@ def test_a_broken_line_is_named_and_the_others_are_taken(full: Library, other: L
     for failure, expected in zip(report.failures, broken, strict=True):
         assert expected in failure.detail
     assert exported(other) == lines
-    taken = {**before, "id": record["id"][:-1] + "0", "ingest_key": "k"}
-    clash = {**record, "id": record["id"][:-1] + "1", "ingest_key": "k"}
+    taken = {**before, "id": str(uuid4()), "ingest_key": "k"}
+    clash = {**record, "id": str(uuid4()), "ingest_key": "k"}
     again = imported(other, as_lines(taken, clash))
     assert [(failure.line, failure.detail[:11]) for failure in again.failures] == [(2, "ingest_key:")]
 

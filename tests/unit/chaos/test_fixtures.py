@@ -57,9 +57,16 @@ def test_a_changed_environment_is_read_again(monkeypatch: pytest.MonkeyPatch) ->
     assert get_settings().api_port == 1234
 
 
-@pytest.mark.parametrize("_repeat", range(2))
+@pytest.mark.parametrize("_repeat", range(3))
 def test_a_migrated_database_has_tables_and_no_rows(migrated_postgres_url: str, _repeat: int) -> None:
     with closing(psycopg2.connect(migrated_postgres_url)) as connection, connection, connection.cursor() as cursor:
         cursor.execute("SELECT version_num FROM alembic_version")
         assert cursor.fetchone() == (head_revision(),)
-        cursor.execute("CREATE TABLE left_behind (id int)")
+        cursor.execute("SELECT to_regclass('left_behind'), (SELECT count(*) FROM counters)")
+        assert cursor.fetchone() == (None, 0)
+        cursor.execute("SELECT epoch FROM active_broker")
+        assert cursor.fetchone() == (0,)
+        cursor.execute("INSERT INTO counters (name, value) VALUES ('left_behind', 1)")
+        cursor.execute("UPDATE active_broker SET epoch = 7")
+        if _repeat == 1:
+            cursor.execute("CREATE TABLE left_behind (id int)")

@@ -41,6 +41,8 @@ def remember(server: Server, value: str) -> None:
     if isinstance(server, RedisServer):
         with server.client() as client:
             client.set("kept", value)
+            # While the disk is busy with an fsync, an answer may precede the write to the file by two seconds.
+            poll_until(lambda: _nothing_waits_for(client), within_seconds=20, what="the file has what was answered")
     elif isinstance(server, PostgresServer):
         server.execute("CREATE TABLE IF NOT EXISTS kept (value text)")
         server.execute("DELETE FROM kept")
@@ -49,6 +51,10 @@ def remember(server: Server, value: str) -> None:
         assert isinstance(server, RabbitServer)
         publish_durably(server.url, value)
         server.ctl("eval", "mnesia:sync_log().")  # what exists is written out a moment after it was made
+
+
+def _nothing_waits_for(client: redis.Redis) -> bool:
+    return bool(client.info("persistence")["aof_buffer_length"] == 0)
 
 
 def recall(server: Server) -> str:
