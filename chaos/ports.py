@@ -24,8 +24,9 @@ class PortsOfAProcess:
     process finds the port free: so it is the choice that has to be exclusive.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, lowest: int = LOWEST, highest: int = HIGHEST) -> None:
         self._directory = directory
+        self._starts = range(lowest, highest, BLOCK_SIZE)
         self._locks: list[int] = []
         self._pid = 0
         self._left: Iterator[int] = iter(())
@@ -42,8 +43,7 @@ class PortsOfAProcess:
 
     def _new_block(self) -> range:
         self._directory.mkdir(mode=0o700, exist_ok=True)
-        starts = list(range(LOWEST, HIGHEST, BLOCK_SIZE))
-        for start in _random.sample(starts, len(starts)):
+        for start in _random.sample(self._starts, len(self._starts)):
             lock = os.open(self._directory / str(start), os.O_CREAT | os.O_RDWR, 0o600)
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
