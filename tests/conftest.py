@@ -14,7 +14,8 @@ import functools
 import gc
 import os
 import random
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import hypothesis
@@ -35,13 +36,12 @@ from tests.reused_database import ReusedDatabase
 # Thousands of tests lie in memory; looking through them again and again would double the time they take to collect.
 gc.set_threshold(100_000, 20, 20)
 
+Alone = Callable[[], AbstractContextManager[None]]
 SHARED_RABBIT = pytest.StashKey[SharedRabbit]()
 TURNS = pytest.StashKey[Turns]()
 # The main job comes last of them: once the others are through, it can use all processors.
 MEASURING = (
-    "tests/e2e/test_seed_flow.py::test_resource_update_full_flow",
-    "tests/e2e/test_debounce.py",
-    "tests/e2e/test_console.py::test_a_silent_cache",
+    "tests/e2e/test_response_times.py",
     "tests/e2e/test_main_job.py",
     "tests/e2e/faults/test_broker_outage.py",
 )
@@ -130,11 +130,10 @@ def _settings_read_afresh() -> None:
 
 
 @pytest.fixture
-def alone(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> Iterator[None]:
-    """For a test that measures time: the other processes of the run have ended their test and wait with the next."""
+def alone(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> Alone:
+    """`with alone():` measures time: the other processes of the run have ended their test and wait with the next."""
     assert request.node.nodeid.startswith(MEASURING)
-    with pytestconfig.stash[TURNS].alone():
-        yield
+    return pytestconfig.stash[TURNS].alone
 
 
 @pytest.fixture(scope="session")

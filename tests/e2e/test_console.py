@@ -12,11 +12,10 @@ from playwright.sync_api import Browser, Page, ViewportSize, expect
 from chaos.servers.redis import ValkeyServer
 from chaos.stack import EVERYTHING, Stack
 from tests.documents import python_doc_pages, r_vignettes
-from tests.e2e.browser import PATIENCE_SECONDS, Complaints, chromium, drop_files
+from tests.e2e.browser import Complaints, chromium, drop_files
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
-expect.set_options(timeout=PATIENCE_SECONDS * 1000)
 PHONE: ViewportSize = {"width": 360, "height": 740}
 
 
@@ -250,24 +249,3 @@ def test_the_page_can_be_used_with_the_keyboard_alone(page: Page, read_document:
     page.keyboard.press("ArrowRight")
     expect(page.get_by_role("radio", name="Keyword")).to_be_checked()
     expect(page).to_have_url(re.compile("mode=keyword"))
-
-
-@pytest.mark.usefixtures("alone")
-def test_a_silent_cache_is_told_in_the_status_line_and_keeps_no_page_waiting(
-    page: Page, cache: ValkeyServer, read_document: str
-) -> None:
-    page.goto("/")
-    status = page.locator("#status .status-word")
-    expect(status).to_have_text("Ready")
-    cache.pause()
-    try:
-        expect(status).to_have_text("Degraded: cache")
-        page.locator("#status summary").click()
-        expect(page.locator("#status .parts [data-state=down]")).to_contain_text("does not answer")
-        page.goto(read_document)
-        waited_ms = page.evaluate("performance.getEntriesByType('navigation')[0].responseEnd")
-        expect(page.get_by_role("heading", level=1)).to_be_visible()
-    finally:
-        cache.resume()
-    assert waited_ms < 2000
-    expect(status).to_have_text("Ready")

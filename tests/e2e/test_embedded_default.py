@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import socket
 from pathlib import Path
 
 import pytest
@@ -66,17 +67,14 @@ def test_ctrl_c_stops_everything_cleanly_and_a_second_start_is_refused_before(tm
 
 
 def test_a_taken_port_is_one_clear_line(tmp_path: Path) -> None:
-    data_dir, log = tmp_path / "data", tmp_path / "up.log"
-    with embedded_stack(data_dir, log=log) as stack:
-        port = stack.client.base_url.port
-        other_log = tmp_path / "other.log"
-        other = start(tmp_path / "other", "--port", str(port), log=other_log)
-
-        assert other.wait(timeout=30) == 1
-        assert other_log.read_text() == (
-            f"alexandria: port {port} on 127.0.0.1 is taken by another program: "
-            "choose one with --port or API_PORT (0: any)\n"
-        )
+    log = tmp_path / "up.log"
+    with socket.create_server(("127.0.0.1", 0)) as another:
+        port = another.getsockname()[1]
+        assert start(tmp_path / "data", "--port", str(port), log=log).wait(timeout=30) == 1
+    assert log.read_text() == (
+        f"alexandria: port {port} on 127.0.0.1 is taken by another program: "
+        "choose one with --port or API_PORT (0: any)\n"
+    )
 
 
 def test_a_killed_child_is_started_again_and_no_secret_is_on_a_command_line(tmp_path: Path) -> None:

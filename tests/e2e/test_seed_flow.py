@@ -1,11 +1,13 @@
-"""The flows that the seed writes out, through the real processes: one update, a hundred ingestions, its load test."""
+"""The flows that the seed writes out, through the real processes: a hundred ingestions, its load test.
+
+Its update is in test_response_times.py.
+"""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -67,30 +69,6 @@ def pages() -> Iterator[WebServer]:
     with web_server() as server:
         server.answers = {f"/paper-{number}.html": _page(number) for number in range(INGESTIONS)}
         yield server
-
-
-@pytest.mark.usefixtures("alone")
-def test_resource_update_full_flow(served: Served) -> None:
-    client = served.client
-    created = client.post("/resources", {"title": "A paper", "content": "Text before the update, about zebras."})
-    poll_until(client.has_converged, within_seconds=60, what="the new resource is derived")
-    first = _embedding(served, created["id"])
-
-    begun = time.monotonic()
-    updated = client.put(f"/resources/{created['id']}", {"content": "Updated content"})
-    poll_until(
-        lambda: created["id"] in client.found("Updated content", mode="keyword"),
-        within_seconds=10,
-        what="the index follows",
-    )
-    indexed_after = time.monotonic() - begun
-    poll_until(lambda: _embedding(served, created["id"]) != first, within_seconds=30, what="the embedding follows")
-    embedded_after = time.monotonic() - begun
-
-    assert updated["version"] == created["version"] + 1
-    assert client.found("zebras", mode="keyword") == []
-    assert indexed_after <= 2.0
-    assert 5.0 <= embedded_after <= 8.0  # its debounce, and not a second time
 
 
 @pytest.mark.performance
@@ -189,11 +167,6 @@ def _page(number: int) -> Any:
 def _word(number: int) -> str:
     """Letters only, and no two of one stem."""
     return "wort" + "".join(chr(ord("a") + int(digit)) for digit in f"{number:03d}") + "k"
-
-
-def _embedding(served: Served, resource_id: str) -> Any:
-    rows = served.deployment.query(f"SELECT vector FROM embeddings WHERE resource_id = '{resource_id}'")
-    return bytes(rows[0][0]) if rows else None
 
 
 def _counts(served: Served, pages: WebServer) -> dict[str, int]:

@@ -1,15 +1,13 @@
-"""A real `alexandria flower` beside the real processes: what its HTTP API says is what happened."""
+"""Small stacks on both brokers: citations follow what happens through the API, and Flower tells of every task."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
-import httpx2
 import pytest
 
 from app.database import open_database
@@ -21,11 +19,13 @@ from app.transports.base import QUEUES, Message
 from app.transports.registry import open_transport
 from chaos.polling import DeadlineMissed, poll_until
 from chaos.ports import free_port
-from chaos.processes import OwnedProcess
 from chaos.servers.rabbit import USER, RabbitAccess
-from chaos.stack import ROOT, WORKER_QUEUES, Stack
+from chaos.stack import WORKER_QUEUES, Stack
 from tests.conformance.witnesses import RabbitWitness, RedisWitness, Witness
+from tests.e2e.citing_pages import CitingLibrary, eventually, page
 from tests.e2e.deployment import Client, Deployment
+from tests.e2e.flower_api import FlowerApi, flower_of
+from tests.unit.content.web_server import WebServer, web_server
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -39,33 +39,6 @@ WAITING = {"ingest": 2, "batch": 12, "default": 0, "ml_tasks": 1}
 """Of every priority there is."""
 
 
-class FlowerApi:
-    """Flower's HTTP API."""
-
-    def __init__(self, port: int) -> None:
-        self._http = httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=20, trust_env=False)
-
-    def answers(self) -> bool:
-        try:
-            return bool(self._http.get("/healthcheck").is_success)
-        except httpx2.HTTPError:
-            return False
-
-    def get(self, path: str, **parameters: str) -> Any:
-        answer = self._http.get(path, params=parameters)
-        assert answer.is_success, f"{path}: {answer.status_code} {answer.text}"
-        return answer.json()
-
-    def tasks(self, state: str) -> list[dict[str, Any]]:
-        return list(self.get("/api/tasks", state=state).values())
-
-    def lengths(self) -> dict[str, int]:
-        return {queue["name"]: queue.get("messages", 0) for queue in self.get("/api/queues/length")["active_queues"]}
-
-    def close(self) -> None:
-        self._http.close()
-
-
 @pytest.fixture(scope="module")
 def stack(deployment: Deployment) -> Iterator[Stack]:
     with Stack(
@@ -74,7 +47,7 @@ def stack(deployment: Deployment) -> Iterator[Stack]:
         cache_url=deployment.cache_url,
         environment={
             "EMBEDDING_ENGINE": "hashing",
-            "DEBOUNCE_SCALE": "0.1",
+            "DEBOUNCE_SCALE": "0.05",
             "RETRY_FIRST_DELAY_SECONDS": "300",
             "INGEST_ALLOWED_PRIVATE_HOSTS": "127.0.0.1",
             "INGEST_ALLOWED_PORTS": "80,443,1",
@@ -87,7 +60,7 @@ def stack(deployment: Deployment) -> Iterator[Stack]:
 def flower(stack: Stack, deployment: Deployment, request: pytest.FixtureRequest) -> Iterator[FlowerApi]:
     port = free_port()
     management = [f"--broker_api={_management_url(request)}"] if "rabbitmq" in deployment.name else []
-    process = _flower(stack, port, *management)
+    process = flower_of(stack, port, *management)
     process.start()
     try:
         with closing(FlowerApi(port)) as api:
@@ -100,6 +73,52 @@ def flower(stack: Stack, deployment: Deployment, request: pytest.FixtureRequest)
 BOTH_BROKERS = pytest.mark.parametrize(
     "deployment", ["postgresql-redis", "postgresql-rabbitmq"], indirect=True, scope="module"
 )
+
+
+@pytest.fixture
+def library(stack: Stack, flower: FlowerApi) -> Iterator[CitingLibrary]:
+    """Flower listens already: it is to see every task of the stack."""
+    assert flower.answers()
+    with closing(Client(stack.url)) as client:
+        yield CitingLibrary(client=client)
+
+
+@pytest.fixture
+def web() -> Iterator[WebServer]:
+    with web_server() as server:
+        yield server
+
+
+@BOTH_BROKERS
+def test_pages_that_link_to_each_other_become_a_ranked_graph_without_ghosts(
+    library: CitingLibrary, web: WebServer
+) -> None:
+    web.answers["/one"] = page("<a href='two#top'>The other page</a> and doi:10.1234/late.")
+    web.answers["/two"] = page("Nothing is cited here.")
+    one = library.ingested(web.url("/one"))
+    eventually(lambda: len(library.citations(one)) == 2, "the citations are extracted")
+
+    two = library.ingested(web.url("/two"))
+    late = library.client.post("/resources", {"title": "Late", "content": "Late.", "doi": "10.1234/LATE"})["id"]
+    eventually(lambda: library.targets(one) == [two, late], "targets that came later are found")
+    eventually(lambda: library.ranked() == {one, two, late}, "what is linked is ranked")
+
+    [linked, _] = library.citations(one)
+    assert (linked["url"], linked["raw"]) == (web.url("/two"), "The other page")
+    assert [item["resource_id"] for item in library.citations(late, "incoming")] == [one]
+    near = library.client.get(f"/resources/{two}/neighbors", hops=2)["items"]
+    assert {item["resource_id"]: item["hops"] for item in near} == {one: 1, late: 2}
+
+    library.client.put(f"/resources/{late}", {"doi": "10.1234/other"})
+    eventually(lambda: library.targets(one) == [two, None], "a target that is another one now is let go")
+
+    library.client.put(f"/resources/{one}", {"content": "Only doi:10.1234/other is cited now."})
+    eventually(lambda: library.targets(one) == [late], "an edit is read again")
+
+    library.client.delete(f"/resources/{late}")
+    assert library.targets(one) == [None]
+    eventually(lambda: library.ranked() == set(), "nothing is linked any more")
+    eventually(library.client.has_converged, "everything is derived")
 
 
 @BOTH_BROKERS
@@ -141,7 +160,7 @@ def test_flower_shows_workers_tasks_failures_and_the_depths_of_the_queues(
 @pytest.mark.parametrize("deployment", ["postgresql-rabbitmq"], indirect=True, scope="module")
 def test_without_rabbitmq_s_management_flower_shows_all_but_the_depths(stack: Stack) -> None:
     port = free_port()
-    process = _flower(stack, port, "--broker_api=http://127.0.0.1:1/api/")
+    process = flower_of(stack, port, "--broker_api=http://127.0.0.1:1/api/")
     process.start()
     try:
         with closing(FlowerApi(port)) as api:
@@ -217,13 +236,3 @@ def _put_into_queues(deployment: Deployment) -> None:
 def _management_url(request: pytest.FixtureRequest) -> str:
     access: RabbitAccess = request.getfixturevalue("rabbit")
     return f"http://{USER}:{access.password}@127.0.0.1:{access.management_port}/api/"
-
-
-def _flower(stack: Stack, port: int, *options: str) -> OwnedProcess:
-    return OwnedProcess(
-        "flower",
-        [sys.executable, "-m", "app.cli", "flower", f"--port={port}", "--address=127.0.0.1", *options],
-        log=stack.directory / f"flower-{port}.log",
-        environment={**stack.environment, "FLOWER_UNAUTHENTICATED_API": "true"},
-        directory=ROOT,
-    )
