@@ -138,9 +138,9 @@ def test_a_message_of_no_call_outlives_workers_that_had_only_fetched_it(
 ) -> None:
     """Its starts are counted where they are made: beside a poison, it dies as often as the poison is started."""
     [key] = (key for key in client.keys("default*"))
-    message = json.loads(client.rpop(key) or b"")
+    message = json.loads(client.lindex(key, 0) or b"")
     del message["headers"]["generation"]
-    client.lpush(key, json.dumps(message))
+    client.lset(key, 0, json.dumps(message))
 
     for _ in range(2 * MAX_DELIVERIES):
         dies = Claimant(client)
