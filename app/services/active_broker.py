@@ -41,6 +41,11 @@ def active(session: Session) -> Active:
     return _seen(session.scalars(select(ActiveBroker)).one())
 
 
+def may_be_taken(session: Session, fingerprint: str, *, moment: datetime) -> bool:
+    """Whether `take` has a chance: asked without a lock by whoever waits."""
+    return not _is_anothers(session, session.scalars(select(ActiveBroker)).one(), fingerprint, moment=moment)
+
+
 def take(session: Session, fingerprint: str, *, moment: datetime) -> Active | None:
     """The active broker, if it is this one or may become it now; None while a relay serves another.
 
@@ -49,7 +54,7 @@ def take(session: Session, fingerprint: str, *, moment: datetime) -> Active | No
     row = session.scalars(select(ActiveBroker).with_for_update()).one()
     if row.fingerprint == fingerprint:
         row.is_served = True
-    elif row.epoch and (not row.is_served or _is_served(session, row.fingerprint, moment=moment)):
+    elif _is_anothers(session, row, fingerprint, moment=moment):
         return None
     else:
         _activate(row, fingerprint, is_served=True, moment=moment)
@@ -95,6 +100,12 @@ def _in_slices(database: Database, returned: Callable[..., int]) -> int:
         if not count:
             return total
         total += count
+
+
+def _is_anothers(session: Session, row: ActiveBroker, fingerprint: str, *, moment: datetime) -> bool:
+    if row.fingerprint == fingerprint or not row.epoch:
+        return False
+    return not row.is_served or _is_served(session, row.fingerprint, moment=moment)
 
 
 def _is_served(session: Session, fingerprint: str, *, moment: datetime) -> bool:

@@ -43,6 +43,12 @@ class Tenure:
 
     def begin(self) -> bool:
         """Make this broker the active one, or wait: False while a relay of another one lives."""
+        with self._database.reader() as session:
+            before = active_broker.active(session)
+            has_a_chance = active_broker.may_be_taken(session, self._fingerprint, moment=self._clock())
+        if not has_a_chance:
+            self._wait_for(before)
+            return False
         with self._database.writer() as session:
             before = active_broker.active(session)
             self._held = active_broker.take(session, self._fingerprint, moment=self._clock())

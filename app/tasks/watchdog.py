@@ -46,7 +46,7 @@ log = structlog.get_logger(__name__)
 class Consuming:
     """What a worker says of its consumer: the queues it reads now, and how many slots are free.
 
-    Monotonic seconds: `alive_at` when it last took a message or noticed trouble with its connection, `turned_at` when
+    Monotonic seconds: `alive_at` when it last took a message or noticed trouble with its broker, `turned_at` when
     its event loop last went round; `turns_in_tasks`: it does so beside running tasks (solo does not).
     """
 
@@ -157,7 +157,7 @@ class WorkerWatch:
         return Consuming(
             queues=() if ending else tuple(consumer.app.amqp.queues.consume_from),
             free_slots=0 if ending else int(consumer.pool.num_processes) - len(state.reserved_requests),
-            alive_at=max(self._took_at, consumer.troubled_at or 0.0),
+            alive_at=max(self._took_at, consumer.last_trouble_at() or 0.0),
             turned_at=self._turned_at,
             turns_in_tasks=not isinstance(consumer.pool, SoloPool),
         )

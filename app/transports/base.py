@@ -230,9 +230,9 @@ class Transport(Protocol):
     def tend(self, *, max_deliveries: int, deadline_seconds: float = 2.0) -> int:
         """Do what the broker does not do by itself, every `TEND_SECONDS`: give back what dead workers held.
 
-        A message that is no call of ours goes to the dead letters instead once `max_deliveries` owners have died with
-        it. Returns how many messages went back to their queues. Any number of processes may do this. Raises
-        `TransportUnavailable`.
+        A message that is no call of ours goes to the dead letters instead once far more than `max_deliveries` owners
+        have died with it: most had only fetched it, and starts are counted elsewhere. Returns how many messages went
+        back to their queues. Any number of processes may do this. Raises `TransportUnavailable`.
         """
 
     def take_dead(

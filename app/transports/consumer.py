@@ -50,7 +50,6 @@ class PatientConsumer(Consumer):
     channel_errors: tuple[type[Exception], ...]
     connection_errors: tuple[type[Exception], ...]
     troubled_at: float | None = None
-    """When the connection was last seen broken (monotonic seconds; None: never)."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -135,6 +134,10 @@ class PatientConsumer(Consumer):
     def _note_trouble(self) -> None:
         self._is_in_trouble = True
         self.troubled_at = time.monotonic()
+
+    def last_trouble_at(self) -> float | None:
+        """When the broker or the line to it was last seen in trouble (monotonic seconds; None: never)."""
+        return self.troubled_at
 
     def on_broker_refused(self, _connection: Any, error: TransportRejected) -> None:
         """It will not do as it is set up. What consumes from it may go well all the same."""

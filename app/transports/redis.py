@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 from time import monotonic
@@ -34,6 +34,8 @@ from app.transports.sentinel import master_of
 from app.transports.tally import MESSAGES_RECOVERED, tally
 
 UNACKED_COUNTED_UP_TO = 1000
+_ITS_QUEUE = re.compile(rb'"([^"\\\x80-\xff]*)"\]$')
+"""At the end of what a worker holds: the message before it may be one that no parser reads."""
 IDLE_SECONDS = 5.0
 NEVER_ALONE_SECONDS = 60.0
 """Socket timeout of the publisher: only a net under `Line`, which cuts at the caller's deadline."""
@@ -231,7 +233,7 @@ def _held_by_queue(session: RedisSession) -> Counter[str] | None:
     (records,) = session.ask(("HVALS", UNACKED_KEY))
     if isinstance(records, Exception):
         return None
-    return Counter(str(json.loads(record)[2]) for record in records)
+    return Counter(found[1].decode() for found in map(_ITS_QUEUE.search, records) if found)
 
 
 def _warnings(session: RedisSession) -> tuple[str, ...]:

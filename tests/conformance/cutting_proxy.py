@@ -17,16 +17,22 @@ class CuttingProxy:
     def __init__(self, port: int) -> None:
         self._target = port
         self._left: dict[Direction, int | None] = {"requests": None, "replies": None}
+        self._question = b""
+        self._asked_by: socket.socket | None = None
         self._lock = Lock()
         self._stack = ExitStack()
         self._threads: list[Thread] = []
         self._listener = self._stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         self.port = int(self._listener.getsockname()[1])
 
-    def cut_after(self, count: int, *, direction: Direction) -> None:
-        """Let `count` more bytes through in that direction, then close both sides, once."""
+    def cut_after(self, count: int, *, direction: Direction, question: bytes = b"") -> None:
+        """Let `count` more bytes through in that direction, then close both sides, once.
+
+        With a `question` only the bytes count that follow the next request with these words, on its connection.
+        """
         with self._lock:
             self._left[direction] = count
+            self._question, self._asked_by = question, None
 
     def let_through(self) -> None:
         """Forget a cut that did not come about."""
@@ -65,17 +71,25 @@ class CuttingProxy:
     def _forward(self, source: socket.socket, target: socket.socket, direction: Direction) -> None:
         with suppress(OSError):
             while data := source.recv(65536):
-                allowed, cut = self._allow(len(data), direction)
+                client = source if direction == "requests" else target
+                if direction == "requests":
+                    self._note_question(data, client)
+                allowed, cut = self._allow(len(data), direction, client)
                 target.sendall(data[:allowed])
                 if cut:
                     break
         _shut(source)
         _shut(target)
 
-    def _allow(self, count: int, direction: Direction) -> tuple[int, bool]:
+    def _note_question(self, data: bytes, client: socket.socket) -> None:
+        with self._lock:
+            if self._question and self._question in data:
+                self._asked_by = client
+
+    def _allow(self, count: int, direction: Direction, client: socket.socket) -> tuple[int, bool]:
         with self._lock:
             left = self._left[direction]
-            if left is None:
+            if left is None or (self._question and self._asked_by is not client):
                 return count, False
             if count < left:
                 self._left[direction] = left - count

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -20,6 +21,7 @@ from tests.conformance.brokers import Lab, messages
 pytestmark = pytest.mark.parametrize("lab", ["redis", "valkey"], indirect=True)
 
 PATIENT_SECONDS = 10.0
+MAX_DELIVERIES = 5
 
 
 @pytest.fixture
@@ -129,6 +131,28 @@ def test_what_is_lost_and_what_is_recovered_is_counted(lab: Lab, client: redis.R
         poll_until(lambda: tally.take() == {LEASE_LOST: 1}, within_seconds=PATIENT_SECONDS, what="the loss is counted")
     finally:
         pulse.stop()
+
+
+def test_a_message_of_no_call_outlives_workers_that_had_only_fetched_it(
+    lab: Lab, client: redis.Redis, transport: Transport
+) -> None:
+    """Its starts are counted where they are made: beside a poison, it dies as often as the poison is started."""
+    [key] = (key for key in client.keys("default*"))
+    message = json.loads(client.lindex(key, 0) or b"")
+    del message["headers"]["generation"]
+    client.lset(key, 0, json.dumps(message))
+
+    for _ in range(2 * MAX_DELIVERIES):
+        dies = Claimant(client)
+        dies.claim()
+        silent_for_longer_than_a_lease(client, dies.owner)
+        poll_until(
+            lambda: transport.tend(max_deliveries=MAX_DELIVERIES) == 1,
+            within_seconds=PATIENT_SECONDS,
+            what="it is given back",
+        )
+
+    assert (lab.witness.count("default"), lab.witness.count_dead("default")) == (1, 0)
 
 
 def silent_for_longer_than_a_lease(client: redis.Redis, owner: Owner) -> None:

@@ -103,3 +103,12 @@ def test_what_workers_hold_is_counted_by_queue(client: redis.Redis, transport: T
         "batch": 1,
     }
     assert depths["ingest"].dead == 1
+
+
+def test_a_message_that_nobody_can_read_is_counted_while_it_is_held(client: redis.Redis, transport: Transport) -> None:
+    """A worker holds such a one from its claim until it has rejected it."""
+    client.hset("unacked", mapping={"t1": b'[{"body":"\xff"},"","ingest"]', "t2": b'[[[,"","batch"]', "t3": b"strange"})
+
+    depths = transport.depths(deadline_seconds=PATIENT_SECONDS)
+
+    assert [depths[queue].unacked for queue in ("default", "ingest", "batch")] == [0, 1, 1]

@@ -43,6 +43,19 @@ def test_a_worker_reads_only_the_queues_it_was_given(lab: Lab, transport: Transp
     assert lab.witness.count("ml_tasks") == 1
 
 
+def test_a_full_queue_of_urgent_messages_starves_no_other(
+    lab: Lab, transport: Transport, start_worker: WorkerMaker
+) -> None:
+    full = messages([9] * 100, queue="default")
+    transport.publish(full + messages([0] * 3, queue="ingest"), deadline_seconds=PATIENT_SECONDS)
+
+    worker = start_worker(lab.url, queues="default,ingest")
+
+    notes = worker.notes(at_least=len(full) + 3)
+    served_after = [place for place, note in enumerate(notes) if note == "p0"]
+    assert served_after[-1] < len(full) / 2, notes
+
+
 @pytest.mark.parametrize("lab", ["redis", "valkey"], indirect=True)
 @pytest.mark.parametrize("body", [b"\xff\xfe", b"no base64"], ids=["no-utf-8", "no-base64"])
 def test_a_body_that_cannot_be_read_ends_in_the_dead_letters_and_ends_no_worker(

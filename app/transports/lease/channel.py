@@ -13,6 +13,7 @@ from time import monotonic
 from typing import Any
 
 import structlog
+from celery.worker import state
 from kombu.transport import redis as kombu_redis
 from kombu.transport import virtual
 from kombu.utils.encoding import bytes_to_str
@@ -58,9 +59,16 @@ class LeaseQoS(kombu_redis.QoS):
         virtual.QoS.append(self, message, delivery_tag)
 
     def can_consume(self) -> bool:
-        """With half of the window free, so that a claim is worth its round trip."""
+        """With half of the window free, so that a claim is worth its round trip; or with less when nothing waits here.
+
+        All that is held runs then, and a slot may be free: with a window of one message a slot, half is many slots.
+        """
         window, holding = self.prefetch_count, self.channel.holding
-        return not window or window - len(holding.owner) >= max(1, window // 2) or bool(holding.undelivered)
+        if not window or holding.undelivered:
+            return True
+        held = len(holding.owner)
+        nothing_waits = held <= len(state.active_requests)
+        return window - held >= (1 if nothing_waits else max(1, window // 2))
 
     def room(self) -> int:
         """How many messages fit into the window."""

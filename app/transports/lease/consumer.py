@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from app.errors import TransportRejected
 from app.transports.consumer import PatientConsumer
+from app.transports.lease.holding import holdings
 
 
 class LeaseConsumer(PatientConsumer):
@@ -18,6 +20,12 @@ class LeaseConsumer(PatientConsumer):
         """To be tried again like a connection that was refused."""
         connection.collect()
         raise ConnectionRefusedError(error.detail)
+
+    def last_trouble_at(self) -> float | None:
+        """Now, too, while leases are not renewed: a server that refuses to write (read-only, disk full) still reads."""
+        if any(holding.falters for holding in holdings()):
+            self.troubled_at = time.monotonic()
+        return super().last_trouble_at()
 
     def on_close(self) -> None:
         """Celery's own forgets reserved tasks and flushes the pool, because AMQP's tags die with their channel."""

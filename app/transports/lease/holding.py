@@ -47,6 +47,11 @@ class Holding:
                 self._pulse.start()
         return self._pulse.is_seen.wait(within_seconds)
 
+    @property
+    def falters(self) -> bool:
+        """Whether its leases cannot be renewed now, so that it had better take nothing."""
+        return self._pulse is not None and self._pulse.falters
+
     def end(self) -> None:
         """Give everything back and stop."""
         if self._pulse is not None:
@@ -67,7 +72,7 @@ def holding_of(channel: Opener) -> Holding:
 
 def holdings() -> list[Holding]:
     """All of this process."""
-    return [holding for (pid, *_), holding in _holdings.items() if pid == os.getpid()]
+    return [holding for (pid, *_), holding in tuple(_holdings.items()) if pid == os.getpid()]
 
 
 def _end_all(**_: object) -> None:

@@ -16,7 +16,14 @@ import structlog
 
 from app.transports.lease.owner import Owner, told
 from app.transports.lease.scripts import GIVE_BACK_CLAIMS, RENEW, RETIRE, SETTLE, SWEEP
-from app.transports.lease.sweep import LEASE_SECONDS, RENEW_SECONDS, SWEEP_SECONDS, sweep_arguments, swept
+from app.transports.lease.sweep import (
+    DOUBT_SECONDS,
+    LEASE_SECONDS,
+    RENEW_SECONDS,
+    SWEEP_SECONDS,
+    sweep_arguments,
+    swept,
+)
 from app.transports.lease.wire import Wire
 from app.transports.tally import LEASE_LOST, MESSAGES_RECOVERED, tally
 
@@ -44,7 +51,7 @@ class Pulse:
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self.is_seen = threading.Event()
-        self._renew_at = self._sweep_at = 0.0
+        self._renew_at = self._sweep_at = self._renewed_at = 0.0
         self._trouble = ""
         self._thread = threading.Thread(target=self._run, name="lease-pulse", daemon=True)
         owner.tell = self._wake.set
@@ -52,6 +59,11 @@ class Pulse:
     def start(self) -> None:
         """Begin to beat."""
         self._thread.start()
+
+    @property
+    def falters(self) -> bool:
+        """Whether the owner may take nothing, or its last renewal is late: a fault of the server, or of the line."""
+        return not self.is_seen.is_set() or monotonic() - self._renewed_at > DOUBT_SECONDS
 
     def stop(self) -> None:
         """Say that the owner ends: what it holds is given back at once. Quiet the second time."""
@@ -89,6 +101,7 @@ class Pulse:
         if moment >= self._renew_at:
             self._listen()
             self._renew()
+            self._renewed_at = monotonic()
             self._give_back_unread()
             self._renew_at = moment + RENEW_SECONDS
         if moment >= self._sweep_at:

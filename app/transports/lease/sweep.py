@@ -14,6 +14,9 @@ first renewal take 6.5 to 7.6 s, so nothing shorter may stand on renewals alone.
 SILENCE_SECONDS = 1.5
 DOUBT_SECONDS = 2.5
 """A killed process is seen sooner: nobody listens on its channel for so long, and it missed more than one renewal."""
+DEATHS_A_DELIVERY = 20
+"""How often the owner of a message that is no call may die with it, for each start that it is allowed. This counts what
+a dying worker had only fetched as well; starts are counted where they are made."""
 STOCK_VISIBILITY_SECONDS = 3600
 """What a stock worker holds is given back after kombu's own default."""
 
@@ -34,7 +37,7 @@ def sweep_arguments(*, max_deliveries: int) -> tuple[float, ...]:
         SILENCE_SECONDS,
         DOUBT_SECONDS,
         LEASE_SECONDS,
-        max_deliveries,
+        DEATHS_A_DELIVERY * max_deliveries,
         STOCK_VISIBILITY_SECONDS,
     )
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from app.tasks.watchdog import PATIENCE_SECONDS
 from app.transports.base import Transport
 from app.transports.registry import open_transport
 from chaos.polling import poll_until
@@ -29,6 +30,7 @@ CUTS = 20
 LATENCY_SECONDS = 60.0
 SILENCE_SECONDS = 17.0
 """Longer than a lease: everyone's has run out when the server is back."""
+LONGER_THAN_PATIENCE_SECONDS = 2 * PATIENCE_SECONDS
 KEYS_TO_LOAD = 20_000
 SEED = 20261124
 
@@ -90,17 +92,24 @@ def test_a_full_server_gives_out_what_it_holds_and_takes_what_is_done(
 def test_a_server_that_became_read_only_is_waited_for(
     server: RedisServer, client: redis.Redis, tasks: HeldTasks, worker: ProductWorker
 ) -> None:
-    running = tasks.publish(2)
+    """It still tells how much is waiting, which nobody can take: no reason for the watchdog to end what runs."""
+    ends, runs_on, _ = running = tasks.publish(3)
     tasks.wait_started(*running)
+    behind = tasks.publish(4, seconds=0)
     client.replicaof("127.0.0.1", str(free_port()))
     poll_until(lambda: "read only" in worker.log, within_seconds=CONSUMES_WITHIN_SECONDS, what="the worker meets it")
-    tasks.release(*running)
-    tasks.wait_ended(*running)
+    tasks.release(ends)
+    tasks.wait_ended(ends)
+    _let_pass(LONGER_THAN_PATIENCE_SECONDS)
+    assert "the consumer hangs" not in worker.log
+    assert not tasks.ends(runs_on)
 
     client.replicaof("NO", "ONE")
 
     _consumes_again(tasks)
-    _nothing_is_left(server, worker, tasks, once=running)
+    tasks.release(*running)
+    tasks.wait_ended(*running, *behind)
+    _nothing_is_left(server, worker, tasks, once=[*running, *behind])
 
 
 def test_scripts_that_the_server_forgot_are_brought_back(

@@ -20,7 +20,7 @@ from tests.conformance.product_worker import HeldTasks, ProductWorker, held_task
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
 
-KINDS = ("redis", "valkey", "rabbitmq")
+HANGING = [("redis", "prefork"), ("rabbitmq", "prefork"), ("valkey", "threads"), ("valkey", "solo")]
 REPLACED_WITHIN_SECONDS = 15.0
 LONGER_THAN_PATIENCE_SECONDS = 3 * PATIENCE_SECONDS
 VERDICT = "the consumer hangs"
@@ -32,11 +32,11 @@ def tasks(tmp_path: Path, transport: Transport) -> Iterator[HeldTasks]:
         yield tasks
 
 
-@pytest.mark.parametrize("lab", KINDS, indirect=True)
+@pytest.mark.parametrize(("lab", "pool"), HANGING, indirect=["lab"])
 def test_a_consumer_that_hangs_with_free_slots_is_replaced_within_15_s(
-    lab: Lab, tasks: HeldTasks, capsys: pytest.CaptureFixture[str]
+    lab: Lab, pool: str, tasks: HeldTasks, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with ProductWorker("hung", url=lab.url, tasks=tasks, concurrency=2) as worker:
+    with ProductWorker("hung", url=lab.url, tasks=tasks, pool=pool, concurrency=2) as worker:
         before = tasks.publish(seconds=0)
         tasks.wait_ended(*before)
         hung_at = time.monotonic()
@@ -48,7 +48,7 @@ def test_a_consumer_that_hangs_with_free_slots_is_replaced_within_15_s(
         tasks.wait_ended(*names)
 
         with capsys.disabled():
-            print(f"\n{lab.name}: served again after {took:.1f} s of {REPLACED_WITHIN_SECONDS:g} s")  # noqa: T201
+            print(f"\n{lab.name}, {pool}: served again after {took:.1f} s of {REPLACED_WITHIN_SECONDS:g} s")  # noqa: T201
         assert VERDICT in worker.log
         assert worker.process.running
         assert worker.times_ready() == 2
@@ -60,21 +60,22 @@ def test_a_worker_that_is_busy_paused_or_has_nothing_to_do_is_left_alone(lab: La
     full = {"WORKER_PREFETCH_MULTIPLIER": "2"}
     with (
         ProductWorker("busy", url=lab.url, tasks=tasks, concurrency=1, queues="default", environment=full) as busy,
+        ProductWorker("solo", url=lab.url, tasks=tasks, pool="solo", queues="ml_tasks", environment=full) as solo,
         ProductWorker("idle", url=lab.url, tasks=tasks, concurrency=1, queues="ingest") as idle,
         ProductWorker("paused", url=lab.url, tasks=tasks, concurrency=1, queues="batch") as paused,
     ):
         poll_until(lambda: _is_paused(lab.url), within_seconds=30, what="batch is paused")
-        (long,) = tasks.publish(seconds=600)
-        tasks.wait_started(long)
-        behind = tasks.publish(6, seconds=0)
+        busy_with = [tasks.publish(seconds=600, queue=queue)[0] for queue in ("default", "ml_tasks")]
+        tasks.wait_started(*busy_with)
+        behind = [name for queue in ("default", "ml_tasks") for name in tasks.publish(6, seconds=0, queue=queue)]
         unread = tasks.publish(2, seconds=0, queue="batch")
 
         _let_pass(LONGER_THAN_PATIENCE_SECONDS)
 
         assert not tasks.starts(unread[0])
-        tasks.release(long)
-        tasks.wait_ended(long, *behind)
-        for worker in (busy, idle, paused):
+        tasks.release(*busy_with)
+        tasks.wait_ended(*busy_with, *behind)
+        for worker in (busy, solo, idle, paused):
             assert worker.times_ready() == 1
             assert VERDICT not in worker.log
 

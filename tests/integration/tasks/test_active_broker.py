@@ -8,7 +8,7 @@ from functools import partial
 from uuid import UUID
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import event, update
 
 from app.errors import BrokerSwitched
 from app.events import dispatch
@@ -84,6 +84,24 @@ def test_a_relay_of_another_broker_waits_while_one_of_the_active_lives_and_takes
     assert new.tick() == 2  # what waited, and what the old broker held
     assert (active_of(library).fingerprint, active_of(library).epoch) == (other.fingerprint, 2)
     assert outbox.call(call_id).generation == 2
+
+
+def test_a_relay_that_waits_locks_nothing(library: Library, call_id: UUID) -> None:
+    """It looks once a second, and at each commit that wakes it: whoever commits would wait for it."""
+    one = RecordingBroker()
+    relay_of(library, one).tick()
+    a_relay_lives_on(library, one)
+    statements: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        statements.append(statement)
+
+    event.listen(library.database.engine, "before_cursor_execute", note)
+    assert relay_of(library, OtherBroker()).tick() == 0
+    event.remove(library.database.engine, "before_cursor_execute", note)
+
+    assert statements
+    assert not [one for one in statements if "IMMEDIATE" in one or "FOR UPDATE" in one]
 
 
 def test_a_relay_whose_broker_does_not_answer_takes_nothing_over(library: Library, call_id: UUID) -> None:
