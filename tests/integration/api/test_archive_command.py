@@ -102,6 +102,8 @@ def test_a_file_that_was_cut_off_says_how_much_is_missing(client: ApiClient, fil
     file.write_bytes(b"\n".join(lines[:131]))
 
     assert run(client, file).missing == RECORDS - 130
+    file.write_bytes(b"\n".join([*lines[:131], *[b"", b" \r"] * 50]))
+    assert run(client, file).missing == RECORDS - 130
 
 
 @pytest.mark.parametrize(
