@@ -291,6 +291,28 @@ def test_what_was_changed_since_is_not_deleted_and_the_others_are(library: Libra
     assert (report.batch.state, report.progress.done, report.progress.failed) == (BatchState.COMPLETED, 2, 2)
 
 
+def test_what_was_changed_before_a_filter_is_written_down_is_not_deleted_either(library: Library) -> None:
+    edited, plain = shelf(library, 2, language="fr")
+    batch_id = ask(library, BatchOperation.DELETE, language="fr")
+    resources.update(library, edited, {"title": "Read while no worker was there"})
+
+    run_all(library)
+
+    assert states(library, batch_id) == {edited: "failed", plain: "done"}
+    assert errors(library, batch_id) == {edited: "version-conflict"}
+    assert resources.get(library, edited)["version"] == 2
+
+
+def test_what_was_changed_before_it_is_written_down_is_built_anew_all_the_same(library: Library) -> None:
+    [edited] = shelf(library, 1, language="fr")
+    batch_id = ask(library, BatchOperation.RESCORE, language="fr")
+    resources.update(library, edited, {"title": "Read while no worker was there"})
+
+    run_all(library)
+
+    assert states(library, batch_id) == {edited: "done"}
+
+
 def test_an_item_that_fails_says_why_and_stops_no_other(library: Library) -> None:
     good, broken, late = shelf(library, 3)
     [unread] = shelf(library, 1, content_version=0)
