@@ -147,9 +147,18 @@ def test_a_client_that_leaves_before_the_first_line_keeps_nobody_from_exporting(
     app = create_app(make_library(exports_max=1))
     heard = iter([{"type": "http.request", "body": b"", "more_body": False}])
     scope = {
-        **{"type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "GET", "scheme": "http"},
-        **{"path": "/export", "raw_path": b"/export", "query_string": b"", "root_path": ""},
-        **{"headers": [(b"host", b"localhost")], "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 80)},
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "http",
+        "path": "/export",
+        "raw_path": b"/export",
+        "query_string": b"",
+        "root_path": "",
+        "headers": [(b"host", b"localhost")],
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 80),
     }
 
     async def receive() -> Message:
