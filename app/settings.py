@@ -143,7 +143,7 @@ class Settings(BaseSettings):
         default=50, description="A model is trained when people have decided on so many documents"
     )
     classification_max_labels: Annotated[int, Field(ge=100)] = Field(
-        default=4000, description="The most that one is trained with, those decided last"
+        default=4000, description="The most that one is trained with, those changed last"
     )
 
     # Recommendations
