@@ -34,9 +34,24 @@ def test_classes_compare_by_their_branch_of_the_tree() -> None:
     above = {"000": None, "020": "000", "500": None, "510": "500", "520": "500", "ML": "510", "5": None}
     tree = CategoryTree(Category(code=code, parent=parent, label=code) for code, parent in above.items())
 
-    for one, other in (("510", "500"), ("020", "000"), ("ML", "510"), ("ML", "500"), ("QA76", "QA76")):
+    relatives: list[tuple[str | None, str | None]] = [
+        ("510", "500"),
+        ("020", "000"),
+        ("ML", "510"),
+        ("ML", "500"),
+        ("QA76", "QA76"),
+    ]
+    for one, other in relatives:
         assert is_same_class(tree, one, other)
         assert is_same_class(tree, other, one)
-    for one, other in (("510", "520"), ("5", "500"), ("ML", "520"), ("QA", "QA76"), (None, "520"), (None, None)):
+    strangers: list[tuple[str | None, str | None]] = [
+        ("510", "520"),
+        ("5", "500"),
+        ("ML", "520"),
+        ("QA", "QA76"),
+        ("510", None),
+        (None, None),
+    ]
+    for one, other in strangers:
         assert not is_same_class(tree, one, other)
         assert not is_same_class(tree, other, one)
