@@ -25,6 +25,9 @@ DATABASE_SCHEMES = ("sqlite", "postgresql", "postgresql+psycopg2")
 
 PositiveInt = Annotated[int, Field(gt=0)]
 PositiveSeconds = Annotated[float, Field(gt=0)]
+CENTURY_DAYS = 36_500
+"""What is to be kept for ever is kept for a century: a longer time has no beginning in the calendar."""
+Days = Annotated[int, Field(gt=0, le=CENTURY_DAYS)]
 
 
 def _scheme_of(url: str, allowed: tuple[str, ...]) -> str:
@@ -76,7 +79,7 @@ class Settings(BaseSettings):
     )
     alexandria_api_key: SecretStr = Field(default=SecretStr(""), description="The key that the command line shows")
     max_body_bytes: PositiveInt = 64 * 1024 * 1024
-    idempotency_key_hours: PositiveInt = 24
+    idempotency_key_hours: Annotated[int, Field(gt=0, le=24 * CENTURY_DAYS)] = 24
     rate_limit_per_minute: Annotated[int, Field(ge=0)] = Field(
         default=600, description="Requests that cause tasks, for a key or client address and API process; 0: no limit"
     )
@@ -110,11 +113,11 @@ class Settings(BaseSettings):
     debounce_scale: Annotated[float, Field(ge=0)] = Field(
         default=1.0, description="Multiplies every debounce of the hook table; tests set it small"
     )
-    event_retention_days: PositiveInt = 30
-    call_retention_days: PositiveInt = 7
+    event_retention_days: Days = 30
+    call_retention_days: Days = 7
     dead_letter_import: bool = True
-    dead_letter_retention_days: PositiveInt = 30
-    batch_retention_days: PositiveInt = 30
+    dead_letter_retention_days: Days = 30
+    batch_retention_days: Days = 30
     canary_interval_seconds: PositiveSeconds = 15.0
     reconcile_interval_seconds: PositiveSeconds = 60.0
 
@@ -140,19 +143,19 @@ class Settings(BaseSettings):
         default=50, description="A model is trained when people have decided on so many documents"
     )
     classification_max_labels: Annotated[int, Field(ge=100)] = Field(
-        default=4000, description="The most that one is trained with, those decided last"
+        default=4000, description="The most that one is trained with, those changed last"
     )
 
     # Recommendations
-    recommendation_half_life_days: Annotated[float, Field(gt=0)] = 30.0
+    recommendation_half_life_days: Annotated[float, Field(ge=0.01, le=CENTURY_DAYS)] = 30.0
     recommendation_mmr_lambda: Annotated[float, Field(ge=0, le=1)] = 0.7
 
     # Quality over time
     quality_degradation_drop: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    quality_degradation_days: PositiveInt = 30
+    quality_degradation_days: Days = 30
     quality_outlier_distance: Annotated[float, Field(gt=0)] = 5.0
     quality_outlier_min_documents: Annotated[int, Field(ge=5)] = 30
-    quality_history_days: PositiveInt = 365
+    quality_history_days: Days = 365
 
     # Ingestion
     ingest_max_bytes: PositiveInt = 50 * 1024 * 1024

@@ -32,26 +32,28 @@ async def _lines_only(request: Request) -> None:
         raise UnsupportedType(f"{media_type[:100] or 'no type'} is not {LINES}")
 
 
+def _export_slot(context: Context) -> Iterator[None]:
+    """Given back also when the client left before the first line was asked for: then nothing of the stream has run."""
+    if not context.exports.acquire(blocking=False):
+        raise RateLimited("as many exports as EXPORTS_MAX allows are running")
+    try:
+        yield
+    finally:
+        context.exports.release()
+
+
 @router.get(
     "/export",
     response_class=_Lines,
     operation_id="export_library",
     summary="The whole library as JSON lines",
     responses={**problems(429), 200: {"content": {LINES: {"schema": {"type": "string"}}}}},
-    dependencies=[KnownParametersOnly],
+    dependencies=[KnownParametersOnly, Depends(_export_slot)],
 )
-def export_library(context: Context) -> StreamingResponse:
+def export_library(library: TheLibrary) -> StreamingResponse:
     """All of one moment, streamed. The first line says how many records follow: fewer mean that it was cut off."""
-    if not context.exports.acquire(blocking=False):
-        raise RateLimited("as many exports as EXPORTS_MAX allows are running")
-
-    def stream() -> Iterator[bytes]:
-        try:
-            yield from archives.export(context.library)
-        finally:
-            context.exports.release()
-
-    return _Lines(stream(), headers={"Content-Disposition": 'attachment; filename="library.ndjson"'})
+    lines = archives.export(library)
+    return _Lines(lines, headers={"Content-Disposition": 'attachment; filename="library.ndjson"'})
 
 
 @router.post(

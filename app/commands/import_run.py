@@ -61,7 +61,7 @@ class ImportRun:
         self.done = 0
         for batch in self._batches():
             self._send(batch, check=check)
-            self.done += len(batch.lines)
+            self.done += sum(map(bool, map(bytes.strip, batch.lines)))  # a blank line is no record
             self.tell(self.done, total)
         self.missing = max(total - self.done, 0)
 

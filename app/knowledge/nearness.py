@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from app.knowledge.category_tree import CategoryTree
+
 VECTOR_WEIGHT = 0.6
 TAGS_WEIGHT = 0.3
 CLASS_WEIGHT = 0.1
@@ -33,9 +35,8 @@ def jaccard(one: Sequence[str], other: Sequence[str]) -> float:
     return len(first & second) / len(first | second) if first or second else 0.0
 
 
-def is_same_class(one: str | None, other: str | None) -> bool:
-    """The same category, or one within the other: codes of a tree share their beginning, trailing zeros aside."""
+def is_same_class(tree: CategoryTree, one: str | None, other: str | None) -> bool:
+    """The same category, or one above the other. A code that is not in the tree is above and below none."""
     if not one or not other:
         return False
-    first, second = one.rstrip("0") or one, other.rstrip("0") or other
-    return first.startswith(second) or second.startswith(first)
+    return one == other or (one in tree and other in tree.path(one)) or (other in tree and one in tree.path(other))

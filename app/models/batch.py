@@ -81,8 +81,8 @@ class Batch(Base):
 class BatchItem(Base):
     """One resource of a batch, at its place. Chunk n holds the places from n * CHUNK on.
 
-    `version`: of the resource when it was frozen; of its input once it is working. A resource that is gone, or never
-    was, has a row all the same: it fails with this reason.
+    `version`: of the resource when the batch was asked for, 0 if it was changed before it was written down; of its
+    input once it is working. A resource that is gone, or never was, has a row all the same: it fails with this reason.
     """
 
     __tablename__ = "batch_items"

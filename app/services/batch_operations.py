@@ -23,6 +23,9 @@ from app.services.consistency import BUILT
 from app.services.library import Library
 from app.services.unit_of_work import UnitOfWork
 
+ANOTHER_VERSION = 0
+"""No resource has it: an item of it was changed between the request and the moment it was written down."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Begun:

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Uuid, and_, exists, false, func, insert, literal, or_, select
+from sqlalchemy import Row, Uuid, and_, case, exists, false, func, insert, literal, or_, select
 from sqlalchemy.orm import Session
 
 from app.models.base import now
@@ -20,7 +20,7 @@ from app.models.outbox import OPEN_STATES, CallState, TaskCall, in_state
 from app.models.resource import Resource
 from app.services.batch_calls import CHUNK, chunk_call_id, enqueue_chunks, tending_call, tending_key
 from app.services.batch_chunks import fail, fail_items, of_state, unsynchronised
-from app.services.batch_operations import OPERATIONS
+from app.services.batch_operations import ANOTHER_VERSION, OPERATIONS
 from app.services.batches import complete, filter_of, lock
 from app.services.consistency import BUILT
 from app.services.library import Library, Work
@@ -135,9 +135,13 @@ def _waiting_chunks(session: Session, batch_id: UUID) -> dict[int, list[int]]:
 
 
 def _freezing(session: Session, batch: Batch) -> Any:
-    """INSERT … SELECT of the next slice, in the order of ids: what was there when the batch was asked for."""
+    """INSERT … SELECT of the next slice, in the order of ids: what was there when the batch was asked for.
+
+    This may be long after: of what was changed in between, nobody knows the version that was meant.
+    """
+    version = case((Resource.updated_at <= batch.created_at, Resource.version), else_=ANOTHER_VERSION).label("version")
     matched = (
-        select(Resource.id, Resource.version)
+        select(Resource.id, version)
         .where(Resource.deleted_at.is_(None), Resource.created_at <= batch.created_at)
         .where(OPERATIONS[batch.operation].applies_to(), *conditions(session, filter_of(batch)))
         .order_by(Resource.id)

@@ -22,7 +22,7 @@ from app.knowledge.calibration import expected_calibration_error, fit_temperatur
 from app.knowledge.text_features import learn_vocabulary
 from app.knowledge.trained_classifier import TrainedClassifier, features
 from app.models.classification import ModelVersion
-from app.services import classifiers, classifying, training_set
+from app.services import category_codes, classifiers, classifying, training_set
 from app.services.classifying import Classifier, TextInput
 from app.services.library import Library, Work
 from app.services.training_set import SEED, LabelledDocument, TrainingSet
@@ -86,15 +86,15 @@ def retrain(library: Library, *, work: Work) -> TrainingReport:
         most = library.settings.classification_max_labels
         chosen = training_set.read(session, classifier.tree, embedding_model=library.embedding_model, most=most)
         sha256 = chosen.sha256(library.embedding_model)
-        known = session.scalar(select(ModelVersion.number).where(ModelVersion.training_sha256 == sha256))
+        known = session.scalars(select(ModelVersion).where(ModelVersion.training_sha256 == sha256)).one_or_none()
     counts = chosen.label_counts
     found = TrainingReport(outcome="too-few", documents=len(chosen.documents), labels=len(counts))
     if len(chosen.documents) < library.settings.classification_min_labels or len(counts) < 2:
         with work():
             return found
-    if known is not None:
+    if known is not None and _is_judged(known, classifier):
         with work():
-            return replace(found, outcome="unchanged", number=known)
+            return replace(found, outcome="unchanged", number=known.number)
     with library.database.reader() as session:
         terms = training_set.terms(session, chosen.documents)
     model, measured, before = _trained(chosen, terms, classifier)
@@ -110,6 +110,15 @@ def retrain(library: Library, *, work: Work) -> TrainingReport:
     with work() as unit:
         number = _store(library, unit, report, model, name=classifier.name, sha256=sha256, counts=counts)
     return replace(report, number=number)
+
+
+def _is_judged(known: ModelVersion, classifier: Classifier) -> bool:
+    """Whether the same training has met what is in force. Not when the embedding model was another one in between.
+
+    That one's model took the place of ours, and with ours back in force the descriptions of the codes judge.
+    """
+    met_descriptions = known.outcome == "kept" and known.metrics["compared_with"]["name"] == classifiers.ZERO_SHOT
+    return known.is_active or classifier.trained is not None or met_descriptions
 
 
 def _trained(
@@ -206,27 +215,28 @@ def _store(
     """The number of the model; of the one that another training has made of the same meanwhile."""
     session = unit.session
     number = counters.count(session, classifiers.MODELS, 1)  # whoever else has trained waits here for the commit
-    known = session.scalar(select(ModelVersion.number).where(ModelVersion.training_sha256 == sha256))
-    if known is not None:
-        return known
+    known = session.scalars(select(ModelVersion).where(ModelVersion.training_sha256 == sha256)).one_or_none()
+    if known is not None and _is_judged(known, classifying.classifier_in_force(library, session)):
+        return known.number
     if classifiers.name_in_force(session, library.embedding_model).partition("/")[0] != name.partition("/")[0]:
         raise ModelOvertaken("another model came into force while this one was trained")
+    counters.count(session, classifiers.TREE, 0)  # who deletes a code waits, and sees then that this model knows it
+    if not counts.keys() <= category_codes.tree(session).categories.keys():
+        raise ModelOvertaken("a code was deleted while a model was trained to know it")
     is_active = report.outcome == "activated"
     if is_active:
         session.execute(update(ModelVersion).where(ModelVersion.is_active).values(is_active=False))
-    session.add(
-        ModelVersion(
-            number=number,
-            embedding_model=library.embedding_model,
-            training_sha256=sha256,
-            is_active=is_active,
-            outcome=report.outcome,
-            label_counts=counts,
-            metrics=_metrics(report),
-            parameters=model.to_bytes(),
-        )
+    row = known or ModelVersion(
+        number=number, embedding_model=library.embedding_model, training_sha256=sha256, label_counts=counts
     )
-    return number
+    row.is_active, row.outcome, row.metrics, row.parameters = (
+        is_active,
+        report.outcome,
+        _metrics(report),
+        model.to_bytes(),
+    )
+    session.add(row)
+    return row.number
 
 
 def _metrics(report: TrainingReport) -> dict[str, Any]:

@@ -32,6 +32,8 @@ from app.tasks.task_names import TaskName
 
 REFRESH_AFTER_RESTORED = timedelta(seconds=30)
 """After the last one that an import brings: a profile for each of ten thousand would be built for nobody."""
+LONGEST_BUILD = timedelta(minutes=1)
+"""Between the event of a profile and its commit, and what clocks of two hosts differ by."""
 FIELDS = ("id", "user_id", "number", "resource_id", "type", "rating", "at")
 
 
@@ -120,6 +122,7 @@ def forget(library: Library, user_id: str) -> int:
     one that comes after it has another id. A call that is on its way to a worker does nothing there, and its row goes
     with the retention of calls.
     """
+    looked = now() - LONGEST_BUILD
     with library.database.reader() as session:  # looking through all events and calls takes long, and locks nothing
         updates = _ids(session, EventRecord.id, _is_update_of(user_id))
         calls = _ids(session, TaskCall.id, TaskCall.coalesce_key == _call_key(user_id))
@@ -129,6 +132,8 @@ def forget(library: Library, user_id: str) -> int:
         gone = delete(Interaction).where(Interaction.user_id == user_id).returning(Interaction.id)
         ids = list(session.scalars(gone))
         session.execute(delete(UserProfile).where(UserProfile.user_id == user_id))
+        # Those of a build that was committed between the look and the lock; no other follows.
+        updates += _ids(session, EventRecord.id, _is_update_of(user_id) & (EventRecord.timestamp > looked))
         for chosen in _slices([*ids, *updates]):
             session.execute(delete(EventRecord).where(EventRecord.id.in_(chosen)))
         waiting = (TaskCall.coalesce_key == _call_key(user_id)) & in_state(CallState.WAITING)

@@ -10,15 +10,17 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import Row, select, union_all
+from sqlalchemy import Row, func, select, union_all
 from sqlalchemy.orm import Session
 
 from app.cache.keys import graph_neighbors_key
+from app.knowledge.category_tree import CategoryTree
 from app.knowledge.nearness import is_same_class, jaccard, nearness
 from app.models.citation import Citation
+from app.models.classification import ResourceCategory
 from app.models.derived import Embedding
 from app.models.resource import Resource
-from app.services import citation_edges
+from app.services import category_codes, citation_edges
 from app.services.library import Library
 
 if TYPE_CHECKING:
@@ -51,8 +53,9 @@ def _neighbors(library: Library, session: Session, resource_id: UUID, *, hops: i
     if own is None:
         return []
     vectors = _vectors(session, library.embedding_model, candidates)
+    tree = category_codes.tree(session)
     found = [
-        _neighbor(own, row, vector=vector, other=vectors.get(one), hops=distances.get(one))
+        _neighbor(tree, own, row, vector=vector, other=vectors.get(one), hops=distances.get(one))
         for one, row in rows.items()
         if one != resource_id
     ]
@@ -102,16 +105,24 @@ def _vectors(session: Session, model_id: str, ids: Iterable[UUID]) -> Mapping[UU
 
 
 def _described(ids: set[UUID]) -> Any:
-    columns = (Resource.id, Resource.title, Resource.creator, Resource.subject, Resource.classification_code)
-    return select(*columns).where(Resource.id.in_(ids), Resource.deleted_at.is_(None))
+    in_force = func.coalesce(func.nullif(Resource.classification_code, ""), ResourceCategory.predicted)
+    columns = (Resource.id, Resource.title, Resource.creator, Resource.subject, in_force.label("code"))
+    described = select(*columns).outerjoin(ResourceCategory, ResourceCategory.resource_id == Resource.id)
+    return described.where(Resource.id.in_(ids), Resource.deleted_at.is_(None))
 
 
 def _neighbor(
-    own: Row[Any], row: Row[Any], *, vector: np.ndarray | None, other: np.ndarray | None, hops: int | None
+    tree: CategoryTree,
+    own: Row[Any],
+    row: Row[Any],
+    *,
+    vector: np.ndarray | None,
+    other: np.ndarray | None,
+    hops: int | None,
 ) -> dict[str, Any]:
     cosine = float(vector @ other) if vector is not None and other is not None else 0.0
     tags = jaccard(own.subject, row.subject)
-    same_class = is_same_class(own.classification_code, row.classification_code)
+    same_class = is_same_class(tree, own.code, row.code)
     return {
         "resource_id": str(row.id),
         "title": row.title,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt
@@ -15,12 +15,15 @@ from app.errors import InvalidInput
 from app.events.event_types import EventType
 from app.models.base import Base, now
 from app.models.resource import IngestionState, PendingUpload, Resource
+from app.schemas.resource import ReadStatus
 from app.services import citations, duplicates, identities, resources
 from app.services.archive_records import Outcome, TableRecords
 from app.services.library import Library
 from app.services.unit_of_work import UnitOfWork
 
 VERSIONS = ("version", "content_version", "metadata_version", "authors_version")
+VERSION_MAX = 1_000_000_000
+"""Half of what the columns hold: there is room to count on."""
 
 
 class UploadRecord(BaseModel):
@@ -89,6 +92,12 @@ def _check(library: Library, values: Mapping[str, Any]) -> None:
         raise InvalidInput(f"content: it is longer than {library.settings.ingest_max_text_chars} characters")
     if any(values[name] < (0 if name == "content_version" else 1) for name in VERSIONS):
         raise InvalidInput("version: versions begin at 1")
+    if any(values[name] > VERSION_MAX for name in VERSIONS):
+        raise InvalidInput(f"version: it is beyond {VERSION_MAX}")
+    if text and values["content_version"] == 0:
+        raise InvalidInput("content_version: it is 0, and there is a content")
+    if values["ingestion_status"] == IngestionState.RUNNING or values["read_status"] not in get_args(ReadStatus):
+        raise InvalidInput("ingestion_status or read_status: no library has such a document")
 
 
 def _locked(session: Session, resource_id: UUID) -> Resource | None:

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from app.knowledge.category_tree import CategoryTree
 from app.knowledge.text_features import TEXT_CHARS_MAX, counted_terms
+from app.models.classification import ClassificationCode
 from app.models.derived import Embedding
 from app.models.resource import Resource
 from app.services.derived_states import has_content
@@ -66,9 +67,9 @@ def read(session: Session, tree: CategoryTree, *, embedding_model: str, most: in
     chosen = (
         select(Resource.id, Resource.content_version, Resource.classification_code.label("code"), Embedding.vector)
         .join(Embedding, Embedding.resource_id == Resource.id)
+        .join(ClassificationCode, ClassificationCode.code == Resource.classification_code)
         .where(
             has_content(),
-            Resource.classification_code.is_not(None),
             Resource.duplicate_of.is_(None),
             Embedding.model_id == embedding_model,
             Embedding.built_from == Resource.content_version,

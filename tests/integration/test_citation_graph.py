@@ -14,13 +14,16 @@ from sqlalchemy import event, func, select
 from app.content.document import ExtractedDocument
 from app.events.event_types import EventType
 from app.events.hooks import call_for
+from app.knowledge.category_tree import Category
 from app.knowledge.citations.link import Link
 from app.models.base import new_id, now
 from app.models.citation import Citation, CitationRank, ResourceKey
+from app.models.classification import ResourceCategory
 from app.models.derived import Counter
 from app.models.outbox import EventRecord, TaskCall
 from app.models.resource import IngestionState, Resource
 from app.services import (
+    category_codes,
     citation_edges,
     citation_graph,
     citation_pages,
@@ -376,3 +379,22 @@ def test_neighbours_are_by_meaning_and_by_citation_and_never_an_old_list(library
 
     resources.delete(library, middle)
     assert str(middle) not in {item["resource_id"] for item in neighbors.read(library, one, hops=2, limit=10)}
+
+
+def test_neighbours_are_of_one_class_by_the_class_in_force_and_the_tree_as_it_is_now(
+    library: Library, shelf: Shelf
+) -> None:
+    one = shelf.put("Zebras graze on the plain in the morning sun.", classification_code="020")
+    like = shelf.put("Zebras graze on the plain in the evening sun.")
+    for made in (one, like):
+        embeddings.regenerate(library, made, work=library.work)
+    assert not neighbors.read(library, one, hops=1, limit=10)[0]["same_class"]
+
+    with library.work() as unit:
+        said = {"confidence": 0.9, "classifier": "zero-shot", "built_from": 1}
+        unit.session.add(ResourceCategory(resource_id=like, predicted="000", **said))
+        unit.emit(EventType.CLASSIFICATION_COMPLETED, {"resource_id": str(like)})
+    assert neighbors.read(library, one, hops=1, limit=10)[0]["same_class"]
+
+    category_codes.change(library, Category(code="020", parent="500", label="Libraries"))
+    assert not neighbors.read(library, one, hops=1, limit=10)[0]["same_class"]

@@ -6,8 +6,10 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import anyio
 import pytest
 from fastapi.testclient import TestClient
+from starlette.types import Message
 
 from app.commands.api_client import ApiClient
 from app.commands.export_run import export_to
@@ -100,6 +102,8 @@ def test_a_file_that_was_cut_off_says_how_much_is_missing(client: ApiClient, fil
     file.write_bytes(b"\n".join(lines[:131]))
 
     assert run(client, file).missing == RECORDS - 130
+    file.write_bytes(b"\n".join([*lines[:131], *[b"", b" \r"] * 50]))
+    assert run(client, file).missing == RECORDS - 130
 
 
 @pytest.mark.parametrize(
@@ -137,3 +141,32 @@ def test_only_so_many_exports_run_at_once(make_library: MakeLibrary) -> None:
 
     assert (refused.status_code, refused.json()["detail"].split()[-3:]) == (429, ["allows", "are", "running"])
     assert [client.get("/export").status_code for _ in range(3)] == [200] * 3
+
+
+def test_a_client_that_leaves_before_the_first_line_keeps_nobody_from_exporting(make_library: MakeLibrary) -> None:
+    app = create_app(make_library(exports_max=1))
+    heard = iter([{"type": "http.request", "body": b"", "more_body": False}])
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "http",
+        "path": "/export",
+        "raw_path": b"/export",
+        "query_string": b"",
+        "root_path": "",
+        "headers": [(b"host", b"localhost")],
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 80),
+    }
+
+    async def receive() -> Message:
+        return next(heard, {"type": "http.disconnect"})
+
+    async def send(_message: Message) -> None:
+        """Nobody is there."""
+
+    anyio.run(app, scope, receive, send)
+
+    assert app.state.context.exports.acquire(blocking=False)

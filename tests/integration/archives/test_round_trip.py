@@ -78,6 +78,7 @@ def test_an_import_that_is_cut_off_is_taken_up_again(full: Library, other: Libra
 def test_a_broken_line_is_named_and_the_others_are_taken(full: Library, other: Library) -> None:
     lines = exported(full)
     before, record = records(lines, "resource")[-2:]
+    with_text = next(said for said in records(lines, "resource") if said["content"])
     broken = {
         "not JSON": b"{",
         "no JSON object": b"[]",
@@ -87,6 +88,10 @@ def test_a_broken_line_is_named_and_the_others_are_taken(full: Library, other: L
         "NUL": json.dumps({**record, "title": "a\x00b"}).encode(),
         "should have timezone": json.dumps({**record, "created_at": "2026-01-01T00:00:00"}).encode(),
         "at most 16": json.dumps({**record, "read_status": "x" * 17}).encode(),
+        "no library has such": json.dumps({**record, "read_status": "zzz"}).encode(),
+        "such a document": json.dumps({**record, "ingestion_status": "running"}).encode(),
+        "it is beyond": json.dumps({**record, "version": 2**31 - 1}).encode(),
+        "it is 0, and there is a content": json.dumps({**with_text, "content_version": 0}).encode(),
         "Extra inputs": json.dumps({**record, "deleted_at": None}).encode(),
         "format 9": b'{"record": "library", "format": 9, "counts": {}}',
     }

@@ -152,6 +152,40 @@ def test_the_model_of_another_embedder_is_not_in_force(shelf: Shelf) -> None:
         assert classifiers.active(session, "another/1") is None
 
 
+def test_a_model_comes_back_into_force_with_its_embedder(shelf: Shelf) -> None:
+    shelf.labelled()
+    train(shelf)
+    with shelf.library.database.writer() as session:  # as a training by the vectors of another one leaves it
+        session.execute(update(ModelVersion).values(is_active=False))
+
+    reports = [train(shelf) for _ in range(2)]
+
+    assert [(report.outcome, report.number) for report in reports] == [("activated", 1), ("unchanged", 1)]
+    assert [(model.number, model.is_active) for model in shelf.models()] == [(1, True)]
+
+
+def test_decisions_of_another_scheme_leave_room_for_those_of_the_tree(shelf: Shelf) -> None:
+    shelf.labelled()
+    for number in range(100):  # as many as a training takes, and all of them newer
+        shelf.embedded(f"Shelved elsewhere {number}", classification_code="QA 76")
+
+    assert train(shelf).outcome == "activated"
+
+
+def test_a_model_that_knows_a_code_which_was_deleted_meanwhile_is_not_stored(shelf: Shelf) -> None:
+    made = shelf.labelled()
+
+    def late() -> object:
+        for one in made:
+            shelf.decide(one, None)
+        category_codes.delete(shelf.library, "640")
+        return shelf.library.work()
+
+    with pytest.raises(ModelOvertaken):
+        classifier_training.retrain(shelf.library, work=late)  # type: ignore[arg-type]  # it is a unit of work
+    assert shelf.models() == []
+
+
 def test_a_stored_model_is_numbers_and_nothing_that_runs(shelf: Shelf) -> None:
     shelf.labelled()
     train(shelf)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import fields
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -12,12 +14,14 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import delete, func, select
 
+from app.events.execution import StartedCall
 from app.main import create_app
 from app.models.base import new_id, now
 from app.models.interaction import Interaction
 from app.models.outbox import EventRecord, TaskCall
-from app.services import interactions
+from app.services import interactions, profiles
 from app.services.library import Library
+from app.services.unit_of_work import UnitOfWork
 from app.tasks.task_names import TaskName
 from tests.integration.api.answers import assert_problem
 from tests.integration.recommendations.conftest import Readers
@@ -138,6 +142,25 @@ def test_a_user_who_is_forgotten_leaves_nothing_and_others_everything(
     assert set(told) == {"bob"}
     assert [call.args for call in readers.calls()] == [["bob"]]
     assert readers.act(bees) == 1
+
+
+def test_a_profile_that_is_built_while_its_user_is_forgotten_is_forgotten_too(
+    library: Library, readers: Readers, bees: UUID
+) -> None:
+    class Late(Library):
+        """Another process builds the profile just before the rows are locked."""
+
+        def work(self, *, call: StartedCall | None = None) -> AbstractContextManager[UnitOfWork]:
+            profiles.refresh(library, "ada", work=library.work)
+            return super().work(call=call)
+
+    readers.act(bees, user="ada")
+    late = Late(**{field.name: getattr(library, field.name) for field in fields(library)})
+
+    interactions.forget(late, "ada")
+
+    with library.database.reader() as session:
+        assert [one.name for one in session.scalars(select(EventRecord)) if one.data.get("user_id") == "ada"] == []
 
 
 def test_forgetting_takes_more_than_one_slice_of_events(library: Library, readers: Readers, bees: UUID) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import os
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,7 +18,7 @@ from app.models.base import now
 from app.services.library import Library
 from app.tasks import celery_tasks  # noqa: F401 — registers the tasks
 from app.tasks.celery_app import celery_app
-from app.tasks.database_task import DatabaseTask
+from app.tasks.database_task import DatabaseTask, work_over
 from app.transports.base import QUEUES
 from tests.integration.outbox.claims import claim_due
 from tests.integration.tasks.delivery import deliver
@@ -65,6 +68,30 @@ def killed_at_commit(library: Library, number: int) -> Iterator[list[bool]]:
         pass
     finally:
         event.remove(library.database.engine, "commit", count)
+
+
+def run_all_in_a_process_that_is_killed(library: Library, *, commit: int) -> bool:
+    """`run_all` in a process of its own, which gets SIGKILL in the middle of this commit; whether it came to that."""
+    child = os.fork()
+    if child == 0:
+        try:
+            library.database.engine.dispose(close=False)  # the connections are those of the parent
+            work_over(library)
+            commits = itertools.count(1)
+            event.listen(
+                library.database.engine,
+                "commit",
+                lambda _connection: os.kill(os.getpid(), signal.SIGKILL) if next(commits) == commit else None,
+            )
+            run_all(library)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    _, status = os.waitpid(child, 0)
+    if os.WIFSIGNALED(status):
+        return os.WTERMSIG(status) == signal.SIGKILL
+    assert os.WEXITSTATUS(status) == 0
+    return False
 
 
 def take_over(library: Library) -> None:

@@ -20,6 +20,7 @@ from app.models.batch import Batch, BatchItem, BatchOperation, BatchState, ItemS
 from app.models.derived import DerivedKind, QualityScore
 from app.models.outbox import CallState, EventRecord, TaskCall
 from app.models.resource import IngestionState, Resource
+from app.polling import wait_until
 from app.services import (
     batch_calls,
     batch_chunks,
@@ -37,7 +38,12 @@ from app.tasks.database_task import work_over
 from app.tasks.task_names import TaskName
 from app.transports.base import Priority
 from tests.integration.tasks.delivery import Outbox
-from tests.integration.tasks.running_calls import killed_at_commit, run_all, take_over
+from tests.integration.tasks.running_calls import (
+    killed_at_commit,
+    run_all,
+    run_all_in_a_process_that_is_killed,
+    take_over,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -217,6 +223,24 @@ def test_killed_at_any_commit_it_goes_on_and_does_nothing_twice(immortal: Librar
     assert 8 < deaths < COMMITS_AT_MOST - 1
 
 
+def test_a_process_that_is_killed_leaves_nothing_that_is_not_taken_up(immortal: Library) -> None:
+    def goes_on() -> bool:  # PostgreSQL holds the rows of a killed client until it has noticed
+        take_over(immortal)
+        run_all(immortal)
+        return batch_state(immortal, batch_id) == "completed"
+
+    for commit in (2, 5, 8):
+        ids = shelf(immortal, 2, language=f"x{commit}")
+        batch_id = ask(immortal, BatchOperation.RESCORE, language=f"x{commit}")
+        assert run_all_in_a_process_that_is_killed(immortal, commit=commit)
+        assert wait_until(goes_on, within_seconds=30)
+
+        done = events(immortal, EventType.QUALITY_COMPUTED)
+        assert states(immortal, batch_id) == dict.fromkeys(ids, "done"), commit
+        assert {one: done[str(one)] for one in ids} == dict.fromkeys(ids, 1), commit
+        assert events(immortal, EventType.BATCH_COMPLETED)[str(batch_id)] == 1, commit
+
+
 def test_two_workers_on_one_chunk_do_no_item_twice(library: Library) -> None:
     ids = shelf(library, 12)
     batch_id = ask(library, BatchOperation.DELETE, ids)
@@ -289,6 +313,28 @@ def test_what_was_changed_since_is_not_deleted_and_the_others_are(library: Libra
     report = batch_reports.read(library, batch_id)
     assert {item.resource_id for item in report.failures} == {edited, unknown}
     assert (report.batch.state, report.progress.done, report.progress.failed) == (BatchState.COMPLETED, 2, 2)
+
+
+def test_what_was_changed_before_a_filter_is_written_down_is_not_deleted_either(library: Library) -> None:
+    edited, plain = shelf(library, 2, language="fr")
+    batch_id = ask(library, BatchOperation.DELETE, language="fr")
+    resources.update(library, edited, {"title": "Read while no worker was there"})
+
+    run_all(library)
+
+    assert states(library, batch_id) == {edited: "failed", plain: "done"}
+    assert errors(library, batch_id) == {edited: "version-conflict"}
+    assert resources.get(library, edited)["version"] == 2
+
+
+def test_what_was_changed_before_it_is_written_down_is_built_anew_all_the_same(library: Library) -> None:
+    [edited] = shelf(library, 1, language="fr")
+    batch_id = ask(library, BatchOperation.RESCORE, language="fr")
+    resources.update(library, edited, {"title": "Read while no worker was there"})
+
+    run_all(library)
+
+    assert states(library, batch_id) == {edited: "done"}
 
 
 def test_an_item_that_fails_says_why_and_stops_no_other(library: Library) -> None:
