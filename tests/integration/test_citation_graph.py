@@ -131,6 +131,24 @@ def test_a_document_is_found_by_whatever_identifies_it(shelf: Shelf, text: str, 
     assert shelf.edges() == {(source, target)}
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        f"https://doi.org/10.1234/{'a' * 1500}",
+        f"https://arxiv.org/abs/{'1' * 500}",
+        f"https://doi.org/10.48550/arxiv.{'1' * 100}",
+        f"10.1234/{'a' * 249}-\n{'b' * 100}",
+    ],
+    ids=["doi", "arxiv", "doi of arxiv", "doi on two lines"],
+)
+def test_what_is_longer_than_any_identifier_is_none_and_hinders_nobody(shelf: Shelf, address: str) -> None:
+    target = shelf.put(doi=DOI)
+    source = shelf.put(f"See {address} and doi:{DOI}.")
+    shelf.put(source=address, doi=address[:900], arxiv_id=address[:900])
+
+    assert (source, target) in shelf.edges()
+
+
 def test_a_document_that_names_itself_cites_nothing_by_it(shelf: Shelf) -> None:
     own = shelf.put("This is RFC 2119. See RFC 8174.", title="RFC 2119: Key words")
 
