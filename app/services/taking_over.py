@@ -23,6 +23,8 @@ def take_over(
     if _take_text(unit, resource, document.text, found=text_sha256):
         changed.append("content")
         citations.keep_links(unit.session, resource, document)
+    elif text_sha256 == resource.content_sha256:
+        citations.take_links(unit, resource, document)
     if not changed:
         return
     resource.version += 1

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from functools import partial
 from threading import Barrier, Thread
 from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import event, func, select
+from sqlalchemy import delete, event, func, select
 
 from app.content.document import ExtractedDocument
 from app.events.event_types import EventType
@@ -17,8 +18,8 @@ from app.events.hooks import call_for
 from app.knowledge.citations.link import Link
 from app.models.base import new_id, now
 from app.models.citation import Citation, CitationRank, ResourceKey
-from app.models.derived import Counter
-from app.models.outbox import EventRecord, TaskCall
+from app.models.derived import Counter, DerivedKind
+from app.models.outbox import OPEN_STATES, EventRecord, TaskCall
 from app.models.resource import IngestionState, Resource
 from app.services import (
     citation_edges,
@@ -34,6 +35,7 @@ from app.services import (
 )
 from app.services.library import Library
 from app.services.taking_over import take_over
+from app.services.unit_of_work import UnitOfWork
 from app.tasks.task_names import TaskName
 from tests.integration.libraries import a_library
 
@@ -233,6 +235,68 @@ def test_the_links_of_a_text_go_with_it(library: Library, shelf: Shelf) -> None:
     resources.update(library, source, {"content": "Read the manual no more."})
     shelf.build(source)
     assert shelf.listed(source) == []
+
+
+def read_again(library: Library, resource_id: UUID, text: str, *hrefs: str) -> None:
+    """What ingestion does with a page of this text, with these links at its beginning."""
+    with library.work() as unit:
+        resource = derived_states.lock_resource(unit.session, resource_id)
+        assert resource is not None
+        links = tuple(Link(href=href, text="", position=0) for href in hrefs)
+        document = ExtractedDocument(text=text, media_type="text/html", links=links)
+        take_over(unit, resource, document, text_sha256=duplicates.fingerprint(text), moment=now())
+
+
+def open_extractions(library: Library, resource_id: UUID) -> int:
+    with library.database.reader() as session:
+        calls = select(func.count()).where(
+            TaskCall.subject == resource_id,
+            TaskCall.task == TaskName.EXTRACT_CITATIONS,
+            TaskCall.state.in_(OPEN_STATES),
+        )
+        return session.scalar(calls) or 0
+
+
+def test_the_same_text_with_other_links_cites_what_they_lead_to(library: Library, shelf: Shelf) -> None:
+    text, old, new = "Read the manual.", "https://example.org/old", "https://example.org/new"
+    target = shelf.put(source=new)
+    source = new_id()
+    with library.work() as unit:
+        unit.session.add(Resource(id=source, ingestion_status=IngestionState.PENDING))
+    read_again(library, source, text, old)
+    shelf.build(source)
+    with library.work() as unit:
+        unit.session.execute(delete(TaskCall))
+
+    read_again(library, source, text, old)
+    assert open_extractions(library, source) == 0  # nothing new
+    read_again(library, source, text, new)
+    assert open_extractions(library, source) == 1
+    with library.database.reader() as session:
+        assert derived_states.built_from(session, source, DerivedKind.CITATIONS) == 0
+    shelf.build(source)
+
+    assert [(item["url"], item["target_resource_id"]) for item in shelf.listed(source)] == [(new, target)]
+    with library.database.reader() as session:
+        assert session.get_one(Resource, source).content_version == 1
+
+
+def test_an_extraction_of_links_that_are_others_by_now_writes_nothing(library: Library, shelf: Shelf) -> None:
+    text, old, new = "Read the manual.", "https://example.org/old", "https://example.org/new"
+    source = new_id()
+    with library.work() as unit:
+        unit.session.add(Resource(id=source, ingestion_status=IngestionState.PENDING))
+    read_again(library, source, text, old)
+
+    def late() -> AbstractContextManager[UnitOfWork]:
+        read_again(library, source, text, new)
+        return library.work()
+
+    citations.extract(library, source, work=late)
+    assert shelf.listed(source) == []
+    shelf.build(source)
+
+    assert [item["url"] for item in shelf.listed(source)] == [new]
 
 
 def test_a_second_run_of_each_task_writes_and_says_nothing(library: Library, shelf: Shelf) -> None:
