@@ -60,7 +60,7 @@ def split(library: Library, author_id: UUID, *, variant_ids: Sequence[UUID], res
     """
     with library.work() as unit:
         session = unit.session
-        author_groups.hold(session)
+        author_groups.hold(session, placing=resource_ids)
         author = author_pages.find(session, author_id)
         members = author_pages.variants_of(session, author.id)
         taken = [variant for variant in members if variant.id in set(variant_ids)]
@@ -152,8 +152,16 @@ def opposite(session: Session, kind: str, first: str, second: str) -> AuthorDeci
     return session.get(AuthorDecision, (contrary, first, second)) if contrary is not None else None
 
 
+def placed_by(values: Mapping[str, Any]) -> list[UUID]:
+    """The resources whose names this decision changes: to be locked before the authors are held."""
+    return [UUID(values["second"])] if values["kind"] == DecisionKind.SOMEBODY_ELSE else []
+
+
 def restore(unit: UnitOfWork, values: Mapping[str, Any]) -> None:
-    """Put a decision of another library, or of an earlier day, into force. The caller holds the authors."""
+    """Put a decision of another library, or of an earlier day, into force.
+
+    The caller holds the authors, and the resources that are `placed_by` it.
+    """
     session = unit.session
     against = opposite(session, values["kind"], values["first"], values["second"])
     if against is not None:

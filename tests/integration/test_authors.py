@@ -8,12 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
 import pytest
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, text
 
 from app.errors import InvalidInput, NotFound
 from app.index.documents import Filters
 from app.models.author import Author, AuthorVariant, ResourceAuthor
 from app.models.base import now
+from app.models.derived import DerivedKind
 from app.models.outbox import TaskCall
 from app.models.resource import Resource
 from app.services import (
@@ -23,10 +24,12 @@ from app.services import (
     authors,
     cached_search,
     consistency,
+    derived_states,
     resources,
     search_indexing,
 )
 from app.services.library import Library
+from chaos.polling import poll_until
 from tests.integration.libraries import a_library
 from tests.integration.tasks.delivery import Outbox
 
@@ -178,6 +181,28 @@ def test_two_of_one_name_are_told_apart_by_their_documents(library: Library) -> 
     assert documents == {ann: {first}, parts.split_off[0]: {second, third}}
     author_decisions.merge(library, ann, parts.split_off)
     assert {count for name, _, count, _ in known(library) if name == "Ann Lee"} == {3}
+
+
+def test_a_split_and_a_task_on_one_document_wait_for_each_other_in_one_order(
+    migrated_postgres_url: str, cache_url: str
+) -> None:
+    with a_library(database_url=migrated_postgres_url, cache_url=cache_url) as library:
+        write(library, "Ann Lee")
+        second = write(library, "Ann Lee", "Bob Ray")
+        ann = author_of(library, "Ann Lee")
+
+        def is_waiting() -> bool:
+            with library.database.reader() as session:
+                here = "datname = current_database() AND wait_event_type = 'Lock'"
+                return bool(session.scalar(text(f"SELECT count(*) FROM pg_stat_activity WHERE {here}")))
+
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            with library.work() as unit:  # as a task does
+                assert derived_states.lock_for_build(unit.session, second, DerivedKind.AUTHORS, version=1) is not None
+                parts = pool.submit(author_decisions.split, library, ann, variant_ids=[], resource_ids=[second])
+                poll_until(is_waiting, within_seconds=10, what="the split waits")
+                author_groups.hold(unit.session)
+            assert len(parts.result(timeout=10).split_off) == 1
 
 
 def test_a_decision_outlives_the_documents_it_was_made_on(library: Library) -> None:
