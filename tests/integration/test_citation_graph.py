@@ -373,6 +373,50 @@ def test_a_target_that_is_deleted_while_it_is_cited_is_no_ghost(library: Library
         resources.delete(library, source)
 
 
+def test_a_twin_is_found_though_the_target_goes_while_it_is_aimed_at(
+    migrated_postgres_url: str, cache_url: str
+) -> None:
+    with a_library(database_url=migrated_postgres_url, cache_url=cache_url) as library:
+        shelf = Shelf(library)
+        target, twin = shelf.put(doi=DOI), shelf.put("A twin.", doi=DOI)
+        with library.work() as unit:
+            source = resources.create(library, {"content": f"doi:{DOI}"}, unit=unit)["id"]
+        citations.extract(library, source, work=library.work)
+        with library.work() as unit:
+            unit.session.execute(delete(TaskCall))
+        going = [target]
+
+        def look(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+            if "FOR KEY SHARE" in statement and going:
+                resources.delete(library, going.pop())
+
+        event.listen(library.database.engine, "before_cursor_execute", look)
+        shelf.resolve(source)
+        event.remove(library.database.engine, "before_cursor_execute", look)
+
+        with library.database.reader() as session:
+            again = session.scalars(
+                select(TaskCall.subject).where(TaskCall.task == TaskName.UPDATE_CITATION_GRAPH)
+            ).all()
+        assert again == [source]
+        shelf.resolve(source)
+        assert shelf.edges() == {(source, twin)}
+
+
+def test_what_an_import_brings_back_meanwhile_keeps_its_citations(library: Library, shelf: Shelf) -> None:
+    target, source = shelf.put(doi=DOI), shelf.put(f"doi:{DOI}")
+    resources.delete(library, source)
+
+    def late() -> AbstractContextManager[UnitOfWork]:
+        with library.work() as unit:
+            unit.session.get_one(Resource, source).deleted_at = None
+        return library.work()
+
+    citation_graph.update(library, source, work=late)
+
+    assert shelf.edges() == {(source, target)}
+
+
 def test_more_than_one_run_takes_is_gone_on_with(library: Library, shelf: Shelf) -> None:
     sources = [shelf.put(f"doi:{DOI} number {number}") for number in range(3)]
     target = shelf.put(doi=DOI)
