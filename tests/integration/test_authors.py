@@ -117,6 +117,12 @@ def test_two_workers_at_once_come_to_the_same(library: Library) -> None:
     assert {count for name, _, count, _ in together if name == "Jon Postel"} == {6}
 
 
+def test_an_author_who_is_named_twice_stands_where_he_is_named_first() -> None:
+    mentions = authors.mentions_of(Resource(authors=["Ann Lee", "Bob Ray", "Lee, Ann"]))
+
+    assert [one.name.written for one in mentions] == ["Ann Lee", "Bob Ray"]
+
+
 def test_an_edit_and_a_deletion_change_the_counts_and_leave_no_empty_author(library: Library) -> None:
     first, second = write(library, "Ann Lee"), write(library, "Ann Lee", "Bob Ray")
     resources.update(library, second, {"authors": ["Bob Ray"]})

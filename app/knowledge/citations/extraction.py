@@ -116,8 +116,11 @@ def cited_works(text: str, links: Sequence[Link] = ()) -> list[CitedWork]:
         collected.add(mention)
     collected.add_labels(text, listed)
     chosen = sorted(collected.works, key=lambda work: work.span)
-    described = [_described(text, work) for work in chosen]
-    return list({one.work: one for one in reversed(described)}.values())[::-1]
+    first_of: dict[str, CitedWork] = {}
+    for work in chosen:
+        described = _described(text, work)
+        first_of.setdefault(described.work, described)
+    return list(first_of.values())
 
 
 class _Collection:

@@ -138,6 +138,12 @@ def test_two_entries_of_one_address_are_two_works(first: str) -> None:
     assert (found["2"].doi, found["2"].raw) == (None, f"Ray, C. On rays. {address}")
 
 
+def test_an_entry_that_is_there_twice_is_one_where_it_stands_first() -> None:
+    text = "References\n\n[1] Ray, C. On rays. 1999.\n[2] Grazer, A. On grass. 1999.\n[3] Ray, C. On rays. 1999.\n"
+
+    assert [one.label for one in cited_works(text)] == ["1", "2"]
+
+
 def test_a_list_without_labels_has_none_where_nothing_is_cited_by_number() -> None:
     found = cited_works(
         "So Grazer (1999) says.\n\nReferences\n\nGrazer A (1999). On grass.\n\nRay C (2001). On rays.\n"
