@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import combinations, product
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from app.errors import InvalidInput
 from app.events.event_types import EventType
 from app.events.outbox import insert_of
-from app.knowledge.author_grouping import ordered
+from app.knowledge.author_grouping import MergeReason, ordered
 from app.models.author import AuthorDecision, AuthorVariant, DecisionKind, ResourceAuthor
 from app.models.base import new_id, now
 from app.models.resource import Resource
@@ -47,8 +47,10 @@ def merge(library: Library, author_id: UUID, other_ids: Sequence[UUID]) -> UUID:
         for number, one in enumerate(ids):
             for other in ids[number + 1 :]:
                 _forget(session, DecisionKind.PARTED, _pairs(members[one], members[other]))
-        first, *others = (author.key for author in merged.values())
-        _remember(session, DecisionKind.JOINED, [ordered(first, other) for other in others])
+        # Each with each: when the documents of one are gone, what was said of the others holds.
+        said = [[author.key, *_joined_by_hand(members[author.id])] for author in merged.values()]
+        pairs = {ordered(*pair) for some, others in combinations(said, 2) for pair in product(some, others)}
+        _remember(session, DecisionKind.JOINED, sorted(pairs))
         _regroup(unit, [variant for variants in members.values() for variant in variants])
         return author_pages.find(session, author_id).id
 
@@ -112,6 +114,10 @@ def _tell_apart(session: Session, rest: Sequence[AuthorVariant], resource_ids: S
     return keys
 
 
+def _joined_by_hand(variants: Iterable[AuthorVariant]) -> list[str]:
+    return [variant.key for variant in variants if variant.reason == MergeReason.BY_HAND]
+
+
 def _pairs(some: Sequence[AuthorVariant], others: Sequence[AuthorVariant]) -> list[tuple[str, str]]:
     return sorted({ordered(one.key, other.key) for one, other in product(some, others)})
 
@@ -119,14 +125,14 @@ def _pairs(some: Sequence[AuthorVariant], others: Sequence[AuthorVariant]) -> li
 def _remember(
     session: Session, kind: DecisionKind, pairs: Iterable[tuple[str, str]], *, person: str | None = None
 ) -> None:
-    for first, second in pairs:
-        row = {"kind": kind, "first": first, "second": second, "person": person, "decided_at": now()}
-        said = insert_of(session)(AuthorDecision).values(**row)
-        session.execute(
-            said.on_conflict_do_update(
-                index_elements=["kind", "first", "second"], set_={"person": person, "decided_at": now()}
-            )
-        )
+    rows = [
+        {"kind": kind, "first": first, "second": second, "person": person, "decided_at": now()}
+        for first, second in pairs
+    ]
+    said = insert_of(session)(AuthorDecision)
+    anew = {"person": said.excluded.person, "decided_at": said.excluded.decided_at}
+    if rows:
+        session.execute(said.on_conflict_do_update(index_elements=["kind", "first", "second"], set_=anew), rows)
 
 
 def _forget(session: Session, kind: DecisionKind, pairs: Iterable[tuple[str, str]]) -> None:

@@ -224,6 +224,21 @@ def test_a_decision_outlives_the_documents_it_was_made_on(library: Library) -> N
     assert names_of(library, "Ann Lee") == {"Ann Lee", "Ann Ray"}
 
 
+def test_of_three_that_are_one_two_stay_one_when_the_documents_of_the_third_go(library: Library) -> None:
+    documents = {name: write(library, name) for name in ("Ann Fox", "Ann Lee", "Ann Ray", "Ann Tan")}
+    of = {name: author_of(library, name) for name in documents}
+    author_decisions.merge(library, of["Ann Lee"], [of["Ann Fox"], of["Ann Ray"]])
+    author_decisions.merge(library, of["Ann Lee"], [of["Ann Tan"]])
+
+    for gone in ("Ann Lee", "Ann Fox"):
+        resources.delete(library, documents[gone])
+        authors.normalise(library, documents[gone], work=library.work)
+    assert names_of(library, "Ann Ray") == {"Ann Ray", "Ann Tan"}
+
+    author_decisions.split(library, of["Ann Ray"], variant_ids=[of["Ann Tan"]], resource_ids=[])
+    assert names_of(library, "Ann Ray") == {"Ann Ray"}
+
+
 @pytest.mark.parametrize(("variants", "documents"), [(["lee|ann|"], 0), (["ray|bob|"], 0), ([], 1), ([], 2)], ids=repr)
 def test_a_split_must_leave_and_take_something(library: Library, variants: Sequence[str], documents: int) -> None:
     ids = [write(library, "Ann Lee"), write(library, "Bob Ray")]
