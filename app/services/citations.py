@@ -58,15 +58,13 @@ def keep_links(session: Session, resource: Resource, document: ExtractedDocument
 
 
 def take_links(unit: UnitOfWork, resource: Resource, document: ExtractedDocument) -> None:
-    """The document has the text that the locked resource has: if its links are others, citations are stale.
+    """The document has the text that the locked resource has: if its links are others, call for an extraction.
 
     No version moves: what is built from the text alone stays as it is.
     """
-    session = unit.session
-    if plain_links(session, resource) == _links_in(document):
+    if plain_links(unit.session, resource) == _links_in(document):
         return
-    keep_links(session, resource, document)
-    derived_states.distrust(session, resource.id, DerivedKind.CITATIONS)
+    keep_links(unit.session, resource, document)
     unit.enqueue(rebuild(DerivedKind.CITATIONS, str(resource.id), version=resource.content_version))
 
 
@@ -75,7 +73,10 @@ def _links_in(document: ExtractedDocument) -> list[dict[str, Any]]:
 
 
 def restore_links(session: Session, resource: Resource, links: list[dict[str, Any]]) -> None:
-    """`keep_links` of what `plain_links` gave."""
+    """`keep_links` of what `plain_links` gave. Citations of this version of the text are stale if it had others."""
+    built = derived_states.built_from(session, resource.id, DerivedKind.CITATIONS)
+    if built == resource.content_version and plain_links(session, resource) != links:
+        derived_states.distrust(session, resource.id, DerivedKind.CITATIONS)
     row = session.get(ContentLinks, resource.id) or ContentLinks(resource_id=resource.id)
     row.content_version, row.links = resource.content_version, links
     session.add(row)
