@@ -85,6 +85,8 @@ def _fill_metadata(resource: Resource, document: ExtractedDocument) -> list[str]
         "language": document.language,
         "format": document.media_type,
         "page_count": document.page_count,
+        "doi": document.doi,
+        "arxiv_id": document.arxiv_id,
     }
     changed = []
     for name, value in found.items():

@@ -151,6 +151,19 @@ def test_what_is_longer_than_any_identifier_is_none_and_hinders_nobody(shelf: Sh
     assert (source, target) in shelf.edges()
 
 
+def test_a_page_that_states_its_doi_is_found_by_it(library: Library, shelf: Shelf) -> None:
+    source, page = shelf.put(f"doi:{DOI}"), new_id()
+    with library.work() as unit:
+        resource = Resource(id=page, ingestion_status=IngestionState.PENDING)
+        unit.session.add(resource)
+        unit.session.flush()
+        document = ExtractedDocument(text="Zebras.", media_type="text/html", doi=DOI)
+        take_over(unit, resource, document, text_sha256=duplicates.fingerprint("Zebras."), moment=now())
+    shelf.build(page)
+
+    assert shelf.edges() == {(source, page)}
+
+
 def test_a_document_that_names_itself_cites_nothing_by_it(shelf: Shelf) -> None:
     own = shelf.put("This is RFC 2119. See RFC 8174.", title="RFC 2119: Key words")
 
