@@ -29,7 +29,7 @@ class ExtractedDocument:
     `text` is normalised (see `normalise_text`) and never empty. `declared_language` is as it is written there,
     `language` is told from the text afterwards: ISO 639-1, `None` when unsure.
     A date known only to the month or the year is the first day of it. `page_count` is of paged formats. `links` lead
-    out of the document, in the order they stand in the text.
+    out of the document, in the order they stand in the text. `doi` and `arxiv_id` are what it states as its own.
     """
 
     text: str
@@ -45,6 +45,8 @@ class ExtractedDocument:
     media_type: str
     page_count: int | None = None
     links: tuple[Link, ...] = ()
+    doi: str | None = None
+    arxiv_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -71,6 +71,8 @@ def extract_html(
         date_modified=about.date_modified,
         declared_language=about.language,
         media_type=media_type,
+        doi=about.doi,
+        arxiv_id=about.arxiv_id,
         links=placed(anchors_of(blocks), text, base=_base(page.tree, source_url)),
     )
 

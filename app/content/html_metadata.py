@@ -15,6 +15,7 @@ from lxml.html import HtmlElement
 from app.content.document import one_line, split_subjects
 from app.knowledge.author_lists import split_names
 from app.knowledge.author_names import parse_name
+from app.knowledge.citations.identity import stated_identifiers
 
 _TITLE = ("citation_title", "dc.title", "dcterms.title", "og:title", "twitter:title")
 _AUTHORS = ("citation_author", "dc.creator", "dcterms.creator", "author", "article:author")
@@ -27,6 +28,8 @@ _CREATED_WORDS = (
 )
 _CREATED = tuple(_CREATED_WORDS.split())
 _MODIFIED = ("dc.date.modified", "dcterms.modified", "article:modified_time", "og:updated_time", "last-modified")
+_IDENTIFIERS = ("citation_doi", "prism.doi", "bepress_citation_doi", "dc.identifier", "dcterms.identifier")
+_ARXIV = "citation_arxiv_id"
 _ISO_DATE = re.compile(r"(\d{4})(?:[-/](\d{1,2})(?:[-/](\d{1,2}))?)?(?![\d:])")
 _PUBLISHED = frozenset(("published", "pubdate", "dt-published", "datepublished"))
 _MAX_JSON_LD_CHARS = 500_000
@@ -46,6 +49,8 @@ class PageMetadata:
     date_created: date | None
     date_modified: date | None
     language: str | None
+    doi: str | None
+    arxiv_id: str | None
 
 
 def read_metadata(tree: HtmlElement, *, main: HtmlElement) -> PageMetadata:
@@ -55,6 +60,7 @@ def read_metadata(tree: HtmlElement, *, main: HtmlElement) -> PageMetadata:
     """
     meta = _meta_tags(tree)
     linked = _json_ld(tree)
+    doi, arxiv_id = stated_identifiers(_stated_identifiers(meta))
     authors = _values(meta, _AUTHORS) or _names(linked.get("author")) or _bylines(main)
     return PageMetadata(
         title=_first(meta, _TITLE) or _title(tree, main=main) or _text(linked.get("headline")),
@@ -66,6 +72,8 @@ def read_metadata(tree: HtmlElement, *, main: HtmlElement) -> PageMetadata:
         or _marked_date(tree),
         date_modified=_date(meta, _MODIFIED, linked.get("dateModified")),
         language=_language(tree, meta),
+        doi=doi,
+        arxiv_id=arxiv_id,
     )
 
 
@@ -105,6 +113,12 @@ def _first(meta: dict[str, list[str]], names: tuple[str, ...]) -> str | None:
 def _values(meta: dict[str, list[str]], names: tuple[str, ...]) -> tuple[str, ...]:
     """The values of the first of `names` that the page uses: sites repeat the same under several."""
     return next((tuple(dict.fromkeys(meta[name])) for name in names if meta.get(name)), ())
+
+
+def _stated_identifiers(meta: dict[str, list[str]]) -> Iterator[str]:
+    for name in _IDENTIFIERS:
+        yield from meta.get(name, ())
+    yield from (f"arXiv:{number}" for number in meta.get(_ARXIV, ()))
 
 
 def _title(tree: HtmlElement, *, main: HtmlElement) -> str | None:

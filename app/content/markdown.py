@@ -19,6 +19,7 @@ from app.content.media_types import MARKDOWN
 from app.content.plain_text import decode_text, first_line_title
 from app.content.visible_text import joined, visible_blocks
 from app.errors import BrokenDocument
+from app.knowledge.citations.identity import stated_identifiers
 
 _FRONT_MATTER = re.compile(r"\ufeff?---[ \t]*\n(.{0,20000}?)\n(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
 _FIELD = re.compile(r"([A-Za-z_][\w-]*)[ \t]*:[ \t]*(.*)")
@@ -58,6 +59,9 @@ def extract_markdown(
         if all(token.level < _MAX_NESTING - 1 for token in tokens):  # else something may be missing: kept as written
             body = "".join(_pieces(tokens, trail))
     text = normalise_text(body)
+    doi, arxiv_id = stated_identifiers(
+        (*_all(fields, "doi"), *(f"arXiv:{number}" for number in _all(fields, "arxiv", "eprint")))
+    )
     return ExtractedDocument(
         text=text,
         title=_one(fields, "title") or heading or first_line_title(text),
@@ -69,6 +73,8 @@ def extract_markdown(
         date_modified=parse_date(_one(fields, "updated", "modified", "lastmod") or ""),
         declared_language=_one(fields, "lang", "language"),
         media_type=MARKDOWN,
+        doi=doi,
+        arxiv_id=arxiv_id,
         links=placed(trail.anchors, text, base=source_url),
     )
 

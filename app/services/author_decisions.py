@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import combinations, product
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from app.errors import InvalidInput
 from app.events.event_types import EventType
 from app.events.outbox import insert_of
-from app.knowledge.author_grouping import ordered
+from app.knowledge.author_grouping import MergeReason, ordered
 from app.models.author import AuthorDecision, AuthorVariant, DecisionKind, ResourceAuthor
 from app.models.base import new_id, now
 from app.models.resource import Resource
@@ -47,8 +47,10 @@ def merge(library: Library, author_id: UUID, other_ids: Sequence[UUID]) -> UUID:
         for number, one in enumerate(ids):
             for other in ids[number + 1 :]:
                 _forget(session, DecisionKind.PARTED, _pairs(members[one], members[other]))
-        first, *others = (author.key for author in merged.values())
-        _remember(session, DecisionKind.JOINED, [ordered(first, other) for other in others])
+        # Each with each: when the documents of one are gone, what was said of the others holds.
+        said = [[author.key, *_joined_by_hand(members[author.id])] for author in merged.values()]
+        pairs = {ordered(*pair) for some, others in combinations(said, 2) for pair in product(some, others)}
+        _remember(session, DecisionKind.JOINED, sorted(pairs))
         _regroup(unit, [variant for variants in members.values() for variant in variants])
         return author_pages.find(session, author_id).id
 
@@ -60,7 +62,7 @@ def split(library: Library, author_id: UUID, *, variant_ids: Sequence[UUID], res
     """
     with library.work() as unit:
         session = unit.session
-        author_groups.hold(session)
+        author_groups.hold(session, placing=resource_ids)
         author = author_pages.find(session, author_id)
         members = author_pages.variants_of(session, author.id)
         taken = [variant for variant in members if variant.id in set(variant_ids)]
@@ -112,6 +114,10 @@ def _tell_apart(session: Session, rest: Sequence[AuthorVariant], resource_ids: S
     return keys
 
 
+def _joined_by_hand(variants: Iterable[AuthorVariant]) -> list[str]:
+    return [variant.key for variant in variants if variant.reason == MergeReason.BY_HAND]
+
+
 def _pairs(some: Sequence[AuthorVariant], others: Sequence[AuthorVariant]) -> list[tuple[str, str]]:
     return sorted({ordered(one.key, other.key) for one, other in product(some, others)})
 
@@ -119,14 +125,14 @@ def _pairs(some: Sequence[AuthorVariant], others: Sequence[AuthorVariant]) -> li
 def _remember(
     session: Session, kind: DecisionKind, pairs: Iterable[tuple[str, str]], *, person: str | None = None
 ) -> None:
-    for first, second in pairs:
-        row = {"kind": kind, "first": first, "second": second, "person": person, "decided_at": now()}
-        said = insert_of(session)(AuthorDecision).values(**row)
-        session.execute(
-            said.on_conflict_do_update(
-                index_elements=["kind", "first", "second"], set_={"person": person, "decided_at": now()}
-            )
-        )
+    rows = [
+        {"kind": kind, "first": first, "second": second, "person": person, "decided_at": now()}
+        for first, second in pairs
+    ]
+    said = insert_of(session)(AuthorDecision)
+    anew = {"person": said.excluded.person, "decided_at": said.excluded.decided_at}
+    if rows:
+        session.execute(said.on_conflict_do_update(index_elements=["kind", "first", "second"], set_=anew), rows)
 
 
 def _forget(session: Session, kind: DecisionKind, pairs: Iterable[tuple[str, str]]) -> None:
@@ -152,8 +158,16 @@ def opposite(session: Session, kind: str, first: str, second: str) -> AuthorDeci
     return session.get(AuthorDecision, (contrary, first, second)) if contrary is not None else None
 
 
+def placed_by(values: Mapping[str, Any]) -> list[UUID]:
+    """The resources whose names this decision changes: to be locked before the authors are held."""
+    return [UUID(values["second"])] if values["kind"] == DecisionKind.SOMEBODY_ELSE else []
+
+
 def restore(unit: UnitOfWork, values: Mapping[str, Any]) -> None:
-    """Put a decision of another library, or of an earlier day, into force. The caller holds the authors."""
+    """Put a decision of another library, or of an earlier day, into force.
+
+    The caller holds the authors, and the resources that are `placed_by` it.
+    """
     session = unit.session
     against = opposite(session, values["kind"], values["first"], values["second"])
     if against is not None:

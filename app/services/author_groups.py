@@ -20,6 +20,7 @@ from app.knowledge.author_grouping import AuthorGroup, Decisions, Membership, Na
 from app.knowledge.author_names import AuthorName, fold, parse_name
 from app.models.author import Author, AuthorDecision, AuthorVariant, DecisionKind, ResourceAuthor
 from app.models.base import now
+from app.models.resource import Resource
 
 _LOCK = 0x617574686F7273  # "authors"
 _NAMES = UUID("6f1c2f6e-3f0e-5b53-9f0e-6b1d7c1f0a32")
@@ -37,13 +38,18 @@ class _Variant:
     fellows: frozenset[str] = frozenset()
 
 
-def hold(session: Session) -> None:
+def hold(session: Session, *, placing: Iterable[UUID] = ()) -> None:
     """Until the commit nobody else changes authors. Taken after the lock of a resource, never before.
+
+    `placing` are resources whose names the caller is going to write, which locks them: they are locked first.
 
     One lock for all of them: a change in one block reaches others by ways that are known only while they are read, and
     a transaction here takes some milliseconds. SQLite has one writer anyway.
     """
     if is_postgres(session):
+        if ids := sorted(placing):
+            rows = select(Resource.id).where(Resource.id.in_(ids)).order_by(Resource.id)
+            session.execute(rows.with_for_update(read=True, key_share=True)).all()
         session.execute(select(func.pg_advisory_xact_lock(_LOCK)))
 
 

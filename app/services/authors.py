@@ -63,8 +63,10 @@ def mentions_of(resource: Resource) -> list[Mention]:
     # Two authors with one ORCID iD are a mistake of the document, and it cannot be told whose iD it is.
     claims = Counter(name.orcid for name in names if name.orcid is not None)
     sure = [replace(name, orcid=None) if name.orcid and claims[name.orcid] > 1 else name for name in names]
-    found = [Mention(name=name, key=base_key(name), source=source) for name in sure]
-    return list({mention.key: mention for mention in reversed(found)}.values())[::-1]
+    first_of: dict[str, Mention] = {}
+    for name in sure:
+        first_of.setdefault(base_key(name), Mention(name=name, key=base_key(name), source=source))
+    return list(first_of.values())
 
 
 def base_key(name: AuthorName) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
 
 from app.events.hooks import call_for
 from app.models.citation import Citation, CitationSet, ContentLinks
@@ -34,7 +35,7 @@ def update(library: Library, resource_id: UUID, *, work: Work) -> None:
             return
     with work() as unit:
         citation_edges.hold(unit.session)
-        if deleted:
+        if deleted and _is_deleted(unit.session, resource_id):
             _forget(unit, resource_id)
         aim(unit, resource_id)
 
@@ -46,12 +47,19 @@ def aim(unit: UnitOfWork, resource_id: UUID, *, most: int = SLICE) -> None:
     """
     session = unit.session
     wrong = citation_edges.wrong_targets(session, resource_id, limit=most)
-    alive = citation_edges.lock_targets(session, {one.right for one in wrong if one.right is not None})
+    rights = {one.right for one in wrong if one.right is not None}
+    alive = citation_edges.lock_targets(session, rights)
     added, removed = citation_edges.aim(session, [one for one in wrong if one.right is None or one.right in alive])
     citation_edges.tell_added(unit, resource_id, added)
     citation_edges.tell_removed(unit, resource_id, removed)
-    if len(wrong) == most:
+    if len(wrong) == most or alive != rights:  # of one deleted just now there may be a twin
         unit.enqueue(call_for(TaskName.UPDATE_CITATION_GRAPH, str(resource_id)))
+
+
+def _is_deleted(session: Session, resource_id: UUID) -> bool:
+    """Looked at again, and so until the commit: an import may have brought it back since."""
+    row = select(Resource.deleted_at).where(Resource.id == resource_id).with_for_update(read=True, key_share=True)
+    return session.scalar(row) is not None
 
 
 def _forget(unit: UnitOfWork, resource_id: UUID) -> None:

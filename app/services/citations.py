@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session, undefer
 
 from app.content.document import ExtractedDocument
 from app.events.event_types import EventType
+from app.events.hooks import rebuild
 from app.knowledge.citations.extraction import CitedWork, cited_works
 from app.knowledge.citations.identifiers import rank_of
 from app.knowledge.citations.link import Link
@@ -37,7 +38,7 @@ def extract(library: Library, resource_id: UUID, *, work: Work) -> None:
         ).one_or_none()
         known = session.get(CitationSet, resource_id)
         state = derived_states.built_from(session, resource_id, DerivedKind.CITATIONS)
-        links = _links_of(session, resource) if resource else []
+        links = plain_links(session, resource) if resource else []
     if resource is None:
         with work():
             return
@@ -46,22 +47,36 @@ def extract(library: Library, resource_id: UUID, *, work: Work) -> None:
         with work() as unit:
             unit.built(version)
             return
-    works = cited_works(resource.content or "", links)
+    works = cited_works(resource.content or "", [Link(**link) for link in links])
     with work() as unit:
-        _store(unit, resource_id, works, version=version)
+        _store(unit, resource_id, works, version=version, links=links)
 
 
 def keep_links(session: Session, resource: Resource, document: ExtractedDocument) -> None:
     """Store the hyperlinks of the text that the locked resource has now. Those of an older text count no more."""
-    restore_links(
-        session,
-        resource,
-        [{"href": link.href, "text": link.text, "position": link.position} for link in document.links],
-    )
+    restore_links(session, resource, _links_in(document))
+
+
+def take_links(unit: UnitOfWork, resource: Resource, document: ExtractedDocument) -> None:
+    """The document has the text that the locked resource has: if its links are others, call for an extraction.
+
+    No version moves: what is built from the text alone stays as it is.
+    """
+    if plain_links(unit.session, resource) == _links_in(document):
+        return
+    keep_links(unit.session, resource, document)
+    unit.enqueue(rebuild(DerivedKind.CITATIONS, str(resource.id), version=resource.content_version))
+
+
+def _links_in(document: ExtractedDocument) -> list[dict[str, Any]]:
+    return [{"href": link.href, "text": link.text, "position": link.position} for link in document.links]
 
 
 def restore_links(session: Session, resource: Resource, links: list[dict[str, Any]]) -> None:
-    """`keep_links` of what `plain_links` gave."""
+    """`keep_links` of what `plain_links` gave. Citations of this version of the text are stale if it had others."""
+    built = derived_states.built_from(session, resource.id, DerivedKind.CITATIONS)
+    if built == resource.content_version and plain_links(session, resource) != links:
+        derived_states.distrust(session, resource.id, DerivedKind.CITATIONS)
     row = session.get(ContentLinks, resource.id) or ContentLinks(resource_id=resource.id)
     row.content_version, row.links = resource.content_version, links
     session.add(row)
@@ -73,16 +88,17 @@ def plain_links(session: Session, resource: Resource) -> list[dict[str, Any]]:
     return row.links if row is not None and row.content_version == resource.content_version else []
 
 
-def _links_of(session: Session, resource: Resource) -> list[Link]:
-    return [Link(**link) for link in plain_links(session, resource)]
+def _store(
+    unit: UnitOfWork, resource_id: UUID, works: Sequence[CitedWork], *, version: int, links: list[dict[str, Any]]
+) -> None:
+    """A work that was cited before keeps its row, and with it the resource it was found to be.
 
-
-def _store(unit: UnitOfWork, resource_id: UUID, works: Sequence[CitedWork], *, version: int) -> None:
-    """A work that was cited before keeps its row, and with it the resource it was found to be."""
+    Nothing is written of `links` that are no more those of this version: who changed them has called for another run.
+    """
     session = unit.session
     citation_edges.hold(session)
     resource = derived_states.lock_for_build(session, resource_id, DerivedKind.CITATIONS, version=version)
-    if resource is None:
+    if resource is None or (resource.content_version == version and plain_links(session, resource) != links):
         return
     identities.record(session, resource)  # for a library from before there were any
     unit.built(version)

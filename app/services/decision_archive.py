@@ -17,7 +17,7 @@ class DecisionRecords(TableRecords):
     def accept(self, library: Library, values: Mapping[str, Any], *, is_only_checked: bool) -> Outcome:
         """As if it was decided here, at its time."""
         with library.work() as unit:
-            author_groups.hold(unit.session)
+            author_groups.hold(unit.session, placing=author_decisions.placed_by(values))
             present = unit.session.get(AuthorDecision, tuple(values[column.name] for column in self.key))
             if present is not None and self.is_same(present, values):
                 return Outcome.UNCHANGED

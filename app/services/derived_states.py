@@ -68,6 +68,13 @@ def forget_failure(session: Session, resource_id: UUID, kind: DerivedKind) -> No
         state.failed_version, state.error, state.updated_at = None, None, now()
 
 
+def distrust(session: Session, resource_id: UUID, kind: DerivedKind) -> None:
+    """`kind` is stale although no version moved: something else that it is built from did."""
+    state = session.get(DerivedState, (resource_id, kind))
+    if state is not None:
+        state.built_from, state.failed_version, state.error, state.updated_at = 0, None, None, now()
+
+
 def _state(session: Session, resource_id: UUID, kind: DerivedKind) -> DerivedState:
     state = session.get(DerivedState, (resource_id, kind))
     if state is None:

@@ -23,6 +23,8 @@ def take_over(
     if _take_text(unit, resource, document.text, found=text_sha256):
         changed.append("content")
         citations.keep_links(unit.session, resource, document)
+    elif text_sha256 == resource.content_sha256:
+        citations.take_links(unit, resource, document)
     if not changed:
         return
     resource.version += 1
@@ -83,6 +85,8 @@ def _fill_metadata(resource: Resource, document: ExtractedDocument) -> list[str]
         "language": document.language,
         "format": document.media_type,
         "page_count": document.page_count,
+        "doi": document.doi,
+        "arxiv_id": document.arxiv_id,
     }
     changed = []
     for name, value in found.items():

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from functools import partial
 from threading import Barrier, Thread
 from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import event, func, select
+from sqlalchemy import delete, event, func, select
 
 from app.content.document import ExtractedDocument
 from app.events.event_types import EventType
@@ -19,8 +20,8 @@ from app.knowledge.citations.link import Link
 from app.models.base import new_id, now
 from app.models.citation import Citation, CitationRank, ResourceKey
 from app.models.classification import ResourceCategory
-from app.models.derived import Counter
-from app.models.outbox import EventRecord, TaskCall
+from app.models.derived import Counter, DerivedKind
+from app.models.outbox import OPEN_STATES, EventRecord, TaskCall
 from app.models.resource import IngestionState, Resource
 from app.services import (
     category_codes,
@@ -37,6 +38,7 @@ from app.services import (
 )
 from app.services.library import Library
 from app.services.taking_over import take_over
+from app.services.unit_of_work import UnitOfWork
 from app.tasks.task_names import TaskName
 from tests.integration.libraries import a_library
 
@@ -134,6 +136,37 @@ def test_a_document_is_found_by_whatever_identifies_it(shelf: Shelf, text: str, 
     assert shelf.edges() == {(source, target)}
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        f"https://doi.org/10.1234/{'a' * 1500}",
+        f"https://arxiv.org/abs/{'1' * 500}",
+        f"https://doi.org/10.48550/arxiv.{'1' * 100}",
+        f"10.1234/{'a' * 249}-\n{'b' * 100}",
+    ],
+    ids=["doi", "arxiv", "doi of arxiv", "doi on two lines"],
+)
+def test_what_is_longer_than_any_identifier_is_none_and_hinders_nobody(shelf: Shelf, address: str) -> None:
+    target = shelf.put(doi=DOI)
+    source = shelf.put(f"See {address} and doi:{DOI}.")
+    shelf.put(source=address, doi=address[:900], arxiv_id=address[:900])
+
+    assert (source, target) in shelf.edges()
+
+
+def test_a_page_that_states_its_doi_is_found_by_it(library: Library, shelf: Shelf) -> None:
+    source, page = shelf.put(f"doi:{DOI}"), new_id()
+    with library.work() as unit:
+        resource = Resource(id=page, ingestion_status=IngestionState.PENDING)
+        unit.session.add(resource)
+        unit.session.flush()
+        document = ExtractedDocument(text="Zebras.", media_type="text/html", doi=DOI)
+        take_over(unit, resource, document, text_sha256=duplicates.fingerprint("Zebras."), moment=now())
+    shelf.build(page)
+
+    assert shelf.edges() == {(source, page)}
+
+
 def test_a_document_that_names_itself_cites_nothing_by_it(shelf: Shelf) -> None:
     own = shelf.put("This is RFC 2119. See RFC 8174.", title="RFC 2119: Key words")
 
@@ -220,6 +253,68 @@ def test_the_links_of_a_text_go_with_it(library: Library, shelf: Shelf) -> None:
     assert shelf.listed(source) == []
 
 
+def read_again(library: Library, resource_id: UUID, text: str, *hrefs: str) -> None:
+    """What ingestion does with a page of this text, with these links at its beginning."""
+    with library.work() as unit:
+        resource = derived_states.lock_resource(unit.session, resource_id)
+        assert resource is not None
+        links = tuple(Link(href=href, text="", position=0) for href in hrefs)
+        document = ExtractedDocument(text=text, media_type="text/html", links=links)
+        take_over(unit, resource, document, text_sha256=duplicates.fingerprint(text), moment=now())
+
+
+def open_extractions(library: Library, resource_id: UUID) -> int:
+    with library.database.reader() as session:
+        calls = select(func.count()).where(
+            TaskCall.subject == resource_id,
+            TaskCall.task == TaskName.EXTRACT_CITATIONS,
+            TaskCall.state.in_(OPEN_STATES),
+        )
+        return session.scalar(calls) or 0
+
+
+def test_the_same_text_with_other_links_cites_what_they_lead_to(library: Library, shelf: Shelf) -> None:
+    text, old, new = "Read the manual.", "https://example.org/old", "https://example.org/new"
+    target = shelf.put(source=new)
+    source = new_id()
+    with library.work() as unit:
+        unit.session.add(Resource(id=source, ingestion_status=IngestionState.PENDING))
+    read_again(library, source, text, old)
+    shelf.build(source)
+    with library.work() as unit:
+        unit.session.execute(delete(TaskCall))
+
+    read_again(library, source, text, old)
+    assert open_extractions(library, source) == 0  # nothing new
+    read_again(library, source, text, new)
+    assert open_extractions(library, source) == 1
+    with library.database.reader() as session:
+        assert derived_states.built_from(session, source, DerivedKind.CITATIONS) == 0
+    shelf.build(source)
+
+    assert [(item["url"], item["target_resource_id"]) for item in shelf.listed(source)] == [(new, target)]
+    with library.database.reader() as session:
+        assert session.get_one(Resource, source).content_version == 1
+
+
+def test_an_extraction_of_links_that_are_others_by_now_writes_nothing(library: Library, shelf: Shelf) -> None:
+    text, old, new = "Read the manual.", "https://example.org/old", "https://example.org/new"
+    source = new_id()
+    with library.work() as unit:
+        unit.session.add(Resource(id=source, ingestion_status=IngestionState.PENDING))
+    read_again(library, source, text, old)
+
+    def late() -> AbstractContextManager[UnitOfWork]:
+        read_again(library, source, text, new)
+        return library.work()
+
+    citations.extract(library, source, work=late)
+    assert shelf.listed(source) == []
+    shelf.build(source)
+
+    assert [item["url"] for item in shelf.listed(source)] == [new]
+
+
 def test_a_second_run_of_each_task_writes_and_says_nothing(library: Library, shelf: Shelf) -> None:
     source, target = shelf.put(f"doi:{DOI} and RFC 2119"), shelf.put(doi=DOI)
     shelf.rank()
@@ -292,6 +387,50 @@ def test_a_target_that_is_deleted_while_it_is_cited_is_no_ghost(library: Library
 
         assert shelf.edges() == set()
         resources.delete(library, source)
+
+
+def test_a_twin_is_found_though_the_target_goes_while_it_is_aimed_at(
+    migrated_postgres_url: str, cache_url: str
+) -> None:
+    with a_library(database_url=migrated_postgres_url, cache_url=cache_url) as library:
+        shelf = Shelf(library)
+        target, twin = shelf.put(doi=DOI), shelf.put("A twin.", doi=DOI)
+        with library.work() as unit:
+            source = resources.create(library, {"content": f"doi:{DOI}"}, unit=unit)["id"]
+        citations.extract(library, source, work=library.work)
+        with library.work() as unit:
+            unit.session.execute(delete(TaskCall))
+        going = [target]
+
+        def look(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+            if "FOR KEY SHARE" in statement and going:
+                resources.delete(library, going.pop())
+
+        event.listen(library.database.engine, "before_cursor_execute", look)
+        shelf.resolve(source)
+        event.remove(library.database.engine, "before_cursor_execute", look)
+
+        with library.database.reader() as session:
+            again = session.scalars(
+                select(TaskCall.subject).where(TaskCall.task == TaskName.UPDATE_CITATION_GRAPH)
+            ).all()
+        assert again == [source]
+        shelf.resolve(source)
+        assert shelf.edges() == {(source, twin)}
+
+
+def test_what_an_import_brings_back_meanwhile_keeps_its_citations(library: Library, shelf: Shelf) -> None:
+    target, source = shelf.put(doi=DOI), shelf.put(f"doi:{DOI}")
+    resources.delete(library, source)
+
+    def late() -> AbstractContextManager[UnitOfWork]:
+        with library.work() as unit:
+            unit.session.get_one(Resource, source).deleted_at = None
+        return library.work()
+
+    citation_graph.update(library, source, work=late)
+
+    assert shelf.edges() == {(source, target)}
 
 
 def test_more_than_one_run_takes_is_gone_on_with(library: Library, shelf: Shelf) -> None:

@@ -29,7 +29,9 @@ _DEFAULT_PORTS = {"http": 80, "https": 443, "ftp": 21}
 _TRACKING = re.compile(r"(?:utm_\w+|fbclid|gclid|mc_cid|mc_eid)(?:=.*)?", re.IGNORECASE)
 _RFC_HOSTS = re.compile(r"(?:www\.|datatracker\.|tools\.)?(?:rfc-editor|ietf)\.org|(?:www\.)?(?:faqs|rfc-archive)\.org")
 _RFC_PATH = re.compile(r"/(?:[\w.-]+/){0,4}rfc0*([1-9]\d{0,4})(?:\.\w{2,5})?/?", re.IGNORECASE)
-_ARXIV_PATH = re.compile(r"/(?:abs|pdf|html|format)/((?:[a-z-]+(?:\.[A-Za-z]{2})?/)?[\d.]+(?:v\d+)?)(?:\.pdf)?/?")
+_ARXIV_PATH = re.compile(
+    r"/(?:abs|pdf|html|format)/((?:[a-z-]{2,12}(?:\.[A-Za-z]{2})?/)?[\d.]{4,12}(?:v\d{1,3})?)(?:\.pdf)?/?"
+)
 _PUBMED_PATH = re.compile(r"(?:/pubmed)?/(\d{1,8})/?")
 _DOI_IN_PATH = re.compile(
     r"/doi(?:/(?:abs|full|pdf|epdf|pdfplus|book|ref|suppl|figure|citedby|full-xml))?/(10\.\d{4,9}/.{1,250})"

@@ -60,13 +60,17 @@ class _Mention:
 
 @dataclass(slots=True, kw_only=True)
 class _Work:
-    """`places` are the starts of its mentions in running text, in order; `first` is the first of them with its end."""
+    """`places` are the starts of its mentions in running text, in order; `first` is the first of them with its end.
+
+    `is_at_page_of_another`: its address is that of another entry too, so that it is no name of this work.
+    """
 
     entry: Entry | None = None
     keys: dict[str, None] = field(default_factory=dict)
     urls: dict[str, None] = field(default_factory=dict)
     places: list[int] = field(default_factory=list)
     first: tuple[int, int] | None = None
+    is_at_page_of_another: bool = False
 
     @property
     def span(self) -> tuple[int, int]:
@@ -95,7 +99,7 @@ class _Work:
 def cited_works(text: str, links: Sequence[Link] = ()) -> list[CitedWork]:
     """The works cited, in the order of their first mention; at most `MAX_WORKS`, those in lists of references first."""
     listed = list(islice(reference_list.entries(text), MAX_WORKS))
-    collected = _Collection()
+    collected = _Collection(text)
     mentions = sorted(_mentions(text, links), key=lambda one: (one.start, -one.end))
     borders = [entry.border for entry in listed]
     outside: list[_Mention] = []
@@ -112,24 +116,37 @@ def cited_works(text: str, links: Sequence[Link] = ()) -> list[CitedWork]:
         collected.add(mention)
     collected.add_labels(text, listed)
     chosen = sorted(collected.works, key=lambda work: work.span)
-    described = [_described(text, work) for work in chosen]
-    return list({one.work: one for one in reversed(described)}.values())[::-1]
+    first_of: dict[str, CitedWork] = {}
+    for work in chosen:
+        described = _described(text, work)
+        first_of.setdefault(described.work, described)
+    return list(first_of.values())
 
 
 class _Collection:
     """Works by their keys, as mentions come."""
 
-    def __init__(self) -> None:
+    def __init__(self, text: str) -> None:
+        self._text = text
         self.works: list[_Work] = []
         self._by_key: dict[str, _Work] = {}
         self._by_label: dict[str, _Work] = {}
 
     def add_entry(self, entry: Entry, mentions: Iterable[_Mention]) -> None:
-        """An entry is one work, whatever its identifiers; a second one of the same scheme is another."""
+        """An entry is one work, whatever its identifiers; a second one of the same scheme is another.
+
+        Two entries that say something else are two, though their one address is the same: that of a journal, or a list.
+        """
         work: _Work | None = None
         for mention in sorted(mentions, key=lambda one: (rank_of(one.keys[0]), one.start)):
             scheme = mention.keys[0].partition(":")[0]
             known = self._known(mention)
+            if work is None and known is not None and scheme == "url" and self._is_another(known.entry, entry):
+                work = self._new()
+                work.is_at_page_of_another = True
+                work.keys |= dict.fromkeys(mention.keys)
+                work.urls |= {mention.url: None} if mention.url else {}
+                continue
             if work is None:
                 work = known or self._new()
             elif known is None and scheme != "url" and work.holds(scheme):
@@ -139,7 +156,8 @@ class _Collection:
                 self._take(work, mention)
         work = work or self._new()
         work.entry = work.entry or entry
-        self._by_label.setdefault(entry.label, work)
+        if entry.label is not None:
+            self._by_label.setdefault(entry.label, work)
 
     def add(self, mention: _Mention) -> None:
         """A mention in running text."""
@@ -161,6 +179,9 @@ class _Collection:
                 return
             if (work := self._by_label.get(label)) is not None:
                 work.mention(start, end)
+
+    def _is_another(self, one: Entry | None, other: Entry) -> bool:
+        return one is not None and _said(self._text, one) != _said(self._text, other)
 
     def _known(self, mention: _Mention) -> _Work | None:
         return next((work for key in mention.keys if (work := self._by_key.get(key)) is not None), None)
@@ -213,10 +234,10 @@ def _described(text: str, work: _Work) -> CitedWork:
     urls = tuple(work.urls)
     entry = work.entry
     start, end = work.span
-    raw = text[entry.start : entry.end] if entry else text[start:end]
-    raw = _one_line(raw[: 2 * RAW_CHARS])[:RAW_CHARS] or next(iter(urls), "")
+    raw = _said(text, entry) if entry else _one_line(text[start:end][: 2 * RAW_CHARS])[:RAW_CHARS]
+    raw = raw or next(iter(urls), "")
     return CitedWork(
-        work=_name(keys, raw),
+        work=_name(() if work.is_at_page_of_another else keys, raw),
         type=type_of(keys=keys, urls=urls, is_listed=entry is not None),
         keys=keys,
         doi=values["doi"],
@@ -235,6 +256,10 @@ def _described(text: str, work: _Work) -> CitedWork:
 
 def _name(keys: tuple[str, ...], raw: str) -> str:
     return keys[0] if keys else f"text:{hashlib.sha256(raw.encode('utf-8', 'replace')).hexdigest()[:32]}"
+
+
+def _said(text: str, entry: Entry) -> str:
+    return _one_line(text[entry.start : entry.end][: 2 * RAW_CHARS])[:RAW_CHARS]
 
 
 def _context(text: str, start: int, end: int) -> str:

@@ -20,6 +20,7 @@ _DOI = re.compile(r"""(?<![\w/.])10\.\d{4,9}/[^\s"'<>{}|\\^`\[\]\u201c\u201d\u20
 _DOI_BROKEN = re.compile(r"""[ \t]?\n[ \t]{0,8}([A-Za-z0-9][^\s"'<>{}|\\^`\[\]]{0,100})""")
 _DOI_STOPPED = re.compile(r"""[ \t]?\n[ \t]{0,8}([a-z0-9](?=\S{0,40}\d)[^\s"'<>{}|\\^`\[\]]{0,100})""")
 _DOI_GOES_ON = ("/", "-", "_", "(")
+_DOI_CHARS_MAX = 300  # as it is compared: a column holds no more, and nobody has seen half of it
 # arXiv's help page "Understanding the arXiv identifier": YYMM.number since April 2007, archive/YYMMnumber before.
 _ARXIV_NEW = r"\d{2}(?:0[1-9]|1[0-2])\.\d{4,5}"
 _ARXIV_ARCHIVES = (
@@ -33,7 +34,7 @@ _ARXIV = re.compile(
     rf"|(?<![\w./-])({_ARXIV_OLD})(?:v\d{{1,3}})?\b"
 )
 _ARXIV_DETAIL = re.compile(r"\.[A-Za-z]{2}(?=/)|v\d{1,3}$")
-_ARXIV_DOI = re.compile(r"10\.48550/arxiv\.(.+)", re.IGNORECASE)
+_ARXIV_DOI = re.compile(r"10\.48550/arxiv\.([\w./-]{1,40})", re.IGNORECASE | re.ASCII)
 _RFC_DOI = re.compile(r"10\.17487/rfc0*(\d{1,5})", re.IGNORECASE)
 _RFC = re.compile(r"\bRFCs?(?:[ \t]{0,3}\n[ \t]{0,30}|[ \t-]{0,3})0{0,4}([1-9]\d{0,4})(?![\d.]*\d)")
 # What goes on after the first number of "RFCs 2818, 7231 and 7232".
@@ -44,7 +45,8 @@ _RFC_HEADER = re.compile(
 )
 _RFC_HEADER_CHARS = 3000
 _PMID = re.compile(r"\bPMID\s{0,2}:?\s{0,2}(\d{1,8})\b")
-_ISBN = re.compile(r"\bISBN(?:-1[03])?\s{0,2}:?\s{0,2}((?:97[89][-\s]?)?\d(?:[-\s]?\d){8}[-\s]?[\dXx])\b")
+# In either case: the check digit tells it, and a Dublin Core identifier is written "urn:isbn:9780387952840".
+_ISBN = re.compile(r"\b(?i:ISBN)(?:-1[03])?\s{0,2}:?\s{0,2}((?:97[89][-\s]?)?\d(?:[-\s]?\d){8}[-\s]?[\dXx])\b")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,13 +78,17 @@ def key_of(text: str) -> str | None:
     return found[0].key if found else None
 
 
-def doi_key(doi: str) -> str:
-    """DOIs compare without case (DOI Handbook, 2.4); those of arXiv and of RFCs are the works' own numbers."""
+def doi_key(doi: str) -> str | None:
+    """DOIs compare without case (DOI Handbook, 2.4); those of arXiv and of RFCs are the works' own numbers.
+
+    None for what is longer than any.
+    """
     if match := _ARXIV_DOI.fullmatch(doi):
         return arxiv_key(match[1])
     if match := _RFC_DOI.fullmatch(doi):
         return f"rfc:{int(match[1])}"
-    return f"doi:{doi.lower()}"
+    lowered = doi.lower()
+    return f"doi:{lowered}" if len(lowered) <= _DOI_CHARS_MAX else None
 
 
 def arxiv_key(number: str) -> str:
@@ -129,8 +135,8 @@ def _doi_at(text: str, match: re.Match[str]) -> Iterator[Identifier]:
     if broken and (rest := broken.match(text, end)):
         found, end = found + rest[1], rest.end()
     doi = without_closing(found)
-    if len(doi.partition("/")[2]) >= 1:
-        yield Identifier(key=doi_key(doi), start=match.start(), end=end - (len(found) - len(doi)))
+    if len(doi.partition("/")[2]) >= 1 and (key := doi_key(doi)):
+        yield Identifier(key=key, start=match.start(), end=end - (len(found) - len(doi)))
 
 
 def _rfcs(text: str) -> Iterator[Identifier]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from app.knowledge.citations.addresses import page_key, url_key
 from app.knowledge.citations.identifiers import key_of
@@ -28,6 +29,16 @@ def identity_keys(
     if match := _RFC_TITLE.match(title):
         found.add(f"rfc:{match[1]}")
     return frozenset(key for key in found if key)
+
+
+def stated_identifiers(values: Iterable[str]) -> tuple[str | None, str | None]:
+    """DOI and arXiv number among what a document states as its own identifiers; the first of each."""
+    found: dict[str, str] = {}
+    for value in values:
+        scheme, _, number = (url_key(value.strip()) or key_of(value) or "").partition(":")
+        found.setdefault(scheme, number)
+    doi = found.get("doi") or (f"10.17487/RFC{int(found['rfc']):04}" if "rfc" in found else None)
+    return doi, found.get("arxiv")
 
 
 def _of_scheme(scheme: str, value: str | None) -> str | None:

@@ -84,6 +84,16 @@ def test_a_line_from_before_there_were_links_is_taken_and_forgets_none(small: Li
     assert zebras(exported(small))["links"] == []
 
 
+def test_other_links_of_the_same_text_are_cited(small: Library, other: Library) -> None:
+    page = zebras(exported(small))
+    imported(other, as_lines({**page, "links": []}))
+    assert cited(other) == set()
+
+    imported(other, as_lines({**page, "version": page["version"] + 1, "rights": "free"}))
+
+    assert {row[1] for row in cited(other)} == {"doi:10.1234/zebra.7", "url:zebras.example/stripes"}
+
+
 def test_links_that_cannot_be_stored_are_refused(small: Library, other: Library) -> None:
     page = zebras(exported(small))
     nul = {**page, "links": [{"href": "a\x00b", "text": "", "position": 0}]}

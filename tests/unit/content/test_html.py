@@ -117,6 +117,23 @@ def test_the_page_s_own_statements_become_metadata() -> None:
     assert document.declared_language == "en-GB"
 
 
+@pytest.mark.parametrize(
+    ("tags", "doi", "arxiv_id"),
+    [
+        ({"citation_doi": "doi:10.1234/Zebra.7"}, "10.1234/zebra.7", None),
+        ({"dc.identifier": "https://doi.org/10.1234/zebra.7"}, "10.1234/zebra.7", None),
+        ({"citation_arxiv_id": "1406.5823", "citation_doi": "10.48550/arXiv.1406.5823"}, None, "1406.5823"),
+        ({"citation_doi": "10.17487/RFC0791"}, "10.17487/RFC0791", None),
+        ({"dc.identifier": "https://example.org/page", "citation_doi": "soon"}, None, None),
+    ],
+)
+def test_a_page_states_its_own_identifiers(tags: dict[str, str], doi: str | None, arxiv_id: str | None) -> None:
+    head = "".join(f"<meta name='{name}' content='{value}'>" for name, value in tags.items())
+    document = read(f"<html><head><title>Zebras</title>{head}</head><body><p>See doi:10.1/other.</p></body></html>")
+
+    assert (document.doi, document.arxiv_id) == (doi, arxiv_id)
+
+
 def test_json_ld_fills_what_meta_tags_leave_open() -> None:
     document = read(
         '<script type="application/ld+json">{broken</script><script type="application/ld+json">{"@graph": ['

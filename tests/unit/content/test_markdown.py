@@ -30,10 +30,12 @@ def test_the_marks_go_and_the_words_stay_in_order() -> None:
 def test_front_matter_is_metadata_and_not_text() -> None:
     document = read(
         "---\ntitle: 'Owls: a life'\nauthors:\n  - Ada Lovelace\n  - Alan Turing\ndate: 2021-05-06\nupdated: 2022\n"
-        'tags: [birds, "night"]\nlang: de\ndescription: On owls\n---\n# Another\n\nText.\n'
+        'tags: [birds, "night"]\nlang: de\ndescription: On owls\ndoi: 10.1234/owl\narxiv: 1406.5823\n---\n'
+        "# Another\n\nText.\n"
     )
 
     assert (document.title, document.authors) == ("Owls: a life", ("Ada Lovelace", "Alan Turing"))
+    assert (document.doi, document.arxiv_id) == ("10.1234/owl", "1406.5823")
     assert (document.date_created, document.date_modified) == (date(2021, 5, 6), date(2022, 1, 1))
     assert (document.subjects, document.declared_language, document.description) == (
         ("birds", "night"),

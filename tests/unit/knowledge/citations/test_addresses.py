@@ -72,6 +72,22 @@ def test_the_key_of_a_long_address_has_room_in_an_index() -> None:
     assert key != page_key(f"https://example.org/{'a' * 1901}")
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(f"doi.org/10.1234/{'a' * 1500}", "doi.org/10.1234/" + "\u0130" * 200, f"arxiv.org/abs/{'1' * 500}"),
+        *(f"arxiv.org/abs/{'a-' * 100}/1", f"doi.org/10.48550/arxiv.{'1' * 100}", f"x.org/doi/10.1/{'a' * 900}"),
+    ],
+    ids=lambda path: path[:24],
+)
+def test_what_is_longer_than_any_identifier_stands_for_a_page_or_fits_its_column(path: str) -> None:
+    key = url_key(f"https://{path}")
+
+    assert key is not None
+    assert len(key) <= 320
+    assert not key.startswith("arxiv:")
+
+
 @given(st.text(max_size=60))
 def test_no_text_is_too_odd_to_be_looked_at(text: str) -> None:
     for url in (text, f"https://{text}", f"http://example.org/{text}"):

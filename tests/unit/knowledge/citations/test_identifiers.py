@@ -32,6 +32,7 @@ def keys(text: str) -> set[str]:
         ("ISBN 0-387-95284-5", "isbn:9780387952840"),
         ("ISBN-13: 978-0-387-95284-0", "isbn:9780387952840"),
         ("ISBN 0-8044-2957-X", "isbn:9780804429573"),
+        ("urn:isbn:9780387952840", "isbn:9780387952840"),
     ],
 )
 def test_every_spelling_has_the_key_of_the_work(text: str, key: str) -> None:
