@@ -46,8 +46,13 @@ MEASURING = (
     "tests/e2e/faults/test_broker_outage.py",
 )
 NICENESS = 7  # a fifth of the weight of the process that measures
-# Seven to ten minutes each, most of which they wait: begun last they would be waited for.
-LONGEST = ("tests/conformance/faults/test_worker_death.py", "tests/conformance/faults/test_redis_workers.py")
+# Seven to fifteen minutes each, most of which they wait: they are begun first, and dealt test by test.
+LONGEST = (
+    "tests/conformance/faults/test_worker_death.py",
+    "tests/e2e/faults/test_kills.py",
+    "tests/e2e/faults/test_broker_switch.py",
+    "tests/conformance/faults/test_redis_workers.py",
+)
 SLOW_FIRST = (*MEASURING, *LONGEST, "tests/e2e/", "tests/conformance/", "tests/integration/", "tests/")
 
 hypothesis.settings.register_profile(
@@ -92,7 +97,9 @@ class ModuleScheduling(LoadScopeScheduling):  # type: ignore[misc] # xdist has n
     """Modules are dealt to the processes in their order; what measures goes to one of them."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return "measuring" if nodeid.startswith(MEASURING) else nodeid.partition("::")[0]
+        if nodeid.startswith(MEASURING):
+            return "measuring"
+        return nodeid if nodeid.startswith(LONGEST) else nodeid.partition("::")[0]
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
