@@ -61,7 +61,12 @@ class StackProcess:
             return self._is_up(time.monotonic() - self._started_at)
 
         try:
-            poll_until(up_or_dead, within_seconds=self._up_within_seconds, what=f"{self.name} is up")
+            poll_until(
+                up_or_dead,
+                within_seconds=self._up_within_seconds,
+                every_seconds=0.2,  # each time the API is asked for everything it knows
+                what=f"{self.name} is up",
+            )
         except DeadlineMissed as error:
             raise self._process.failure(f"was not up within {self._up_within_seconds:g} s") from error
 

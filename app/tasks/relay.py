@@ -43,6 +43,9 @@ log = structlog.get_logger(__name__)
 
 RECOVERY_INTERVAL = timedelta(seconds=2)
 BURST_PAUSE_SECONDS = 0.03
+BUSY_PAUSE_SECONDS = 0.1
+ENOUGH_IN_FLIGHT = 32
+"""Of a queue: its workers have more to do than they can in `BUSY_PAUSE_SECONDS`."""
 BACKLOG_POLL_SECONDS = 0.05
 OUTAGE_POLL_SECONDS = 0.5
 STANDS_STILL_SECONDS = 30.0
@@ -99,8 +102,7 @@ class Relay:
                 log.warning("the relay waits", error=error.detail)
                 stop.wait(OUTAGE_POLL_SECONDS)
                 continue
-            # The first call after a rest goes at once; the next wait for company, so that a burst is few batches.
-            rest = min(pause, BURST_PAUSE_SECONDS) if self._sent_lately else 0.0
+            rest = min(pause, self._rest())
             stop.wait(rest)
             wake_up.wait(pause - rest)
 
@@ -167,6 +169,13 @@ class Relay:
         if due_at is None:
             return poll
         return min(poll, max(BACKLOG_POLL_SECONDS, (due_at - self._clock()).total_seconds()))
+
+    def _rest(self) -> float:
+        """The first call after a rest goes at once; the next wait for company, so that a burst is few batches."""
+        flying = self._outlook.in_flight.values()
+        if flying and min(flying) >= ENOUGH_IN_FLIGHT:
+            return BUSY_PAUSE_SECONDS
+        return BURST_PAUSE_SECONDS if self._sent_lately else 0.0
 
     def _stands(self) -> bool:
         """Whether its broker was the active one when it began; every claim asks again."""

@@ -38,7 +38,13 @@ def stack(cache: ValkeyServer, tmp_path_factory: pytest.TempPathFactory) -> Iter
     database = f"sqlite:///{tmp_path_factory.mktemp('console') / 'library.sqlite3'}"
     with (
         ValkeyServer() as broker,
-        Stack(database_url=database, broker_url=broker.url, cache_url=cache.url, processes=(EVERYTHING,)) as started,
+        Stack(
+            database_url=database,
+            broker_url=broker.url,
+            cache_url=cache.url,
+            processes=(EVERYTHING,),
+            environment={"DEBOUNCE_SCALE": "0.2"},  # authors are derived a minute after an edit
+        ) as started,
     ):
         yield started
 

@@ -109,7 +109,7 @@ def test_bad_files_among_good_ones_fail_alone_and_say_why(served: Served) -> Non
     with httpx2.Client(base_url=served.stack.url, timeout=30, trust_env=False) as http:
         answers = {name: http.post("/ingest", files={"file": (name, data)}) for name, data in files.items()}
     assert {answer.status_code for answer in answers.values()} == {202}
-    poll_until(served.client.has_converged, within_seconds=60, what="all are read")
+    poll_until(served.client.has_converged, within_seconds=60, every_seconds=0.3, what="all are read")
 
     ends = {name: served.client.get(answer.json()["status_url"])["ingestion"] for name, answer in answers.items()}
     assert {name: (end["error"] or {}).get("type") for name, end in ends.items()} == {
@@ -150,7 +150,7 @@ def test_the_load_test_of_the_seed_drives_the_api(served: Served, tmp_path: Path
     assert load.returncode == 0, load.stderr
     assert set(requests) == {"GET /resources", "GET /search", "GET /resources/[id]", "PUT /resources/[id]"}
     assert min(requests.values()) > 0
-    poll_until(served.client.has_converged, within_seconds=60, what="the edits are derived")
+    poll_until(served.client.has_converged, within_seconds=60, every_seconds=0.3, what="the edits are derived")
     assert served.deployment.query("SELECT count(*) FROM resources WHERE title = 'Updated title'")[0][0] > 0
 
 
