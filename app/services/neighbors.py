@@ -6,11 +6,11 @@ nothing else would cost a look at every resource, and tags alone make nobody nea
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import Row, select, union_all
+from sqlalchemy import ColumnElement, Row, select, union_all
 from sqlalchemy.orm import Session
 
 from app.cache.keys import graph_neighbors_key
@@ -18,7 +18,7 @@ from app.knowledge.nearness import is_same_class, jaccard, nearness
 from app.models.citation import Citation
 from app.models.derived import Embedding
 from app.models.resource import Resource
-from app.services import citation_edges
+from app.services import citation_edges, embedding_changes
 from app.services.library import Library
 
 if TYPE_CHECKING:
@@ -32,31 +32,60 @@ FRONTIER = 300
 
 
 def read(library: Library, resource_id: UUID, *, hops: int, limit: int) -> list[dict[str, Any]]:
-    """The nearest, best first. Cached; every commit that changes what this depends on drops all such lists."""
+    """The nearest, best first. Cached; whether the list still holds is asked of the database each time (ADR 0036)."""
 
-    def compute() -> list[dict[str, Any]]:
+    def compute() -> dict[str, Any]:
         with library.database.reader() as session:
-            return _neighbors(library, session, resource_id, hops=hops, limit=LIMIT_MAX)
+            changes = _changes(session)  # before anything else is read
+            distances = _reached(session, resource_id, hops=hops)
+            vector = _vectors(session, library.embedding_model, [resource_id]).get(resource_id)
+            looked_at = sorted({*distances, *_nearest(library, session, vector), resource_id})
+            rows = {row.id: row for row in session.execute(_described(looked_at))}
+            items = _neighbors(library, session, resource_id, rows=rows, distances=distances, vector=vector)
+        return {"changes": changes, "looked_at": _stamps(looked_at, rows), "items": items}
 
-    key = f"{graph_neighbors_key(str(resource_id))}:{hops}:{library.embedding_model}"
-    return library.cache.get_or_compute(key, compute)[:limit]
+    def holds(kept: Mapping[str, Any]) -> bool:
+        ids = [UUID(one) for one in kept["looked_at"]]
+        with library.database.reader() as session:
+            if _changes(session) != kept["changes"]:
+                return False
+            versions = select(Resource.id, Resource.metadata_version).where(Resource.id.in_(ids), _is_live())
+            return bool(_stamps(ids, {row.id: row for row in session.execute(versions)}) == kept["looked_at"])
+
+    key = f"{graph_neighbors_key(str(resource_id))}:{hops}:{library.embedding_model}:checked"
+    items: list[dict[str, Any]] = library.cache.get_or_compute(key, compute, is_current=holds)["items"]
+    return items[:limit]
 
 
-def _neighbors(library: Library, session: Session, resource_id: UUID, *, hops: int, limit: int) -> list[dict[str, Any]]:
-    distances = _reached(session, resource_id, hops=hops)
-    vector = _vectors(session, library.embedding_model, [resource_id]).get(resource_id)
-    candidates = set(distances) | _nearest(library, session, vector) - {resource_id}
-    rows = {row.id: row for row in session.execute(_described({*candidates, resource_id}))}
+def _changes(session: Session) -> list[int]:
+    """Of vectors and of edges: only these bring other candidates."""
+    return [embedding_changes.newest(session), citation_edges.newest_change(session)]
+
+
+def _stamps(ids: Sequence[UUID], rows: Mapping[UUID, Any]) -> dict[str, int]:
+    """The version of what each is compared by; 0 for one that is deleted, which an import may bring back."""
+    return {str(one): rows[one].metadata_version if one in rows else 0 for one in ids}
+
+
+def _neighbors(
+    library: Library,
+    session: Session,
+    resource_id: UUID,
+    *,
+    rows: Mapping[UUID, Row[Any]],
+    distances: Mapping[UUID, int],
+    vector: np.ndarray | None,
+) -> list[dict[str, Any]]:
     own = rows.get(resource_id)
     if own is None:
         return []
-    vectors = _vectors(session, library.embedding_model, candidates)
+    vectors = _vectors(session, library.embedding_model, rows)
     found = [
         _neighbor(own, row, vector=vector, other=vectors.get(one), hops=distances.get(one))
         for one, row in rows.items()
         if one != resource_id
     ]
-    return sorted(found, key=lambda item: (-item["score"], item["resource_id"]))[:limit]
+    return sorted(found, key=lambda item: (-item["score"], item["resource_id"]))[:LIMIT_MAX]
 
 
 def _reached(session: Session, resource_id: UUID, *, hops: int) -> dict[UUID, int]:
@@ -101,9 +130,13 @@ def _vectors(session: Session, model_id: str, ids: Iterable[UUID]) -> Mapping[UU
     return {row.resource_id: np.frombuffer(row.vector, dtype="<f4") for row in session.execute(rows)}
 
 
-def _described(ids: set[UUID]) -> Any:
+def _described(ids: Sequence[UUID]) -> Any:
     columns = (Resource.id, Resource.title, Resource.creator, Resource.subject, Resource.classification_code)
-    return select(*columns).where(Resource.id.in_(ids), Resource.deleted_at.is_(None))
+    return select(*columns, Resource.metadata_version).where(Resource.id.in_(ids), _is_live())
+
+
+def _is_live() -> ColumnElement[bool]:
+    return Resource.deleted_at.is_(None)
 
 
 def _neighbor(
