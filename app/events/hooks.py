@@ -24,6 +24,7 @@ MAX_DELAYS = 6
 # After these the search index answers otherwise, and no row tells a reader of a cached page so.
 MOVES_SEARCHES = (E.SEARCH_INDEX_UPDATED, E.CLASSIFICATION_COMPLETED, E.RESOURCE_DELETED)
 # Whoever reads these values asks the database whether they hold (ADR 0036): dropping them early only saves memory.
+# `embedding:` is a key of the seed's that nothing here keeps.
 CHECKED_WHEN_READ: Mapping[str, Callable[[str], str]] = {
     E.RESOURCE_UPDATED: resource_key,
     E.RESOURCE_DELETED: resource_key,

@@ -62,7 +62,7 @@ def _is_of_index_alone(filters: Filters) -> bool:
 def _holds(library: Library, kept: Mapping[str, Any], *, by_meaning: bool) -> bool:
     """Whether no vector has changed since, and every document on the page is as it is shown."""
     shown = {UUID(item["id"]): item["version"] for item in kept["page"]["items"]}
-    now = select(Resource.id, Resource.version).where(Resource.id.in_(shown), Resource.deleted_at.is_(None))
+    now = select(Resource.id, Resource.version).where(Resource.id.in_(list(shown)), Resource.deleted_at.is_(None))
     with library.database.reader() as session:
         if by_meaning and embedding_changes.newest(session) != kept["vectors"]:
             return False
