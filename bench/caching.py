@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -18,13 +18,15 @@ import httpx2
 import redis
 from sqlalchemy import delete, func, select
 
+from app.events.event_types import EventType
+from app.events.hooks import HOOKS
 from app.models.outbox import EffectRecord, TaskCall
 from app.services import embeddings, interactions, profiles, quality, resources, search_indexing
 from app.services.library import Library
 from bench.latency import p95
 from bench.results import Found, Ratio
 from bench.rounds import Rounds, Values, median_of, medians
-from bench.seed_flow import SeedFlow
+from bench.seed_flow import SeedFlow, tasks_of_the_seed
 from bench.servers import Servers
 from bench.trace import MIX, QUERIES, RESOURCES, USERS, Asked, trace
 from chaos.polling import poll_until
@@ -150,14 +152,15 @@ def computations_avoided(servers: Servers, rounds: Rounds) -> Found:
             shelf.play(asked)
             shelf.rest()
             seen = shelf.counts() - before
-            return _avoided(asked, reads=seen["misses"], tasks=seen["tasks"])
+            return _avoided(asked, reads=seen["misses"], tasks=seen["tasks"], tasks_of=_kinds_built)
 
         def seed() -> Values:
             flow, (warm_up, asked) = SeedFlow(), _trace(rounds)
             flow.play(warm_up)
             flow.computed_reads = 0
             flow.play(asked)
-            return _avoided(asked, reads=flow.computed_reads, tasks=flow.tasks) | {"old answers": flow.old_answers}
+            avoided = _avoided(asked, reads=flow.computed_reads, tasks=flow.tasks, tasks_of=tasks_of_the_seed)
+            return avoided | {"old answers": flow.old_answers}
 
         found = rounds.alternate("B12", {"ours": ours, "the seed's flow": seed})
     units = {"avoided": "of 1", "reads computed": "reads", "tasks run": "tasks", "old answers": "reads"}
@@ -177,11 +180,18 @@ def _trace(rounds: Rounds) -> tuple[list[Asked], list[Asked]]:
     return reads, trace(seed, requests=round(COUNTED * rounds.share))
 
 
-def _avoided(asked: Sequence[Asked], *, reads: int, tasks: int) -> dict[str, float]:
-    """Of what is computed where every read computes and every event of the hook table runs its task."""
+def _avoided(asked: Sequence[Asked], *, reads: int, tasks: int, tasks_of: Callable[[Asked], int]) -> dict[str, float]:
+    """Of what is computed where every read computes and every event of the side's hook table runs its task."""
     writes = [one for one in asked if one.kind == "write"]
-    wanted = len(asked) - len(writes) + sum(3 if one.is_new_text else 2 for one in writes)
+    wanted = len(asked) - len(writes) + sum(map(tasks_of, writes))
     return {"avoided": 1 - (reads + tasks) / wanted, "reads computed": reads, "tasks run": tasks}
+
+
+def _kinds_built(write: Asked) -> int:
+    """How many kinds our hook table has built anew for it."""
+    changed = EventType.RESOURCE_CONTENT_CHANGED if write.is_new_text else EventType.RESOURCE_METADATA_CHANGED
+    events = {EventType.RESOURCE_UPDATED, changed}
+    return sum(hook.kind is not None and not events.isdisjoint(hook.triggers) for hook in HOOKS)
 
 
 def _p95s(shelf: Shelf) -> dict[str, float]:

@@ -16,6 +16,11 @@ TTL_SECONDS = {"resource": 600, "quality": 1800, "search": 300, "recommendations
 QUALITY_DELAY, INDEX_DELAY = 10.0, 1.0
 
 
+def tasks_of_the_seed(write: Asked) -> int:
+    """Its hook table: the index and the quality, and for another text the embedding."""
+    return 3 if write.is_new_text else 2
+
+
 @dataclass(slots=True)
 class SeedFlow:
     """What happened so far. A built thing is as new as the edits that its tasks have come to."""

@@ -6,6 +6,7 @@ did not come by then.
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -56,13 +57,19 @@ class CacheServer:
         raw, generation = found if isinstance(found, list) else (None, None)
         return None if raw is None else self._decoded(key, raw, generation, until=until)
 
-    def find_or_lease(self, key: str, *, version: int | None, until: float) -> Hit | Lease | None:
-        """The entry if it is at least `version`, else the lease, or None while another caller holds that."""
+    def find_or_lease(
+        self, key: str, *, version: int | None, until: float, unwanted: Hit | None = None
+    ) -> Hit | Lease | None:
+        """The entry if it is at least `version`, else the lease, or None while another caller holds that.
+
+        An entry that is just the `unwanted` one is as good as none, and stays until another is stored over it.
+        """
         token = _mark()
+        unlike = "" if unwanted is None else hashlib.sha1(unwanted.raw, usedforsecurity=False).hexdigest()
         reply = self._script(
             scripts.VALUE_OR_LEASE,
             [self._names.value(key), self._names.lease(key), self._names.generation(family_of(key))],
-            [token, LEASE_SECONDS * 1000, _mark(), UNVERSIONED if version is None else version],
+            [token, LEASE_SECONDS * 1000, _mark(), UNVERSIONED if version is None else version, unlike],
             until=until,
         )
         if not isinstance(reply, list):
@@ -73,7 +80,15 @@ class CacheServer:
         return Lease(token=token, generation=generation) if outcome == b"lease" else None
 
     def store(
-        self, key: str, payload: bytes, *, ttl_seconds: int, version: int | None, lease: Lease | None, until: float
+        self,
+        key: str,
+        payload: bytes,
+        *,
+        ttl_seconds: int,
+        version: int | None,
+        lease: Lease | None,
+        until: float,
+        is_only_over: bool = False,
     ) -> bool:
         """Whether the value is in the cache now; see `scripts.STORE` for when it is refused."""
         names = self._names
@@ -87,6 +102,7 @@ class CacheServer:
                 _mark(),
                 lease.generation if lease else "",
                 lease.token if lease else "",
+                "another" if is_only_over else "",
             ],
             until=until,
         )

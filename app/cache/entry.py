@@ -7,7 +7,7 @@ form; tuples come back as lists, keys of mappings as strings).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic_core import from_json, to_json
@@ -17,10 +17,11 @@ UNVERSIONED = "-"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hit:
-    """A value found in the cache; a cached None is a `Hit` whose value is None."""
+    """A value found in the cache; a cached None is a `Hit` whose value is None. `raw` is the entry it was read from."""
 
     value: Any
     version: int | None
+    raw: bytes = field(default=b"", repr=False, compare=False)
 
 
 def encode_value(value: object) -> bytes:
@@ -34,4 +35,4 @@ def decode_entry(raw: bytes, *, generation: bytes | None) -> Hit | None:
     if written_in != generation:
         return None
     number = None if version == UNVERSIONED.encode() else int(version)
-    return Hit(value=from_json(payload), version=number)
+    return Hit(value=from_json(payload), version=number, raw=raw)

@@ -21,7 +21,6 @@ GRAPH_NEIGHBORS = "graph:neighbors:"
 RECOMMENDATIONS = "recommendations:"
 
 ALL_SEARCH_QUERIES = f"{SEARCH_QUERY}*"
-ALL_GRAPH_NEIGHBORS = f"{GRAPH_NEIGHBORS}*"
 
 DEFAULT_TTL_SECONDS = 300
 TTL_SECONDS: Mapping[str, int] = {
@@ -144,18 +143,3 @@ class Keyspace:
         if key.startswith(BOOKS):
             return False
         return bool(self.namespace) or pattern[:1] not in GLOB_SYNTAX or family_of(key) != OTHER_FAMILY
-
-
-def keys_of_resource(resource_id: str) -> list[str]:
-    """Every key and family whose value may depend on this resource."""
-    return [resource_key(resource_id), *keys_of_derived(resource_id)]
-
-
-def keys_of_derived(resource_id: str) -> list[str]:
-    """Every key and family whose value may depend on what is derived from this resource."""
-    return [
-        quality_key(resource_id),
-        embedding_key(resource_id),
-        ALL_GRAPH_NEIGHBORS,
-        ALL_SEARCH_QUERIES,
-    ]

@@ -12,6 +12,7 @@ What keeps an old value out:
   `invalidate`, both checked by the server in one step.
 - `search_query:*` and the other families carry a random *generation*; dropping a family removes
   that mark, so every entry and every computation begun before is unreadable at once, in O(1).
+- `get_or_compute(is_current=…)` asks the caller whether an entry still holds before it is given.
 
 The cache server should not persist: an old snapshot would bring dropped entries back.
 """
@@ -74,16 +75,23 @@ class RedisCache:
         return hit
 
     def get_or_compute(
-        self, key: str, compute: Callable[[], T], *, ttl: int | None = None, version: int | None = None
+        self,
+        key: str,
+        compute: Callable[[], T],
+        *,
+        ttl: int | None = None,
+        version: int | None = None,
+        is_current: Callable[[T], bool] | None = None,
     ) -> T:
         """The cached value, or that of `compute`, which callers that come together run once.
 
-        `version` is what the caller knows to be current: an older entry is a miss. Who loses the
-        race waits for the winner's value within the deadline, then computes and stores nothing. A
-        computed value is returned as it is, a cached one as JSON brings it back.
+        `version` is what the caller knows to be current: an older entry is a miss, and so is one that is not
+        `is_current` (its time does not count for the deadline). Who loses the race waits for the winner's value within
+        the deadline, then computes and stores nothing. A computed value is returned as it is, a cached one as JSON
+        brings it back.
         """
         try:
-            found = self._hit_or_lease(key, version=version, until=self._deadline())
+            found = self._current_hit_or_lease(key, version=version, is_current=is_current)
         except CacheUnavailable:
             found = None
         self._count_read(key, found=isinstance(found, Hit))
@@ -100,6 +108,13 @@ class RedisCache:
         `invalidate(key, newer)`. Without one the last writer wins.
         """
         return self._store(key, value, ttl=ttl, version=version, lease=None)
+
+    def supersede(self, key: str, value: object, *, version: int) -> bool:
+        """Put the value in the place of an older one; whether that is done. What nobody has asked for stays out.
+
+        For keys whose readers know the version: they never take an older entry, whatever becomes of this.
+        """
+        return self._store(key, value, ttl=None, version=version, lease=None, is_only_over=True)
 
     def delete(self, key: str) -> bool:
         """Drop one entry; whether that is certain."""
@@ -160,12 +175,23 @@ class RedisCache:
                 logger.debug("last cache statistics not sent")
             server.close()
 
-    def _hit_or_lease(self, key: str, *, version: int | None, until: float) -> Hit | Lease | None:
+    def _current_hit_or_lease(
+        self, key: str, *, version: int | None, is_current: Callable[[T], bool] | None
+    ) -> Hit | Lease | None:
+        """`_hit_or_lease`, where a hit that holds no longer is none."""
+        unwanted: Hit | None = None
+        while True:
+            found = self._hit_or_lease(key, version=version, unwanted=unwanted, until=self._deadline())
+            if is_current is None or not isinstance(found, Hit) or is_current(found.value):
+                return found
+            unwanted = found
+
+    def _hit_or_lease(self, key: str, *, version: int | None, unwanted: Hit | None, until: float) -> Hit | Lease | None:
         """What is cached, or the right to compute it, or None when another caller is still at it."""
         server = self._server()
         pause = FIRST_LOOK_AGAIN_SECONDS
         while True:
-            found = server.find_or_lease(key, version=version, until=until)
+            found = server.find_or_lease(key, version=version, unwanted=unwanted, until=until)
             if found is not None:
                 return found
             if monotonic() + 2 * pause >= until:
@@ -185,7 +211,16 @@ class RedisCache:
                 self._release(key, lease)
         return value
 
-    def _store(self, key: str, value: object, *, ttl: int | None, version: int | None, lease: Lease | None) -> bool:
+    def _store(
+        self,
+        key: str,
+        value: object,
+        *,
+        ttl: int | None,
+        version: int | None,
+        lease: Lease | None,
+        is_only_over: bool = False,
+    ) -> bool:
         try:
             payload = encode_value(value)
         except ValueError:
@@ -198,6 +233,7 @@ class RedisCache:
                 ttl_seconds=ttl or self.get_default_ttl(key),
                 version=version,
                 lease=lease,
+                is_only_over=is_only_over,
                 until=self._deadline(),
             )
         except CacheUnavailable:

@@ -8,8 +8,12 @@ from __future__ import annotations
 
 STORE = """
 local generation = redis.call('GET', KEYS[3])
-local payload, version, ttl_ms, new_generation, seen_generation, lease = unpack(ARGV)
+local payload, version, ttl_ms, new_generation, seen_generation, lease, only_over = unpack(ARGV)
 if seen_generation ~= '' and generation ~= seen_generation then return 0 end
+if only_over ~= '' then
+  local written_in = string.match(redis.call('GETRANGE', KEYS[1], 0, 127), '^(%S+) ')
+  if not written_in or written_in ~= generation then return 0 end
+end
 if lease ~= '' and redis.call('GET', KEYS[4]) ~= lease then return 0 end
 if version ~= '-' then
   local offered = tonumber(version)
@@ -26,10 +30,12 @@ redis.call('SET', KEYS[1], generation .. ' ' .. version .. ' ' .. payload, 'PX',
 if lease ~= '' then redis.call('DEL', KEYS[4]) end
 return 1
 """
-"""KEYS value tombstone generation lease; ARGV payload version|- ttl_ms new_generation seen_generation|'' lease|''.
+"""KEYS value tombstone generation lease; ARGV payload version|- ttl_ms new_generation seen_generation|'' lease|''
+only_over|''.
 
 1: stored. 0: refused, because a newer version is stored, a newer version was invalidated, the
-family was invalidated, or the lease was lost (expired, or taken away by an invalidation).
+family was invalidated, the lease was lost (expired, or taken away by an invalidation), or it was
+to be stored `only_over` a readable entry and there is none.
 """
 
 INVALIDATE = """
@@ -52,12 +58,13 @@ local stored = redis.call('GET', KEYS[1])
 if stored then
   local written_in, version = string.match(stored, '^(%S+) (%S+) ')
   local new_enough = ARGV[4] == '-' or (tonumber(version) and tonumber(version) >= tonumber(ARGV[4]))
-  if written_in == generation and new_enough then return {generation, 'value', stored} end
+  local wanted = ARGV[5] == '' or redis.sha1hex(stored) ~= ARGV[5]
+  if written_in == generation and new_enough and wanted then return {generation, 'value', stored} end
 end
 if redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2]) then return {generation, 'lease'} end
 return {generation, 'taken'}
 """
-"""KEYS value lease generation; ARGV token lease_ms new_generation version|-.
+"""KEYS value lease generation; ARGV token lease_ms new_generation version|- sha1_of_an_unwanted_entry|''.
 
 {generation, 'value', entry}, {generation, 'lease'} if this caller is to compute, or {generation, 'taken'}.
 One step: a look and then a lease would let a second caller compute what was stored in between.

@@ -5,13 +5,13 @@ Hooks are pure: `plan(event)` reads an event and names the calls it causes. Stor
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from app.cache.keys import keys_of_derived, keys_of_resource, recommendations_key
+from app.cache.keys import ALL_SEARCH_QUERIES, embedding_key, quality_key, recommendations_key, resource_key
 from app.events.event_system import Event, EventEmitter, Recorder
 from app.events.event_types import OF_USERS
 from app.events.event_types import EventType as E
@@ -21,11 +21,18 @@ from app.transports.base import Priority
 
 # A debounced call waits its delay after the last trigger, and at most this many delays after the first.
 MAX_DELAYS = 6
-# Something is derived anew; the resource itself is what it was.
-BUILT = (
-    *(E.EMBEDDING_GENERATED, E.QUALITY_COMPUTED, E.SEARCH_INDEX_UPDATED),
-    *(E.AUTHORS_NORMALIZED, E.CLASSIFICATION_COMPLETED, E.GRAPH_EDGE_ADDED, E.GRAPH_EDGE_REMOVED),
-)
+# After these the search index answers otherwise, and no row tells a reader of a cached page so.
+MOVES_SEARCHES = (E.SEARCH_INDEX_UPDATED, E.CLASSIFICATION_COMPLETED, E.RESOURCE_DELETED)
+# Whoever reads these values asks the database whether they hold (ADR 0036): dropping them early only saves memory.
+# `embedding:` is a key of the seed's that nothing here keeps.
+CHECKED_WHEN_READ: Mapping[str, Callable[[str], str]] = {
+    E.RESOURCE_UPDATED: resource_key,
+    E.RESOURCE_DELETED: resource_key,
+    E.INGESTION_COMPLETED: resource_key,
+    E.INGESTION_FAILED: resource_key,
+    E.EMBEDDING_GENERATED: embedding_key,
+    E.QUALITY_COMPUTED: quality_key,
+}
 # A profile that is this many interactions behind is not left behind until its debounce is over.
 INTERACTIONS_AT_ONCE = 10
 
@@ -38,9 +45,9 @@ def cache_keys_of(event: Event) -> list[str]:
     """Keys and families of the cache whose values an event makes old."""
     if event.name == E.USER_PROFILE_UPDATED:
         return [recommendations_key(str(event.user_id))]
-    if event.subject is None:
-        return []
-    return (keys_of_derived if event.name in BUILT else keys_of_resource)(str(event.subject))
+    own = CHECKED_WHEN_READ.get(event.name)
+    keys = [] if own is None or event.subject is None else [own(str(event.subject))]
+    return [*keys, ALL_SEARCH_QUERIES] if event.name in MOVES_SEARCHES and _moves_searches(event) else keys
 
 
 def _user_id(event: Event) -> list[Any]:
@@ -56,8 +63,13 @@ def _touches_graph(event: Event) -> bool:
     return bool(event.data.get("touches_graph", True))
 
 
-def _cache_keys(event: Event) -> list[Any]:
-    return [cache_keys_of(event)]
+def _moves_searches(event: Event) -> bool:
+    """Who wrote the index has compared what it says: most reasons to write it change nothing that is searched."""
+    return bool(event.data.get("index_changed", True))
+
+
+def _search_pages(_event: Event) -> list[Any]:
+    return [[ALL_SEARCH_QUERIES]]
 
 
 def _is_tenth(event: Event) -> bool:
@@ -83,7 +95,6 @@ class Hook:
     kind: DerivedKind | None = None
     built_from: str | None = None
     arguments: Callable[[Event], list[Any]] = _resource_id
-    coalesced_as: str | None = None  # tells apart two hooks of one task
     only_if: Callable[[Event], bool] = _always
     for_whole_library: bool = False
 
@@ -187,22 +198,14 @@ HOOKS: tuple[Hook, ...] = (
         debounce_seconds=10,
         for_whole_library=True,
     ),
-    # Whoever commits drops the cached values at once; this call is for those who died before they could.
+    # Whoever commits drops the cached pages at once; this call is for those who died before they could.
     Hook(
-        triggers=(E.RESOURCE_UPDATED, E.RESOURCE_DELETED, E.USER_PROFILE_UPDATED),
+        triggers=MOVES_SEARCHES,
         task=TaskName.INVALIDATE_CACHE,
         priority=Priority.URGENT,
         debounce_seconds=1,
-        arguments=_cache_keys,
-    ),
-    # Fewer keys, so a call of its own: joined with the one above it would take the place of its keys.
-    Hook(
-        triggers=BUILT,
-        task=TaskName.INVALIDATE_CACHE,
-        coalesced_as="derived",
-        priority=Priority.URGENT,
-        debounce_seconds=1,
-        arguments=_cache_keys,
+        arguments=_search_pages,
+        only_if=_moves_searches,
     ),
 )
 
@@ -256,9 +259,9 @@ def refresh_profile(user_id: str, *, total_interactions: int, delay: timedelta =
     )
 
 
-def coalesce_key(task: TaskName, of: UUID | str | None, coalesced_as: str | None = None) -> str:
+def coalesce_key(task: TaskName, of: UUID | str | None) -> str:
     """What waiting calls of one task on one resource, or on one user, share."""
-    return f"{task}:{of}:{coalesced_as}" if coalesced_as else f"{task}:{of}"
+    return f"{task}:{of}"
 
 
 def call_for(task: TaskName, resource_id: str) -> PlannedCall:
@@ -293,7 +296,7 @@ def _call(hook: Hook, event: Event, *, delay_seconds: float) -> PlannedCall:
         queue=hook.queue,
         priority=hook.priority,
         delay=timedelta(seconds=delay_seconds),
-        coalesce_key=coalesce_key(hook.task, event.user_id or subject or "library", hook.coalesced_as),
+        coalesce_key=coalesce_key(hook.task, event.user_id or subject or "library"),
         subject=subject,
         kind=hook.kind,
         subject_version=version,

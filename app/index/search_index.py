@@ -74,6 +74,15 @@ class SearchIndex:
             execution_options={"synchronize_session": False},
         )
 
+    def entry(self, session: Session, resource_id: UUID) -> tuple[Any, ...] | None:
+        """All that searches know of the resource: as long as it is equal, they answer the same. None: not indexed."""
+        columns = [column for column in SearchDocument.__table__.columns if column.key != "built_from"]
+        row = session.execute(select(*columns).where(SearchDocument.resource_id == resource_id)).one_or_none()
+        if row is None:
+            return None
+        subjects = select(SearchSubject.subject).where(SearchSubject.number == row.number)
+        return (*row, *session.scalars(subjects.order_by(SearchSubject.subject)))
+
     def distrust(self, session: Session, resource_ids: Sequence[UUID] | None = None) -> None:
         """Have the next upsert of these, or of all, write their terms, even if they are what was written last."""
         chosen = update(SearchDocument)

@@ -142,7 +142,7 @@ def _forget(session: Session, kind: DecisionKind, pairs: Iterable[tuple[str, str
 
 
 def _regroup(unit: UnitOfWork, variants: Sequence[AuthorVariant]) -> None:
-    """And tell one document of each, so that every cached search is dropped."""
+    """And tell of one document of them."""
     author_groups.regroup(unit.session, {variant.block for variant in variants})
     named = select(ResourceAuthor.resource_id).where(ResourceAuthor.variant_id.in_([one.id for one in variants]))
     resource_id = unit.session.scalars(named.order_by(ResourceAuthor.resource_id).limit(1)).first()

@@ -46,8 +46,8 @@ def warm(library: Library, *, most: int, stopping: threading.Event, budget_secon
         with suppress(NotFound):  # deleted meanwhile
             resources.get(library, one)
             with library.database.reader() as session:
-                built = derived_states.built_from(session, one, DerivedKind.QUALITY)
-            quality.read(library, one, version=built)
+                build = derived_states.build_number(session, one, DerivedKind.QUALITY)
+            quality.read(library, one, build=build)
             warmed += 1
     return warmed
 

@@ -33,7 +33,7 @@ def as_category(row: ClassificationCode) -> Category:
 def create(library: Library, category: Category) -> Category:
     """A new code. Raises `CodeExists`, `InvalidInput` (no such parent, or too many codes)."""
     with library.work() as unit:
-        classifiers.move_tree(unit)
+        classifiers.move_tree(unit.session)
         known = tree(unit.session)
         if category.code in known:
             raise CodeExists(f"there is a code {category.code} already")
@@ -54,7 +54,7 @@ def change(library: Library, category: Category) -> Category:
         known = tree(unit.session)
         if known.categories.get(category.code) == category:
             return category
-        classifiers.move_tree(unit)
+        classifiers.move_tree(unit.session)
         known = tree(unit.session)
         row = unit.session.get(ClassificationCode, category.code, populate_existing=True)
         if row is None:
@@ -86,7 +86,7 @@ def delete(library: Library, code: str) -> None:
     What only a model has put there is judged anew without it.
     """
     with library.work() as unit:
-        classifiers.move_tree(unit)
+        classifiers.move_tree(unit.session)
         row = unit.session.get(ClassificationCode, code, with_for_update=True)
         if row is None:
             raise _unknown(code)

@@ -101,6 +101,11 @@ def tell_removed(unit: UnitOfWork, resource_id: UUID, edges: Sequence[Edge]) -> 
     _tell(unit, EventType.GRAPH_EDGE_REMOVED, resource_id, edges)
 
 
+def newest_change(session: Session) -> int:
+    """The number of the last committed change of an edge: what is computed after this was read has seen it."""
+    return session.scalar(select(Counter.value).where(Counter.name == CHANGES)) or 0
+
+
 def is_edge() -> ColumnElement[bool]:
     """Citations that lead to another resource."""
     return and_(Citation.target_resource_id.is_not(None), Citation.target_resource_id != Citation.resource_id)

@@ -113,17 +113,18 @@ def code_in_force(session: Session, resource: Resource) -> str | None:
     return resource.classification_code or _predicted(session, resource.id)
 
 
-def tell_the_index(session: Session, resource: Resource) -> None:
-    """Filters and facets of a resource that no person has decided on follow the model. The resource is locked.
+def tell_the_index(session: Session, resource: Resource) -> bool:
+    """Filters and facets of a resource that no person has decided on follow the model: whether that changed any.
 
-    A person's code is written with the rest of the document.
+    A person's code is written with the rest of the document. The resource is locked.
     """
     if resource.classification_code:
-        return
+        return False
     predicted = _predicted(session, resource.id)
     is_another = SearchDocument.classification_code.is_distinct_from(predicted)
     moved = update(SearchDocument).where(SearchDocument.resource_id == resource.id, is_another)
-    session.execute(moved.values(classification_code=predicted).execution_options(synchronize_session=False))
+    moved = moved.values(classification_code=predicted).returning(SearchDocument.number)
+    return bool(session.execute(moved.execution_options(synchronize_session=False)).all())
 
 
 def _predicted(session: Session, resource_id: UUID) -> str | None:

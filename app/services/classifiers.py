@@ -5,12 +5,10 @@ from __future__ import annotations
 from sqlalchemy import ColumnElement, String, cast, func, literal, select
 from sqlalchemy.orm import Session
 
-from app.cache.keys import ALL_GRAPH_NEIGHBORS
 from app.errors import NotFound
 from app.events import counters
 from app.models.classification import ModelVersion
 from app.models.derived import Counter
-from app.services.unit_of_work import UnitOfWork
 
 TREE = "classification_tree"
 """Counter that moves with every change of the codes: what was said of the old ones is stale then."""
@@ -66,7 +64,11 @@ def find(session: Session, number: int) -> ModelVersion:
     return model
 
 
-def move_tree(unit: UnitOfWork) -> None:
+def move_tree(session: Session) -> None:
     """The codes change in this transaction: nobody else changes them until its commit."""
-    counters.count(unit.session, TREE, 1)
-    unit.drop([ALL_GRAPH_NEIGHBORS])
+    counters.count(session, TREE, 1)
+
+
+def tree_changes(session: Session) -> int:
+    """How often the codes were changed: what is computed after this was read has seen the last time."""
+    return session.scalar(select(Counter.value).where(Counter.name == TREE)) or 0

@@ -199,7 +199,7 @@ def _store(
     session.add(row)
     derived_states.mark_built(session, resource_id, DerivedKind.CLASSIFICATION, version=version)
     session.flush()
-    classification.tell_the_index(session, resource)
+    is_another = classification.tell_the_index(session, resource)
     unit.emit(
         EventType.CLASSIFICATION_COMPLETED,
         {
@@ -208,6 +208,7 @@ def _store(
             "predicted": row.predicted,
             "confidence": row.confidence,
             "classifier": classifier,
+            "index_changed": is_another,
         },
     )
 

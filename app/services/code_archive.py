@@ -27,7 +27,7 @@ class CodeRecords(TableRecords):
             return outcome
         category = Category(**{name: values[name] for name in ("code", "parent", "label", "description")})
         with library.work() as unit:
-            classifiers.move_tree(unit)
+            classifiers.move_tree(unit.session)
             outcome = self._outcome(unit.session, values)
             if outcome in {Outcome.CREATED, Outcome.UPDATED}:
                 category_codes.restore(unit, category, updated_at=values["updated_at"])

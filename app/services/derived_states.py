@@ -46,6 +46,12 @@ def built_from(session: Session, resource_id: UUID, kind: DerivedKind) -> int:
     return state.built_from if state else 0
 
 
+def build_number(session: Session, resource_id: UUID, kind: DerivedKind) -> int:
+    """Rises with every attempt to build `kind`: what was read under this number is not older than its last build."""
+    state = session.get(DerivedState, (resource_id, kind))
+    return state.attempts if state else 0
+
+
 def mark_built(session: Session, resource_id: UUID, kind: DerivedKind, *, version: int) -> None:
     """`kind` is built from `version`. The caller holds what `lock_for_build` gave it."""
     state = _state(session, resource_id, kind)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from sqlalchemy import update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.models.derived import Counter, Embedding
@@ -17,6 +17,11 @@ def forget(session: Session, resource_id: UUID) -> None:
     emptied = update(Embedding).where(Embedding.resource_id == resource_id)
     if session.get(Embedding, resource_id) is not None:
         session.execute(emptied.values(passage_count=0, passages=b"", change=next_change(session)))
+
+
+def newest(session: Session) -> int:
+    """The number of the last committed change: what is computed after this was read has seen it."""
+    return session.scalar(select(Counter.value).where(Counter.name == CHANGES)) or 0
 
 
 def next_change(session: Session) -> int:

@@ -6,11 +6,11 @@ nothing else would cost a look at every resource, and tags alone make nobody nea
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import Row, func, select, union_all
+from sqlalchemy import ColumnElement, Row, func, select, union_all
 from sqlalchemy.orm import Session
 
 from app.cache.keys import graph_neighbors_key
@@ -20,7 +20,7 @@ from app.models.citation import Citation
 from app.models.classification import ResourceCategory
 from app.models.derived import Embedding
 from app.models.resource import Resource
-from app.services import category_codes, citation_edges
+from app.services import category_codes, citation_edges, classifiers, embedding_changes
 from app.services.library import Library
 
 if TYPE_CHECKING:
@@ -34,32 +34,61 @@ FRONTIER = 300
 
 
 def read(library: Library, resource_id: UUID, *, hops: int, limit: int) -> list[dict[str, Any]]:
-    """The nearest, best first. Cached; every commit that changes what this depends on drops all such lists."""
+    """The nearest, best first. Cached; whether the list still holds is asked of the database each time (ADR 0036)."""
 
-    def compute() -> list[dict[str, Any]]:
+    def compute() -> dict[str, Any]:
         with library.database.reader() as session:
-            return _neighbors(library, session, resource_id, hops=hops, limit=LIMIT_MAX)
+            changes = _changes(session)  # before anything else is read
+            distances = _reached(session, resource_id, hops=hops)
+            vector = _vectors(session, library.embedding_model, [resource_id]).get(resource_id)
+            looked_at = sorted({*distances, *_nearest(library, session, vector), resource_id})
+            rows = {row.id: row for row in session.execute(_described(looked_at))}
+            items = _neighbors(library, session, resource_id, rows=rows, distances=distances, vector=vector)
+        return {"changes": changes, "looked_at": _stamps(looked_at, rows), "items": items}
 
-    key = f"{graph_neighbors_key(str(resource_id))}:{hops}:{library.embedding_model}"
-    return library.cache.get_or_compute(key, compute)[:limit]
+    def holds(kept: Mapping[str, Any]) -> bool:
+        ids = [UUID(one) for one in kept["looked_at"]]
+        with library.database.reader() as session:
+            if _changes(session) != kept["changes"]:
+                return False
+            now = {row.id: row for row in session.execute(_stamped(ids))}
+            return bool(_stamps(ids, now) == kept["looked_at"])
+
+    key = f"{graph_neighbors_key(str(resource_id))}:{hops}:{library.embedding_model}:checked"
+    items: list[dict[str, Any]] = library.cache.get_or_compute(key, compute, is_current=holds)["items"]
+    return items[:limit]
 
 
-def _neighbors(library: Library, session: Session, resource_id: UUID, *, hops: int, limit: int) -> list[dict[str, Any]]:
-    distances = _reached(session, resource_id, hops=hops)
-    vector = _vectors(session, library.embedding_model, [resource_id]).get(resource_id)
-    candidates = set(distances) | _nearest(library, session, vector) - {resource_id}
-    rows = {row.id: row for row in session.execute(_described({*candidates, resource_id}))}
+def _changes(session: Session) -> list[int]:
+    """Of vectors and of edges: only these bring other candidates. And of the tree, which says what is one class."""
+    return [embedding_changes.newest(session), citation_edges.newest_change(session), classifiers.tree_changes(session)]
+
+
+def _stamps(ids: Sequence[UUID], rows: Mapping[UUID, Any]) -> dict[str, list[Any] | None]:
+    """Of what each is compared by; None for one that is deleted, which an import may bring back."""
+    return {str(one): [rows[one].metadata_version, rows[one].code] if one in rows else None for one in ids}
+
+
+def _neighbors(
+    library: Library,
+    session: Session,
+    resource_id: UUID,
+    *,
+    rows: Mapping[UUID, Row[Any]],
+    distances: Mapping[UUID, int],
+    vector: np.ndarray | None,
+) -> list[dict[str, Any]]:
     own = rows.get(resource_id)
     if own is None:
         return []
-    vectors = _vectors(session, library.embedding_model, candidates)
+    vectors = _vectors(session, library.embedding_model, rows)
     tree = category_codes.tree(session)
     found = [
         _neighbor(tree, own, row, vector=vector, other=vectors.get(one), hops=distances.get(one))
         for one, row in rows.items()
         if one != resource_id
     ]
-    return sorted(found, key=lambda item: (-item["score"], item["resource_id"]))[:limit]
+    return sorted(found, key=lambda item: (-item["score"], item["resource_id"]))[:LIMIT_MAX]
 
 
 def _reached(session: Session, resource_id: UUID, *, hops: int) -> dict[UUID, int]:
@@ -104,11 +133,21 @@ def _vectors(session: Session, model_id: str, ids: Iterable[UUID]) -> Mapping[UU
     return {row.resource_id: np.frombuffer(row.vector, dtype="<f4") for row in session.execute(rows)}
 
 
-def _described(ids: set[UUID]) -> Any:
+def _described(ids: Sequence[UUID]) -> Any:
+    columns = (Resource.title, Resource.creator, Resource.subject)
+    return _stamped(ids).add_columns(*columns)
+
+
+def _stamped(ids: Sequence[UUID]) -> Any:
+    """What tells whether any of them is compared by something else than before: metadata, and the class in force."""
     in_force = func.coalesce(func.nullif(Resource.classification_code, ""), ResourceCategory.predicted)
-    columns = (Resource.id, Resource.title, Resource.creator, Resource.subject, in_force.label("code"))
-    described = select(*columns).outerjoin(ResourceCategory, ResourceCategory.resource_id == Resource.id)
-    return described.where(Resource.id.in_(ids), Resource.deleted_at.is_(None))
+    stamped = select(Resource.id, Resource.metadata_version, in_force.label("code"))
+    with_class = stamped.outerjoin(ResourceCategory, ResourceCategory.resource_id == Resource.id)
+    return with_class.where(Resource.id.in_(ids), _is_live())
+
+
+def _is_live() -> ColumnElement[bool]:
+    return Resource.deleted_at.is_(None)
 
 
 def _neighbor(

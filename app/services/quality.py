@@ -51,15 +51,18 @@ def find(session: Session, resource_id: UUID) -> QualityScore | None:
     return session.get(QualityScore, resource_id)
 
 
-def read(library: Library, resource_id: UUID, *, version: int) -> dict[str, Any] | None:
-    """The score of a resource as plain values, if it has one yet; a cached one must be built from `version`."""
+def read(library: Library, resource_id: UUID, *, build: int) -> dict[str, Any] | None:
+    """The score of a resource as plain values, if it has one yet; a cached one must be of `build` or later.
+
+    Not of the version it is built from: a score that is asked for again is built from the same version once more.
+    """
 
     def compute() -> dict[str, Any] | None:
         with library.database.reader() as session:
             score = find(session, resource_id)
         return _plain(score) if score is not None else None
 
-    return library.cache.get_or_compute(quality_key(str(resource_id)), compute, version=version)
+    return library.cache.get_or_compute(quality_key(str(resource_id)), compute, version=build)
 
 
 def _plain(score: QualityScore) -> dict[str, Any]:
@@ -112,3 +115,5 @@ def _store(
         EventType.QUALITY_COMPUTED,
         {"resource_id": str(resource_id), "version": version, "overall": report.overall},
     )
+    build = derived_states.build_number(session, resource_id, DerivedKind.QUALITY)
+    unit.supersede(quality_key(str(resource_id)), _plain(row), version=build)

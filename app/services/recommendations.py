@@ -70,11 +70,9 @@ def _cached(library: Library, user_id: str, profile: UserProfile | None) -> dict
     def compute() -> dict[str, Any]:
         return _compute(library, user_id, profile) | {"profile_id": born}
 
-    found = library.cache.get_or_compute(key, compute, version=version)
-    if found["profile_id"] == born:
-        return found
-    library.cache.delete(key)
-    return library.cache.get_or_compute(key, compute, version=version)
+    return library.cache.get_or_compute(
+        key, compute, version=version, is_current=lambda found: found["profile_id"] == born
+    )
 
 
 def _compute(library: Library, user_id: str, profile: UserProfile | None) -> dict[str, Any]:

@@ -80,6 +80,8 @@ class ResourceRecords(TableRecords):
             _refuse_another_of_its_key(unit.session, record)
             outcome = Outcome.CREATED if row is None or row.deleted_at is not None else Outcome.UPDATED
             if not is_only_checked:
+                if row is not None and row.deleted_at is not None:
+                    library.index.distrust(unit.session, [row.id])  # it may be indexed still, and is found again
                 _write(unit, row, record, upload=values["upload"], links=values["links"])
             return outcome
 

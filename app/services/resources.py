@@ -27,6 +27,8 @@ METADATA = (
 NAMES_AUTHORS = frozenset({"authors", "creator"})
 """What moves `authors_version`."""
 WRITABLE = frozenset({*METADATA, "content"})
+SUPERSEDES_CHARS_MAX = 100_000
+"""Longest text that a request sends to the cache, which may not hold the resource at all."""
 SUMMARY = (
     *("id", "version", "content_version", "metadata_version", *METADATA, "duplicate_of", "page_count"),
     *("ingestion_status", "ingestion_error", "created_at", "updated_at"),
@@ -129,6 +131,7 @@ def change(
     changed = [name for name, value in changes.items() if getattr(resource, name) != value]
     if changed:
         _apply(unit, resource, {name: changes[name] for name in changed}, content_sha256=sha256)
+        _supersede(unit, resource)
     return describe(resource)
 
 
@@ -156,6 +159,12 @@ def delete_within(
     identities.forget(unit.session, resource_id)
     linked = citation_edges.is_linked(unit.session, resource_id)
     unit.emit(EventType.RESOURCE_DELETED, event_data(resource) | {"touches_graph": linked})
+
+
+def _supersede(unit: UnitOfWork, resource: Resource) -> None:
+    """Who reads it often finds it in the cache after the change as before; a long text is not sent there unasked."""
+    if len(resource.content or "") <= SUPERSEDES_CHARS_MAX:
+        unit.supersede(resource_key(str(resource.id)), describe(resource), version=resource.version)
 
 
 def describe(resource: Resource) -> dict[str, Any]:

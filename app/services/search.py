@@ -36,9 +36,13 @@ COSINE_MIN = 0.1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchItem:
-    """One hit. `snippet` is HTML: escaped text with `<mark>` around what was found. Scores only order one answer."""
+    """One hit, as `version` of the document has it.
+
+    `snippet` is HTML: escaped text with `<mark>` around what was found. Scores only order one answer.
+    """
 
     id: UUID
+    version: int
     title: str
     score: float
     snippet: str
@@ -190,13 +194,14 @@ class SearchService:
 
     def _items(self, query: Query, ranking: _Ranking) -> list[SearchItem]:
         columns = (Resource.id, Resource.title, Resource.creator, Resource.language, Resource.format)
-        texts = (Resource.created_at, Resource.description, Resource.content)
+        texts = (Resource.created_at, Resource.version, Resource.description, Resource.content)
         chosen = select(*columns, *texts).where(Resource.id.in_(ranking.scores), Resource.deleted_at.is_(None))
         rows = {row.id: row for row in self._session.execute(chosen)}
         terms = [term for clause in query.wanted for term in clause.terms]
         return [
             SearchItem(
                 id=found,
+                version=row.version,
                 title=row.title,
                 score=round(score, 6),
                 snippet=snippet_of(_shown_text(row, ranking.passages.get(found)), terms),

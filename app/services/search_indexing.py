@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session, undefer
 
+from app.cache.keys import ALL_SEARCH_QUERIES
 from app.database import Database
 from app.events.event_types import EventType
 from app.index.documents import IndexedDocument
@@ -38,6 +39,7 @@ def update(library: Library, resource_id: UUID, *, work: Work) -> None:
     with work() as unit:
         if prepared is None:
             library.index.remove(unit.session, resource_id)
+            unit.drop([ALL_SEARCH_QUERIES])  # what they suggest may have been a word of this document alone
         else:
             _write(unit, library.index, prepared)
 
@@ -48,11 +50,14 @@ def _write(unit: UnitOfWork, index: SearchIndex, prepared: PreparedDocument) -> 
     resource = derived_states.lock_for_build(unit.session, resource_id, kind, version=version)
     if resource is None:
         return
+    before = index.entry(unit.session, resource_id)
     if index.write(unit.session, prepared):
         classification.tell_the_index(unit.session, resource)
         unit.built(version)
         derived_states.mark_built(unit.session, resource_id, kind, version=version)
-        unit.emit(EventType.SEARCH_INDEX_UPDATED, {"resource_id": str(resource_id), "version": version})
+        changed = before is None or before != index.entry(unit.session, resource_id)
+        data = {"resource_id": str(resource_id), "version": version, "index_changed": changed}
+        unit.emit(EventType.SEARCH_INDEX_UPDATED, data)
 
 
 def update_search_index(session: Session, index: SearchIndex, resource: Resource) -> bool:

@@ -1,6 +1,6 @@
 """One transaction: a change, the events it caused and the calls those cause, committed together.
 
-After the commit, and only then, the handlers of the events run and cached values are dropped.
+After the commit, and only then, cached values are dropped or superseded, and the handlers of the events run.
 """
 
 from __future__ import annotations
@@ -29,6 +29,10 @@ class Invalidated(Protocol):
         """Drop keys and families; whether that is certain."""
         ...
 
+    def supersede(self, key: str, value: object, *, version: int) -> bool:
+        """Put a value in the place of an older one that is cached, if one is."""
+        ...
+
 
 class UnitOfWork:
     """What a service writes through: `session` for rows, `emit` for what happened."""
@@ -38,6 +42,7 @@ class UnitOfWork:
         self.call = call
         self.events: list[Event] = []
         self.old_keys: dict[str, None] = {}
+        self.new_values: dict[str, tuple[object, int]] = {}
         self.invalidations: list[outbox.StoredCall] = []
         self._debounce_scale = debounce_scale
         self._unstored: list[Event] = []
@@ -64,6 +69,13 @@ class UnitOfWork:
     def drop(self, keys: Iterable[str]) -> None:
         """Keys and families of the cache whose values are old once this is committed."""
         self.old_keys |= dict.fromkeys(keys)
+
+    def supersede(self, key: str, value: object, *, version: int) -> None:
+        """What the cache holds under this key is old once this is committed, and this is to stand there instead.
+
+        Only for keys whose readers know the version. The value is at hand: the next reader need not compute it.
+        """
+        self.new_values[key] = (value, version)
 
     def enqueue(self, *calls: PlannedCall) -> list[outbox.StoredCall]:
         """Calls that no event causes; their delays are no debounce, and not scaled like one."""
@@ -117,11 +129,20 @@ def unit_of_work(
         yield work
         work.close()
     # At once, and best effort: the invalidation call of the hook table backs it.
-    dropped = bool(work.old_keys) and cache.delete_all(work.old_keys)
+    dropped = _tell_the_cache(cache, work)
     if dropped and call is not None:
         _withdraw_invalidations(database, work)
     for event in work.events:
         emitter.dispatch(event)
+
+
+def _tell_the_cache(cache: Invalidated, work: UnitOfWork) -> bool:
+    """Whether what is old is dropped for certain."""
+    old = [key for key in work.old_keys if key not in work.new_values]
+    dropped = bool(old) and cache.delete_all(old)
+    for key, (value, version) in work.new_values.items():
+        cache.supersede(key, value, version=version)
+    return dropped
 
 
 def _withdraw_invalidations(database: Database, work: UnitOfWork) -> None:

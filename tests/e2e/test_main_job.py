@@ -74,6 +74,7 @@ def test_at_least_99_percent_of_the_documents_are_taken_in(library: FilledLibrar
 def test_every_document_is_put_into_a_class_and_most_pages_of_the_manual_into_the_right_one(
     library: FilledLibrary,
 ) -> None:
+    poll_until(library.client.has_converged, within_seconds=90, every_seconds=0.3, what="converged")
     rows = library.deployment.query(
         "SELECT r.id, c.predicted, c.confidence, c.built_from, r.content_version FROM resources r"
         " LEFT JOIN resource_categories c ON c.resource_id = r.id WHERE r.content_version > 0 AND r.deleted_at IS NULL"

@@ -26,6 +26,9 @@ class NoCache:
     def delete_all(self, patterns: Iterable[str]) -> bool:
         return True
 
+    def supersede(self, key: str, value: object, *, version: int) -> bool:
+        return False
+
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:

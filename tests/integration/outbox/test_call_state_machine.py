@@ -57,6 +57,9 @@ class NoCache:
     def delete_all(self, patterns: Iterable[str]) -> bool:
         return True
 
+    def supersede(self, key: str, value: object, *, version: int) -> bool:
+        return False
+
 
 class BrokeDown(Exception):
     """The database, with what it had not yet written to its disk."""

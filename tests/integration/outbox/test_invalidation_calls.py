@@ -38,14 +38,15 @@ class Cache:
     def delete_all(self, patterns: Iterable[str]) -> bool:
         return self._answers
 
+    def supersede(self, key: str, value: object, *, version: int) -> bool:
+        return self._answers
+
 
 @pytest.fixture
 def running(database: Database, begin: Begin, resource_id: UUID) -> StartedCall:
-    """An embedding call that runs; no invalidation waits."""
+    """A call that runs; no invalidation waits."""
     edit(begin, resource_id, version=2)
     with database.writer() as session:
-        for call in session.scalars(select(TaskCall).where(TaskCall.task == TaskName.INVALIDATE_CACHE)):
-            session.delete(call)
         [claimed] = claim_due(session, queue="ml_tasks", limit=1, moment=now() + timedelta(minutes=1))
         started = execution.start(
             session, claimed.id, generation=1, owner="w", lease=timedelta(seconds=15), moment=now()
@@ -54,9 +55,21 @@ def running(database: Database, begin: Begin, resource_id: UUID) -> StartedCall:
     return started
 
 
-def write_effect(database: Database, call: StartedCall, *, cache: Cache) -> None:
+def write_effect(
+    database: Database,
+    call: StartedCall,
+    *,
+    cache: Cache,
+    name: EventType = EventType.SEARCH_INDEX_UPDATED,
+    index_changed: bool = True,
+) -> None:
     with unit_of_work(database, emitter=EventEmitter(), cache=cache, debounce_scale=1.0, call=call) as unit:
-        unit.emit(EventType.EMBEDDING_GENERATED, {"resource_id": str(call.subject), "content_version": 2})
+        unit.emit(name, {"resource_id": str(call.subject), "version": 2, "index_changed": index_changed})
+
+
+def delete(begin: Begin, resource_id: UUID) -> None:
+    with begin() as unit:
+        unit.emit(EventType.RESOURCE_DELETED, {"resource_id": str(resource_id), "version": 3, "touches_graph": False})
 
 
 def waiting_invalidations(database: Database) -> list[TaskCall]:
@@ -80,9 +93,36 @@ def test_the_call_stays_while_the_cache_does_not_answer(database: Database, runn
 
 
 def test_the_call_of_a_request_stays(database: Database, begin: Begin, resource_id: UUID) -> None:
+    delete(begin, resource_id)
+
+    assert [call.args for call in waiting_invalidations(database)] == [[["search_query:*"]]]
+
+
+def test_an_edit_needs_no_call_for_what_its_readers_check_themselves(
+    database: Database, begin: Begin, resource_id: UUID
+) -> None:
     edit(begin, resource_id, version=2)
 
-    assert len(waiting_invalidations(database)) == 1
+    assert waiting_invalidations(database) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "index_changed"),
+    [
+        (EventType.SEARCH_INDEX_UPDATED, False),
+        (EventType.CLASSIFICATION_COMPLETED, False),
+        (EventType.EMBEDDING_GENERATED, True),
+        (EventType.QUALITY_COMPUTED, True),
+        (EventType.AUTHORS_NORMALIZED, True),
+        (EventType.GRAPH_EDGE_ADDED, True),
+    ],
+)
+def test_what_changes_no_answer_of_the_index_leaves_no_call(
+    database: Database, running: StartedCall, name: EventType, index_changed: bool
+) -> None:
+    write_effect(database, running, cache=Cache(answers=False), name=name, index_changed=index_changed)
+
+    assert waiting_invalidations(database) == []
 
 
 def test_a_call_that_a_later_change_has_joined_stays(database: Database, begin: Begin, running: StartedCall) -> None:
@@ -91,7 +131,7 @@ def test_a_call_that_a_later_change_has_joined_stays(database: Database, begin: 
 
         def delete_all(self, patterns: Iterable[str]) -> bool:
             assert running.subject is not None
-            edit(begin, running.subject, version=3)
+            delete(begin, running.subject)
             return True
 
     write_effect(database, running, cache=JoinedMeanwhile(answers=True))
@@ -102,7 +142,7 @@ def test_a_call_that_a_later_change_has_joined_stays(database: Database, begin: 
 def test_what_waits_for_the_cache_is_put_off_together_and_due_as_soon_as_it_is_back(
     database: Database, begin: Begin, resource_id: UUID
 ) -> None:
-    edit(begin, resource_id, version=2)
+    delete(begin, resource_id)
     moment = now()
     later = moment + timedelta(minutes=9)
 
@@ -122,7 +162,7 @@ def test_one_that_finds_the_cache_away_puts_off_the_others(migrated_url: str) ->
     with a_library(database_url=migrated_url, cache_url=nobody) as library:
         for _ in range(5):
             with library.work() as unit:
-                unit.emit(EventType.RESOURCE_UPDATED, {"resource_id": str(new_id()), "version": 2})
+                unit.emit(EventType.RESOURCE_DELETED, {"resource_id": str(new_id()), "version": 2})
         moment = now()
 
         with pytest.raises(CacheUnavailable):
@@ -138,7 +178,7 @@ def test_the_return_of_the_cache_makes_due_what_waited_for_it(migrated_url: str)
         library.cache.on_return = partial(upkeep.after_cache_return, library)
         server.kill()
         with library.work() as unit:
-            unit.emit(EventType.RESOURCE_UPDATED, {"resource_id": str(new_id()), "version": 2})
+            unit.emit(EventType.RESOURCE_DELETED, {"resource_id": str(new_id()), "version": 2})
         with library.database.writer() as session:
             outbox.put_off(session, TaskName.INVALIDATE_CACHE, until=now() + timedelta(minutes=9))
 

@@ -73,11 +73,11 @@ def test_a_search_is_an_event_in_this_process_and_no_row(library: Library, resou
 
 def test_a_cached_score_is_read_again_once_a_newer_one_is_built(library: Library, resource_id: UUID) -> None:
     quality.recompute(library, resource_id, work=library.work)
-    before = quality.read(library, resource_id, version=1)
+    before = quality.read(library, resource_id, build=1)
     resources.update(library, resource_id, {"content": "A cobalt lantern, described at some length. " * 30})
     quality.recompute(library, resource_id, work=library.work)
 
-    after = quality.read(library, resource_id, version=2)
+    after = quality.read(library, resource_id, build=2)
 
     assert before is not None
     assert after is not None

@@ -246,3 +246,93 @@ def test_a_computed_none_is_cached(cache: RedisCache) -> None:
         assert cache.get_or_compute("resource:1", lambda: calls.append(1)) is None
 
     assert len(calls) == 1
+
+
+def test_an_entry_that_holds_no_longer_is_a_miss_and_its_successor_is_kept(cache: RedisCache) -> None:
+    cache.set("search_query:a", "old")
+    cache.set("search_query:b", "other")
+
+    def holds(value: str) -> bool:
+        return value != "old"
+
+    assert cache.get_or_compute("search_query:a", lambda: "new", is_current=holds) == "new"
+    assert cache.get_or_compute("search_query:a", lambda: "unused", is_current=holds) == "new"
+    assert cache.get("search_query:b") == "other"
+    assert (cache.stats.hits, cache.stats.misses) == (2, 1)
+
+
+def test_who_finds_an_old_entry_waits_for_whoever_replaces_it(server: RedisServer, make_cache: CacheMaker) -> None:
+    cache = make_cache(url=server.url)
+    cache.set("search_query:a", 0)
+    start, computing = Barrier(12), []
+
+    def compute() -> int:
+        computing.append(1)
+        Event().wait(0.05)
+        return 1
+
+    def ask(_number: int) -> int:
+        start.wait(timeout=10)
+        return cache.get_or_compute("search_query:a", compute, is_current=lambda value: value == 1)
+
+    with ThreadPoolExecutor(12) as pool:
+        answers = list(pool.map(ask, range(12)))
+
+    assert answers == [1] * 12
+    assert len(computing) == 1
+    assert (cache.stats.hits, cache.stats.misses) == (11, 1)
+
+
+def test_a_check_that_takes_longer_than_the_deadline_keeps_nothing_out(
+    server: RedisServer, make_cache: CacheMaker
+) -> None:
+    cache = make_cache(url=server.url, deadline_seconds=0.5)
+    cache.set("search_query:a", "old")
+
+    def slowly(value: str) -> bool:
+        Event().wait(0.6)
+        return value == "new"
+
+    assert cache.get_or_compute("search_query:a", lambda: "new", is_current=slowly) == "new"
+    assert cache.get("search_query:a") == "new"
+
+
+def test_a_drop_while_the_successor_is_computed_keeps_it_out(cache: RedisCache) -> None:
+    cache.set("search_query:a", "old")
+
+    def compute() -> str:
+        assert cache.delete_all(["search_query:*"])
+        return "from before the drop"
+
+    assert cache.get_or_compute("search_query:a", compute, is_current=lambda _value: False) == "from before the drop"
+    assert cache.lookup("search_query:a") is None
+
+
+def test_a_newer_value_stands_where_an_older_one_was(cache: RedisCache) -> None:
+    cache.set("resource:1", "old", version=6)
+
+    assert cache.supersede("resource:1", "new", version=7) is True
+    assert cache.supersede("resource:1", "late", version=6) is False
+
+    assert cache.get_or_compute("resource:1", lambda: "unused", version=7) == "new"
+
+
+def test_what_nobody_has_asked_for_is_not_put_into_the_cache(cache: RedisCache) -> None:
+    assert cache.supersede("resource:1", "new", version=7) is False
+    assert cache.lookup("resource:1") is None
+
+    cache.set("resource:1", "old", version=6)
+    cache.delete_pattern("resource:*")
+    assert cache.supersede("resource:1", "new", version=7) is False
+    assert cache.lookup("resource:1") is None
+
+
+def test_an_older_computation_does_not_replace_what_has_superseded_it(cache: RedisCache) -> None:
+    cache.set("resource:1", "oldest", version=5)
+
+    def compute() -> str:
+        assert cache.supersede("resource:1", "new", version=7)
+        return "old"
+
+    assert cache.get_or_compute("resource:1", compute, version=6) == "old"
+    assert cache.get_or_compute("resource:1", lambda: "unused", version=7) == "new"

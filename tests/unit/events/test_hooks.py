@@ -7,7 +7,7 @@ import pytest
 
 from app.events.event_system import Event
 from app.events.event_types import DURABLE, EventType
-from app.events.hooks import BUILT, HOOKS, PlannedCall, is_of_users, plan, refresh_profile
+from app.events.hooks import HOOKS, PlannedCall, cache_keys_of, is_of_users, plan, refresh_profile
 from app.models.derived import DerivedKind
 from app.models.interaction import UserProfile
 from app.models.resource import Resource
@@ -120,25 +120,47 @@ def test_every_tenth_interaction_calls_at_once(total: int, seconds: int) -> None
     assert interaction(total).delay == timedelta(seconds=seconds)
 
 
-def invalidations(name: EventType) -> list[PlannedCall]:
-    event = Event(name=name, data={"resource_id": str(RESOURCE), "version": 2})
-    return [call for call in plan(event) if call.task == TaskName.INVALIDATE_CACHE]
+@pytest.mark.parametrize(
+    ("name", "index_changed", "own", "drops_searches"),
+    [
+        (EventType.RESOURCE_UPDATED, True, "resource", False),
+        (EventType.RESOURCE_DELETED, True, "resource", True),
+        (EventType.INGESTION_COMPLETED, True, "resource", False),
+        (EventType.EMBEDDING_GENERATED, True, "embedding", False),
+        (EventType.QUALITY_COMPUTED, True, "quality", False),
+        (EventType.SEARCH_INDEX_UPDATED, True, None, True),
+        (EventType.SEARCH_INDEX_UPDATED, False, None, False),
+        (EventType.CLASSIFICATION_COMPLETED, True, None, True),
+        (EventType.CLASSIFICATION_COMPLETED, False, None, False),
+        (EventType.RESOURCE_CONTENT_CHANGED, True, None, False),
+        (EventType.CITATIONS_EXTRACTED, True, None, False),
+        (EventType.GRAPH_EDGE_ADDED, True, None, False),
+        (EventType.AUTHORS_NORMALIZED, True, None, False),
+    ],
+)
+def test_an_event_drops_what_it_makes_old_and_calls_for_what_no_reader_can_check(
+    name: EventType, index_changed: bool, own: str | None, drops_searches: bool
+) -> None:
+    event = Event(name=name, data={"resource_id": str(RESOURCE), "version": 2, "index_changed": index_changed})
+    calls = [call for call in plan(event) if call.task == TaskName.INVALIDATE_CACHE]
+    searches = ["search_query:*"] if drops_searches else []
+
+    assert cache_keys_of(event) == [*([f"{own}:{RESOURCE}"] if own else []), *searches]
+    assert [call.args for call in calls] == ([[searches]] if drops_searches else [])
 
 
-@pytest.mark.parametrize("built", BUILT)
-def test_what_is_built_anew_leaves_the_resource_in_the_cache(built: EventType) -> None:
-    [after_build], [after_edit] = invalidations(built), invalidations(EventType.RESOURCE_UPDATED)
+def test_an_event_of_an_earlier_release_that_does_not_say_drops_every_search() -> None:
+    event = Event(name=EventType.SEARCH_INDEX_UPDATED, data={"resource_id": str(RESOURCE), "version": 2})
 
-    assert set(after_edit.args[0]) - set(after_build.args[0]) == {f"resource:{RESOURCE}"}
-    assert after_build.coalesce_key != after_edit.coalesce_key  # joined, the fewer keys would replace the others
+    assert cache_keys_of(event) == ["search_query:*"]
 
 
-def test_a_new_profile_drops_what_was_recommended_by_the_old_one() -> None:
+def test_a_new_profile_drops_what_was_recommended_by_the_old_one_without_a_call() -> None:
     data = {"user_id": "ada", "total_interactions": 10, "revision": 1}
-    [call] = plan(Event(name=EventType.USER_PROFILE_UPDATED, data=data))
+    event = Event(name=EventType.USER_PROFILE_UPDATED, data=data)
 
-    assert (call.task, call.args) == (TaskName.INVALIDATE_CACHE, [["recommendations:ada"]])
-    assert call.subject is None
+    assert cache_keys_of(event) == ["recommendations:ada"]
+    assert plan(event) == []
 
 
 def test_every_derived_kind_has_one_hook_that_keeps_it() -> None:
