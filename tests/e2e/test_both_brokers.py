@@ -77,8 +77,13 @@ BOTH_BROKERS = pytest.mark.parametrize(
 
 @pytest.fixture
 def library(stack: Stack, flower: FlowerApi) -> Iterator[CitingLibrary]:
-    """Flower listens already: it is to see every task of the stack."""
+    """Flower listens already: it is to see every task of the stack. Another test may have ended some processes."""
     assert flower.answers()
+    ended = [process for process in stack.processes.values() if not process.running]
+    for process in ended:
+        process.start()
+    for process in ended:
+        process.wait_until_up()
     with closing(Client(stack.url)) as client:
         yield CitingLibrary(client=client)
 
@@ -107,7 +112,7 @@ def test_pages_that_link_to_each_other_become_a_ranked_graph_without_ghosts(
     assert (linked["url"], linked["raw"]) == (web.url("/two"), "The other page")
     assert [item["resource_id"] for item in library.citations(late, "incoming")] == [one]
     near = library.client.get(f"/resources/{two}/neighbors", hops=2)["items"]
-    assert {item["resource_id"]: item["hops"] for item in near} == {one: 1, late: 2}
+    assert {item["resource_id"]: item["hops"] for item in near if item["hops"]} == {one: 1, late: 2}
 
     library.client.put(f"/resources/{late}", {"doi": "10.1234/other"})
     eventually(lambda: library.targets(one) == [two, None], "a target that is another one now is let go")
