@@ -10,6 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
+import redis
+
 from bench.recovery import restart_seconds
 from bench.runs import Run
 from bench.systems import System
@@ -24,6 +26,7 @@ A_DELIVERY_BYTES = 900
 CUTS = 12
 KILLED_WITHIN_SECONDS = 30.0
 SILENCE_SECONDS = 20.0
+BUSY_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,12 +58,12 @@ def cut_delivery(system: System, server: RedisServer) -> Seen:
     port = urlsplit(server.url).port or 0
     with CuttingProxy(port) as proxy, Run(system, server.url.replace(f":{port}/", f":{proxy.port}/")) as run:
         run.start_worker()
-        with Run(system, server.url) as publisher:
+        with Run(system, server.url) as publisher, server.client() as client:
             _run_one(run, publisher, 1_000_000)
             for number in range(CUTS):
                 proxy.cut_after(1 + number * A_DELIVERY_BYTES // CUTS, direction="replies")
                 publisher.python("-c", f"from {system.module} import publish; publish([{number}])")
-                if not _ran(run, server, number):
+                if not _ran(run, client, number):
                     lost.append(number)
                 proxy.let_through()
                 _run_one(run, publisher, 1_000_001 + number)
@@ -73,13 +76,13 @@ def _run_one(run: Run, publisher: Run, number: int) -> None:
     poll_until(lambda: _has_run(run, number), within_seconds=60, what=f"message {number} of {run.system.name} ran")
 
 
-def _ran(run: Run, server: RedisServer, number: int) -> bool:
+def _ran(run: Run, client: redis.Redis, number: int) -> bool:
     """False when neither the server nor the worker has the message: for two seconds, so that it is in no one's hand."""
     nowhere_since: float | None = None
 
     def decided() -> bool:
         nonlocal nowhere_since
-        if _held(server):
+        if _held(client):
             nowhere_since = None
         elif nowhere_since is None:
             nowhere_since = time.monotonic()
@@ -94,9 +97,8 @@ def _has_run(run: Run, number: int) -> bool:
     return any(note.number == number for note in run.notes())
 
 
-def _held(server: RedisServer) -> int:
-    with server.client() as client:
-        return int(client.hlen("unacked")) + sum(int(client.llen(key)) for key in QUEUE_KEYS)
+def _held(client: redis.Redis) -> int:
+    return int(client.hlen("unacked")) + sum(int(client.llen(key)) for key in QUEUE_KEYS)
 
 
 def killed_worker(system: System, server: RedisServer) -> Seen:
@@ -111,13 +113,47 @@ def killed_worker(system: System, server: RedisServer) -> Seen:
 
 def rejected_message(system: System, server: RedisServer) -> Seen:
     """A task gives its message up with `Reject(requeue=False)`."""
-    with Run(system, server.url) as run:
+    with Run(system, server.url) as run, server.client() as client:
         run.start_worker()
         run.python("-c", f"from {system.module} import publish_rejected; publish_rejected(1)")
         run.wait_for(1)
-        poll_until(lambda: not _held(server), within_seconds=20, what="the message is let go of")
-    with server.client() as client:
-        dead = int(client.llen(DEAD_LETTERS))
+        poll_until(lambda: not _held(client), within_seconds=20, what="the message is let go of")
+        return _in_dead_letters(client)
+
+
+def late_acknowledgement(system: System, server: RedisServer) -> Seen:
+    """A worker stands still until its message is another's, which stands still in turn; then it ends its task."""
+    with Run(system, server.url) as run, server.client() as client:
+        old = run.start_worker()
+        run.python("-c", f"from {system.module} import publish_hold; publish_hold(0, {BUSY_SECONDS})")
+        run.wait_for(1)
+        old.pause()
+        (tag,) = client.hkeys("unacked")
+        client.zadd("unacked_index", {tag: 0}, xx=True)  # in place of stock's hour
+        new = run.start_worker()
+        poll_until(lambda: len(run.notes()) == 2, within_seconds=60, what="another worker has the message")
+        new.pause()
+        (tag,) = client.hkeys("unacked")  # by now the record of the new owner
+        run.python("-c", f"from {system.module} import publish; publish([1])")
+        old.resume()
+        run.wait_for(2)  # by the old owner, which acknowledges before it takes another message
+        kept = bool(client.hexists("unacked", tag))
+    return Seen(kept=kept, what=f"the new owner's record {'stays' if kept else 'is gone'}")
+
+
+def refused_retry(system: System, server: RedisServer) -> Seen:
+    """A task asks for `retry()`, and the server takes no more connections: publishing needs one, removing does not."""
+    with Run(system, server.url) as run, server.client() as client:
+        run.start_worker()
+        run.python("-c", f"from {system.module} import publish_retried; publish_retried(0, {BUSY_SECONDS})")
+        run.wait_for(1)
+        client.config_set("maxclients", 1)
+        poll_until(lambda: not _held(client), within_seconds=60, what="the message is let go of")
+        return _in_dead_letters(client)
+
+
+def _in_dead_letters(client: redis.Redis) -> Seen:
+    dead = int(client.llen(DEAD_LETTERS))
     return Seen(kept=dead == 1, what="in the dead letters" if dead else "deleted: nothing holds it")
 
 
@@ -143,5 +179,7 @@ PROMISES: dict[str, Promise] = {
     "a connection cut in a delivery loses nothing": cut_delivery,
     "a killed worker's task starts elsewhere within 5 s": killed_worker,
     "a rejected message is a dead letter": rejected_message,
+    "a late acknowledgement of an old owner changes nothing": late_acknowledgement,
+    "a retry that the server cannot take loses nothing": refused_retry,
     "a silent server is reported to the publisher": silent_peer,
 }

@@ -25,6 +25,7 @@ app.conf.update(config, task_queues=queues, task_ignore_result=True)
 note = app.task(name="bench.note")(work.note)
 hold = app.task(name="bench.hold")(work.hold)
 reject = app.task(name="bench.reject")(work.reject)
+retry = app.task(name="bench.retry")(work.retry)
 
 
 @cache
@@ -57,6 +58,10 @@ def publish_hold(number: int, seconds: float) -> None:
 
 def publish_rejected(number: int) -> None:
     send([message("reject", number)])
+
+
+def publish_retried(number: int, seconds: float) -> None:
+    send([message("retry", number, seconds)])
 
 
 def publish_urgent(numbers: Sequence[int]) -> None:

@@ -29,6 +29,7 @@ app.conf.update(
 note = app.task(name="bench.note")(work.note)
 hold = app.task(name="bench.hold")(work.hold)
 reject = app.task(name="bench.reject")(work.reject)
+retry = app.task(name="bench.retry")(work.retry)
 
 
 def publish(numbers: Iterable[int]) -> None:
@@ -42,6 +43,10 @@ def publish_hold(number: int, seconds: float) -> None:
 
 def publish_rejected(number: int) -> None:
     reject.apply_async((number,))
+
+
+def publish_retried(number: int, seconds: float) -> None:
+    retry.apply_async((number, seconds))
 
 
 def publish_urgent(numbers: Iterable[int]) -> None:

@@ -1,4 +1,4 @@
-"""What is asked of a worker: nothing at all, to be busy for a while, to give a message up."""
+"""What is asked of a worker: nothing at all, to be busy for a while, to give a message up, to try again."""
 
 from __future__ import annotations
 
@@ -24,3 +24,11 @@ def reject(number: int) -> None:
 
     journal.note(number)
     raise Reject("for good", requeue=False)
+
+
+def retry(number: int, seconds: float) -> None:
+    """Leave the line, be busy, and ask to be started again. Celery's systems only."""
+    from celery import current_task  # noqa: PLC0415 — the other systems have no Celery
+
+    hold(number, seconds)
+    current_task.retry(countdown=0)
