@@ -31,6 +31,10 @@ class CitingLibrary:
     def ingested(self, url: str) -> str:
         return str(self.client.post("/ingest", {"url": url})["resource_id"])
 
+    def is_fresh(self) -> bool:
+        """Whether nothing is stale, whatever else may wait to be tried again."""
+        return all(kind["stale"] == 0 for kind in self.client.get("/consistency")["kinds"].values())
+
     def ranked(self) -> set[str]:
         return {item["resource_id"] for item in self.client.get("/graph/overview")["top"]}
 

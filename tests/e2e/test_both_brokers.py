@@ -123,7 +123,7 @@ def test_pages_that_link_to_each_other_become_a_ranked_graph_without_ghosts(
     library.client.delete(f"/resources/{late}")
     assert library.targets(one) == [None]
     eventually(lambda: library.ranked() == set(), "nothing is linked any more")
-    eventually(library.client.has_converged, "everything is derived")
+    eventually(library.is_fresh, "everything is derived")
 
 
 @BOTH_BROKERS
