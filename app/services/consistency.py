@@ -137,7 +137,7 @@ def repair(library: Library, *, most: int = RECONCILE_SLICE) -> dict[str, int]:
     while any((made := reconcile(embedding_model=library.embedding_model, work=library.work, most=most)).values()):
         called.update(made)
         log.info("called for what is stale", **made)
-    while behind := profiles.reconcile(library, most=most):
+    if behind := profiles.reconcile_all(library, most=most):
         called["user_profile"] += behind
     return dict(called)
 
