@@ -56,20 +56,18 @@ def is_linked(session: Session, resource_id: UUID) -> bool:
 
 def wrong_targets(session: Session, resource_id: UUID, *, limit: int) -> list[WrongTarget]:
     """Citations of the resource, or that cite it or could, whose target is wrong: `limit` of them, by id."""
-    right = _right_target()
     # A union and not `OR`: PostgreSQL would look at every citation for one that has a key of the resource.
     about = union(
         select(Citation.id).where(Citation.resource_id == resource_id),
         select(Citation.id).where(Citation.target_resource_id == resource_id),
         _citing(resource_id),
     )
-    rows = select(Citation.id, Citation.resource_id, Citation.target_resource_id, right.label("right")).where(
-        Citation.id.in_(about), Citation.target_resource_id.is_distinct_from(right)
-    )
-    return [
-        WrongTarget(id=row.id, source=row.resource_id, held=row.target_resource_id, right=row.right)
-        for row in session.execute(rows.order_by(Citation.id).limit(limit))
-    ]
+    return _wrong(session, Citation.id.in_(about), limit=limit)
+
+
+def wrong_targets_of(session: Session, resource_ids: Sequence[UUID], *, limit: int) -> list[WrongTarget]:
+    """Citations of these resources whose target is wrong: `limit` of them, by id."""
+    return _wrong(session, Citation.resource_id.in_(resource_ids), limit=limit)
 
 
 def lock_targets(session: Session, ids: Iterable[UUID]) -> set[UUID]:
@@ -121,6 +119,17 @@ def _count_change(session: Session) -> None:
         session.add(Counter(name=CHANGES, value=1))
     else:
         counter.value += 1
+
+
+def _wrong(session: Session, among: ColumnElement[bool], *, limit: int) -> list[WrongTarget]:
+    right = _right_target()
+    rows = select(Citation.id, Citation.resource_id, Citation.target_resource_id, right.label("right")).where(
+        among, Citation.target_resource_id.is_distinct_from(right)
+    )
+    return [
+        WrongTarget(id=row.id, source=row.resource_id, held=row.target_resource_id, right=row.right)
+        for row in session.execute(rows.order_by(Citation.id).limit(limit))
+    ]
 
 
 def _right_target() -> ColumnElement[UUID | None]:

@@ -20,7 +20,7 @@ from app.models.derived import DerivedKind, DerivedState, Embedding, QualityScor
 from app.models.outbox import OPEN_STATES, CallState, DeadLetter, TaskCall, in_state
 from app.models.resource import IngestionState, Resource
 from app.models.search import SearchDocument
-from app.services import classifiers, profiles
+from app.services import citation_targets, classifiers, profiles
 from app.services.derived_states import has_content, input_version
 from app.services.library import Library, Work
 from app.tasks.task_names import TaskName
@@ -71,13 +71,15 @@ def overview(session: Session, *, embedding_model: str) -> dict[str, Any]:
     )
     dead = _count(session, select(func.count()).select_from(DeadLetter).where(DeadLetter.closed_at.is_(None)))
     stale_profiles = profiles.count_stale(session, embedding_model=embedding_model)
-    stale = sum(kind.stale for kind in kinds.values()) + stale_profiles
+    wrong_targets = citation_targets.count_wrong(session)
+    stale = sum(kind.stale for kind in kinds.values()) + stale_profiles + wrong_targets
     return {
         "converged": not (stale or open_calls or pending),
         "open_calls": open_calls,
         "pending_ingestions": pending,
         "dead_letters": dead,
         "stale_profiles": stale_profiles,
+        "stale_citation_targets": wrong_targets,
         "kinds": {str(kind): asdict(counts) for kind, counts in kinds.items()},
     }
 
@@ -139,6 +141,8 @@ def repair(library: Library, *, most: int = RECONCILE_SLICE) -> dict[str, int]:
         log.info("called for what is stale", **made)
     if behind := profiles.reconcile_all(library, most=most):
         called["user_profile"] += behind
+    if wrong := citation_targets.reconcile_all(library):
+        called["citation_targets"] += wrong
     return dict(called)
 
 
