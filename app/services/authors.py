@@ -37,7 +37,7 @@ def normalise(library: Library, resource_id: UUID, *, work: Work) -> None:
     with library.database.reader() as session:
         resource = session.get(Resource, resource_id)
         known = session.get(AuthorSet, resource_id)
-        state = derived_states.built_from(session, resource_id, DerivedKind.AUTHORS)
+        state = derived_states.built_in_force(session, resource_id, DerivedKind.AUTHORS)
     if resource is None:
         with work():
             return
