@@ -67,7 +67,9 @@ def wrong_targets(session: Session, resource_id: UUID, *, limit: int) -> list[Wr
 
 def wrong_targets_of(session: Session, resource_ids: Sequence[UUID], *, limit: int) -> list[WrongTarget]:
     """Citations of these resources whose target is wrong: `limit` of them, by id."""
-    return _wrong(session, Citation.resource_id.in_(resource_ids), limit=limit)
+    # Most citations are of works that nobody has: they are told by one search, and their right target is not asked for.
+    leads = or_(Citation.target_resource_id.is_not(None), _found().exists())
+    return _wrong(session, Citation.resource_id.in_(resource_ids) & leads, limit=limit)
 
 
 def lock_targets(session: Session, ids: Iterable[UUID]) -> set[UUID]:
@@ -134,16 +136,21 @@ def _wrong(session: Session, among: ColumnElement[bool], *, limit: int) -> list[
 
 def _right_target() -> ColumnElement[UUID | None]:
     """Of the live resources with a key of the citation: its own if that is one, else by the surest key the oldest."""
-    found = (
+    found = _found()
+    own = found.where(ResourceKey.resource_id == Citation.resource_id).exists()
+    oldest = found.order_by(CitationKey.rank, ResourceKey.resource_id).limit(1).scalar_subquery()
+    return case((own, Citation.resource_id), else_=oldest)
+
+
+def _found() -> Select[UUID]:
+    """Live resources with a key of the citation."""
+    return (
         select(ResourceKey.resource_id)
         .join(CitationKey, CitationKey.key == ResourceKey.key)
         .join(Resource, Resource.id == ResourceKey.resource_id)
         .where(CitationKey.citation_id == Citation.id, Resource.deleted_at.is_(None))
         .correlate(Citation)
     )
-    own = found.where(ResourceKey.resource_id == Citation.resource_id).exists()
-    oldest = found.order_by(CitationKey.rank, ResourceKey.resource_id).limit(1).scalar_subquery()
-    return case((own, Citation.resource_id), else_=oldest)
 
 
 def _citing(resource_id: UUID) -> Select[UUID]:
