@@ -9,8 +9,9 @@ from datetime import date
 
 import pytest
 
+from app.knowledge.author_grouping import Decisions, NameNode, group_names
 from app.knowledge.author_lists import names_of
-from app.knowledge.author_names import parse_name
+from app.knowledge.author_names import AuthorName, parse_name
 from app.knowledge.citations.extraction import cited_works
 from app.knowledge.citations.link import Link
 from app.knowledge.quality import QualityInput, QualityWeights, score_quality
@@ -42,7 +43,21 @@ def citations() -> object:
 
 
 def authors() -> object:
-    return [[parse_name(name) for name in names_of(values)] for values in NAMES]
+    parsed = [[parse_name(name) for name in names_of(values)] for values in NAMES]
+    return parsed, group_names([_node(name) for names in parsed for name in names if name], Decisions())
+
+
+def _node(name: AuthorName) -> NameNode:
+    return NameNode(
+        key=f"{name.key}@{name.orcid}" if name.orcid else name.key,
+        name_key=name.key,
+        block=name.block,
+        family_key=name.family_key,
+        given=name.given_keys,
+        suffix=name.suffix_key,
+        orcid=name.orcid,
+        is_group=name.is_group,
+    )
 
 
 def terms() -> object:
@@ -73,7 +88,7 @@ def quality() -> object:
     ("kind", "algorithm", "revision", "said"),
     [
         (DerivedKind.CITATIONS, citations, 2, "a2991e6d39e9e6d3"),
-        (DerivedKind.AUTHORS, authors, 2, "a4af2b5fbeb1adf6"),
+        (DerivedKind.AUTHORS, authors, 2, "ea843b1ff06de286"),
         (DerivedKind.QUALITY, quality, 1, "b0741e92983a63f6"),
         (DerivedKind.SEARCH_INDEX, terms, 1, "d185a5cf685e202d"),
     ],
