@@ -39,13 +39,13 @@ def read_resource_quality(resource_id: UUID, library: TheLibrary) -> Quality:
     """Null and `stale` until first computed."""
     with library.database.reader() as session:
         resource = resources.find(session, resource_id)
-        built = derived_states.built_from(session, resource_id, DerivedKind.QUALITY)
+        in_force = derived_states.built_in_force(session, resource_id, DerivedKind.QUALITY)
         build = derived_states.build_number(session, resource_id, DerivedKind.QUALITY)
     score = quality.read(library, resource_id, build=build)
     if score is None:
         return Quality(resource_id=resource_id, state="stale", built_from=0)
     wanted = getattr(resource, derived_states.input_version(DerivedKind.QUALITY).key)
-    return Quality(**score, state="fresh" if built >= wanted else "stale")
+    return Quality(**score, state="fresh" if in_force >= wanted else "stale")
 
 
 @router.get(

@@ -17,6 +17,7 @@ from app.content.media_types import PDF
 from app.content.plain_text import first_line_title
 from app.errors import AlexandriaError, BrokenDocument, DocumentTooLarge, EmptyDocument, EncryptedDocument
 from app.knowledge.author_lists import split_names
+from app.knowledge.citations.identity import printed_identifiers
 
 logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # hundreds of lines about the fonts of one healthy file
 
@@ -56,7 +57,11 @@ def extract_pdf(data: bytes, *, limits: ExtractionLimits, deadline: Deadline) ->
         reader = PdfReader(BytesIO(data), root_object_recovery_limit=1000)
         if len(reader.pages) > limits.max_pages:
             raise DocumentTooLarge(f"the PDF has {len(reader.pages)} pages, {limits.max_pages} are allowed")
-        text = _text_of(reader, limits=limits, deadline=deadline)
+        pages = _pages_of(reader, limits=limits, deadline=deadline)
+        text = normalise_text("\n\n".join(pages))
+        if not text.strip():
+            raise EmptyDocument("the PDF has no text, only images or blank pages")
+        doi, arxiv_id = printed_identifiers(normalise_text(pages[0]))
         information = reader.metadata
         return ExtractedDocument(
             text=text,
@@ -69,6 +74,8 @@ def extract_pdf(data: bytes, *, limits: ExtractionLimits, deadline: Deadline) ->
             declared_language=_declared_language(reader),
             media_type=PDF,
             page_count=len(reader.pages),
+            doi=doi,
+            arxiv_id=arxiv_id,
         )
 
 
@@ -86,7 +93,7 @@ def readable(page_text: str) -> str:
     return _BROKEN_WORD.sub(whole, page_text)
 
 
-def _text_of(reader: PdfReader, *, limits: ExtractionLimits, deadline: Deadline) -> str:
+def _pages_of(reader: PdfReader, *, limits: ExtractionLimits, deadline: Deadline) -> list[str]:
     pages: list[str] = []
     size = 0
     for page in reader.pages:
@@ -95,10 +102,7 @@ def _text_of(reader: PdfReader, *, limits: ExtractionLimits, deadline: Deadline)
         size += len(pages[-1])
         if size > limits.max_text_chars:
             raise DocumentTooLarge(f"the PDF holds more than {limits.max_text_chars} characters")
-    text = normalise_text("\n\n".join(pages))
-    if not text.strip():
-        raise EmptyDocument("the PDF has no text, only images or blank pages")
-    return text
+    return pages
 
 
 def _page_text(page: PageObject, *, deadline: Deadline) -> str:

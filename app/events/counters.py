@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from app.events.outbox import insert_of
 from app.models.derived import Counter
+
+
+def read(session: Session, name: str) -> int:
+    """Where a counter stands; 0 before it was ever moved."""
+    return session.scalar(select(Counter.value).where(Counter.name == name)) or 0
 
 
 def count(session: Session, name: str, more: int) -> int:

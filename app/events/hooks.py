@@ -265,7 +265,9 @@ def coalesce_key(task: TaskName, of: UUID | str | None) -> str:
 
 
 def call_for(task: TaskName, resource_id: str) -> PlannedCall:
-    """The call that `task` makes for a resource, due now: for a task that has more to do than one run takes."""
+    """The call that `task` makes for a resource, due now: for a task that has more to do than one run takes,
+    and for the reconciler.
+    """
     hook = next(hook for hook in HOOKS if hook.task is task)
     return PlannedCall(
         task=task,

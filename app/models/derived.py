@@ -25,13 +25,17 @@ class DerivedKind(StrEnum):
 
 
 class DerivedState(Base):
-    """The newest input version a derived kind was built from, and the last failure since, if any."""
+    """The newest input version a derived kind was built from, and the last failure since, if any.
+
+    `revision`: of the algorithm that built it, see `services.derived_states`.
+    """
 
     __tablename__ = "derived_states"
 
     resource_id: Mapped[UUID] = mapped_column(ForeignKey("resources.id", ondelete="CASCADE"), primary_key=True)
     kind: Mapped[DerivedKind] = mapped_column(String(32), primary_key=True)
     built_from: Mapped[int] = mapped_column(default=0)
+    revision: Mapped[int] = mapped_column(default=1, server_default="1")
     failed_version: Mapped[int | None]
     attempts: Mapped[int] = mapped_column(default=0)
     error: Mapped[dict[str, Any] | None]

@@ -57,6 +57,9 @@ class Consistency(Output):
     pending_ingestions: int = 0
     dead_letters: int
     stale_profiles: int = Field(default=0, description="Of users, behind what they did")
+    stale_citation_targets: int = Field(
+        default=0, description="Citations not aimed at what the library has, among the 500 documents looked at next"
+    )
     kinds: dict[str, KindCounts]
 
 

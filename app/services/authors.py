@@ -37,7 +37,7 @@ def normalise(library: Library, resource_id: UUID, *, work: Work) -> None:
     with library.database.reader() as session:
         resource = session.get(Resource, resource_id)
         known = session.get(AuthorSet, resource_id)
-        state = derived_states.built_from(session, resource_id, DerivedKind.AUTHORS)
+        state = derived_states.built_in_force(session, resource_id, DerivedKind.AUTHORS)
     if resource is None:
         with work():
             return
@@ -116,6 +116,9 @@ def _store(unit: UnitOfWork, resource_id: UUID, mentions: Sequence[Mention], *, 
     author_groups.hold(session)
     unit.built(version)
     changed = place(session, resource_id, mentions)
+    if not changed and derived_states.built_in_force(session, resource_id, DerivedKind.AUTHORS) == 0:
+        # The same names, and perhaps other rules of what they have to do with each other.
+        author_groups.regroup(session, {variant.block for _, variant in of_resource(session, resource_id)})
     row = session.get(AuthorSet, resource_id) or AuthorSet(resource_id=resource_id)
     row.built_from, row.updated_at = version, now()
     session.add(row)

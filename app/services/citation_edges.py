@@ -56,20 +56,20 @@ def is_linked(session: Session, resource_id: UUID) -> bool:
 
 def wrong_targets(session: Session, resource_id: UUID, *, limit: int) -> list[WrongTarget]:
     """Citations of the resource, or that cite it or could, whose target is wrong: `limit` of them, by id."""
-    right = _right_target()
     # A union and not `OR`: PostgreSQL would look at every citation for one that has a key of the resource.
     about = union(
         select(Citation.id).where(Citation.resource_id == resource_id),
         select(Citation.id).where(Citation.target_resource_id == resource_id),
         _citing(resource_id),
     )
-    rows = select(Citation.id, Citation.resource_id, Citation.target_resource_id, right.label("right")).where(
-        Citation.id.in_(about), Citation.target_resource_id.is_distinct_from(right)
-    )
-    return [
-        WrongTarget(id=row.id, source=row.resource_id, held=row.target_resource_id, right=row.right)
-        for row in session.execute(rows.order_by(Citation.id).limit(limit))
-    ]
+    return _wrong(session, Citation.id.in_(about), limit=limit)
+
+
+def wrong_targets_of(session: Session, resource_ids: Sequence[UUID], *, limit: int) -> list[WrongTarget]:
+    """Citations of these resources whose target is wrong: `limit` of them, by id."""
+    # Most citations are of works that nobody has: they are told by one search, and their right target is not asked for.
+    leads = or_(Citation.target_resource_id.is_not(None), _found().exists())
+    return _wrong(session, Citation.resource_id.in_(resource_ids) & leads, limit=limit)
 
 
 def lock_targets(session: Session, ids: Iterable[UUID]) -> set[UUID]:
@@ -128,18 +128,34 @@ def _count_change(session: Session) -> None:
         counter.value += 1
 
 
+def _wrong(session: Session, among: ColumnElement[bool], *, limit: int) -> list[WrongTarget]:
+    right = _right_target()
+    rows = select(Citation.id, Citation.resource_id, Citation.target_resource_id, right.label("right")).where(
+        among, Citation.target_resource_id.is_distinct_from(right)
+    )
+    return [
+        WrongTarget(id=row.id, source=row.resource_id, held=row.target_resource_id, right=row.right)
+        for row in session.execute(rows.order_by(Citation.id).limit(limit))
+    ]
+
+
 def _right_target() -> ColumnElement[UUID | None]:
     """Of the live resources with a key of the citation: its own if that is one, else by the surest key the oldest."""
-    found = (
+    found = _found()
+    own = found.where(ResourceKey.resource_id == Citation.resource_id).exists()
+    oldest = found.order_by(CitationKey.rank, ResourceKey.resource_id).limit(1).scalar_subquery()
+    return case((own, Citation.resource_id), else_=oldest)
+
+
+def _found() -> Select[UUID]:
+    """Live resources with a key of the citation."""
+    return (
         select(ResourceKey.resource_id)
         .join(CitationKey, CitationKey.key == ResourceKey.key)
         .join(Resource, Resource.id == ResourceKey.resource_id)
         .where(CitationKey.citation_id == Citation.id, Resource.deleted_at.is_(None))
         .correlate(Citation)
     )
-    own = found.where(ResourceKey.resource_id == Citation.resource_id).exists()
-    oldest = found.order_by(CitationKey.rank, ResourceKey.resource_id).limit(1).scalar_subquery()
-    return case((own, Citation.resource_id), else_=oldest)
 
 
 def _citing(resource_id: UUID) -> Select[UUID]:

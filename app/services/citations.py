@@ -37,7 +37,7 @@ def extract(library: Library, resource_id: UUID, *, work: Work) -> None:
             .options(undefer(Resource.content))
         ).one_or_none()
         known = session.get(CitationSet, resource_id)
-        state = derived_states.built_from(session, resource_id, DerivedKind.CITATIONS)
+        state = derived_states.built_in_force(session, resource_id, DerivedKind.CITATIONS)
         links = plain_links(session, resource) if resource else []
     if resource is None:
         with work():

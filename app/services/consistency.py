@@ -20,8 +20,8 @@ from app.models.derived import DerivedKind, DerivedState, Embedding, QualityScor
 from app.models.outbox import OPEN_STATES, CallState, DeadLetter, TaskCall, in_state
 from app.models.resource import IngestionState, Resource
 from app.models.search import SearchDocument
-from app.services import classifiers, profiles
-from app.services.derived_states import has_content, input_version
+from app.services import citation_targets, classifiers, profiles
+from app.services.derived_states import has_content, input_version, is_in_force, is_of_earlier_revision
 from app.services.library import Library, Work
 from app.tasks.task_names import TaskName
 
@@ -71,13 +71,15 @@ def overview(session: Session, *, embedding_model: str) -> dict[str, Any]:
     )
     dead = _count(session, select(func.count()).select_from(DeadLetter).where(DeadLetter.closed_at.is_(None)))
     stale_profiles = profiles.count_stale(session, embedding_model=embedding_model)
-    stale = sum(kind.stale for kind in kinds.values()) + stale_profiles
+    wrong_targets = citation_targets.count_wrong(session)
+    stale = sum(kind.stale for kind in kinds.values()) + stale_profiles + wrong_targets
     return {
         "converged": not (stale or open_calls or pending),
         "open_calls": open_calls,
         "pending_ingestions": pending,
         "dead_letters": dead,
         "stale_profiles": stale_profiles,
+        "stale_citation_targets": wrong_targets,
         "kinds": {str(kind): asdict(counts) for kind, counts in kinds.items()},
     }
 
@@ -101,7 +103,7 @@ def resource_status(session: Session, resource: Resource, *, embedding_model: st
             states.get(kind),
             [call for call in calls if call.kind == kind],
             built=built[kind],
-            is_outdated=kind in outdated,
+            is_outdated=kind in outdated or not is_in_force(states.get(kind), kind),
         )
         for kind in DerivedKind
     }
@@ -137,8 +139,10 @@ def repair(library: Library, *, most: int = RECONCILE_SLICE) -> dict[str, int]:
     while any((made := reconcile(embedding_model=library.embedding_model, work=library.work, most=most)).values()):
         called.update(made)
         log.info("called for what is stale", **made)
-    while behind := profiles.reconcile(library, most=most):
+    if behind := profiles.reconcile_all(library, most=most):
         called["user_profile"] += behind
+    if wrong := citation_targets.reconcile_all(library):
+        called["citation_targets"] += wrong
     return dict(called)
 
 
@@ -168,7 +172,7 @@ def _stale_condition(kind: DerivedKind, embedding_model: str) -> ColumnElement[b
     wanted, table = input_version(kind), BUILT[kind]
     is_older = or_(func.coalesce(DerivedState.built_from, 0) < wanted, func.coalesce(table.built_from, 0) < wanted)
     model = _of_another_model(embedding_model).get(kind)
-    return is_older if model is None else or_(is_older, model)
+    return or_(is_older, is_of_earlier_revision(kind) if model is None else model)
 
 
 def _of_another_model(embedding_model: str) -> dict[DerivedKind, ColumnElement[bool]]:
@@ -235,7 +239,7 @@ def _kind_status(
     built: int,
     is_outdated: bool,
 ) -> dict[str, Any]:
-    """`is_outdated`: built by a model that is no more in force, from whatever version."""
+    """`is_outdated`: built by a model or an algorithm that is no more in force, from whatever version."""
     wanted = getattr(resource, input_version(kind).key)
     is_fresh = built >= wanted and not is_outdated
     failed = bool(state and state.failed_version is not None and state.failed_version >= wanted and not is_fresh)

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.events.hooks import hook_of
 from app.models.base import now
 from app.models.derived import DerivedKind, DerivedState
 from app.models.resource import Resource
+
+REVISIONS: Mapping[DerivedKind, int] = {
+    DerivedKind.SEARCH_INDEX: 1,
+    DerivedKind.QUALITY: 1,
+    DerivedKind.AUTHORS: 2,  # 2: a name that is there twice stands where it is first
+    DerivedKind.CITATIONS: 2,  # 2: lists that pages number; two entries at one address are two works
+}
+"""Of the algorithm that builds each kind. Whoever changes what it says of some document raises it: all that an earlier
+one built is stale then, and built anew. Embeddings and classes carry the name of their model instead."""
 
 
 def input_version(kind: DerivedKind) -> InstrumentedAttribute[int]:
@@ -52,10 +62,29 @@ def build_number(session: Session, resource_id: UUID, kind: DerivedKind) -> int:
     return state.attempts if state else 0
 
 
+def built_in_force(session: Session, resource_id: UUID, kind: DerivedKind) -> int:
+    """The version `kind` was built from by the algorithm in force; 0 if an earlier one built it, or none."""
+    state = session.get(DerivedState, (resource_id, kind))
+    return state.built_from if state is not None and is_in_force(state, kind) else 0
+
+
+def is_in_force(state: DerivedState | None, kind: DerivedKind) -> bool:
+    """Whether the algorithm that built this `kind` is not an earlier one. Of a model only its name tells."""
+    return kind not in REVISIONS or (state is not None and state.revision >= REVISIONS[kind])
+
+
+def is_of_earlier_revision(kind: DerivedKind) -> ColumnElement[bool]:
+    """`is_in_force`, turned round, over an outer join of `DerivedState`.
+
+    What a later one built, while processes are replaced, is left alone.
+    """
+    return func.coalesce(DerivedState.revision, 0) < REVISIONS.get(kind, 0)
+
+
 def mark_built(session: Session, resource_id: UUID, kind: DerivedKind, *, version: int) -> None:
     """`kind` is built from `version`. The caller holds what `lock_for_build` gave it."""
     state = _state(session, resource_id, kind)
-    state.built_from = version
+    state.built_from, state.revision = version, REVISIONS.get(kind, 1)
     state.attempts += 1
     state.failed_version, state.error, state.updated_at = None, None, now()
 

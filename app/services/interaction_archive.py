@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, exists
 
 from app.errors import InvalidInput
-from app.models.base import Base
+from app.models.base import Base, now
 from app.models.interaction import Interaction
 from app.models.resource import Resource
 from app.schemas.recommendation import InteractionCreate
@@ -42,6 +42,8 @@ class InteractionRecords(TableRecords):
         return Outcome.CREATED
 
     def is_same(self, row: Base, values: Mapping[str, Any]) -> bool:
-        """Whatever its number became here."""
+        """Whatever its number became here, and its times if they were still to come."""
         assert isinstance(row, Interaction)
-        return super().is_same(row, {**values, "number": row.number})
+        arrived = now()
+        times = {name: getattr(row, name) for name in ("at", "created_at") if values[name] > arrived}
+        return super().is_same(row, {**values, **times, "number": row.number})

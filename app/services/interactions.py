@@ -77,7 +77,8 @@ def track(fields: Mapping[str, Any], *, unit: UnitOfWork) -> dict[str, Any]:
 def restore(fields: Mapping[str, Any], *, unit: UnitOfWork) -> None:
     """Put back an interaction that an archive has, at its number, or as the newest where another has that number.
 
-    Nothing happened, so no event tells of it; the profile is built anew. Raises `NotFound` for a resource that is not
+    Nothing happened, so no event tells of it; the profile is built anew. As in `track` a time to come counts as now,
+    from which the ages of all others would be counted else. Raises `NotFound` for a resource that is not
     there. One that is there already stays as it is.
     """
     session, user_id = unit.session, str(fields["user_id"])
@@ -89,7 +90,9 @@ def restore(fields: Mapping[str, Any], *, unit: UnitOfWork) -> None:
     of_another = select(Interaction.id).where(Interaction.user_id == user_id, Interaction.number == number)
     if session.scalar(of_another) is not None:
         number = total + 1
-    session.add(Interaction(**{**fields, "number": number, "resource_id": resource.id}))
+    moment = now()
+    times = {name: min(fields[name], moment) for name in ("at", "created_at")}
+    session.add(Interaction(**{**fields, **times, "number": number, "resource_id": resource.id}))
     total = max(total, number)
     moved = update(UserProfile).where(UserProfile.user_id == user_id).values(total_interactions=total)
     session.execute(moved.execution_options(synchronize_session=False))

@@ -3,7 +3,7 @@
 A profile is stale while it is built from fewer interactions than there are, by another embedding model than the one in
 force, or from documents that have changed since: edited, embedded anew, or deleted. `inputs` tells the last: a sum
 over the interactions of the versions of their documents and of the change numbers of their embeddings. The hook
-table sees to the first, the reconciler to all.
+table sees to the first, the reconciler to all: to the last for a slice of the users in each run.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Select, and_, func, literal, or_, select
+from sqlalchemy import ColumnElement, Row, Select, and_, func, literal, or_, select
 from sqlalchemy.orm import Session
 
 from app.events.event_types import EventType
@@ -25,6 +25,7 @@ from app.models.derived import Embedding
 from app.models.interaction import Interaction, UserProfile
 from app.models.outbox import OPEN_STATES, DeadLetter, TaskCall, in_state
 from app.models.resource import Resource
+from app.services import rounds
 from app.services.library import Library, Work
 from app.services.unit_of_work import UnitOfWork
 from app.tasks.task_names import TaskName
@@ -32,6 +33,9 @@ from app.tasks.task_names import TaskName
 HISTORY_MAX = 1000
 """Newest interactions that a profile is built from: what is older has decayed, and the work is bounded."""
 RECONCILE_SLICE = 200
+"""Users whose documents are looked at in one run of the reconciler: at most 200 000 interactions are summed."""
+LOOKED_AT = "profiles_looked_at"
+"""Name of the round over the users, in the order of their ids, whose documents are looked at."""
 
 
 def find(session: Session, user_id: str) -> UserProfile | None:
@@ -72,18 +76,43 @@ def read(library: Library, user_id: str) -> dict[str, Any]:
 
 def count_stale(session: Session, *, embedding_model: str) -> int:
     """Profiles that are behind their interactions or the embedding model in force."""
-    behind = or_(UserProfile.built_from < UserProfile.total_interactions, UserProfile.model_id != embedding_model)
-    return session.scalar(select(func.count()).select_from(UserProfile).where(behind)) or 0
+    behind = select(func.count()).select_from(UserProfile).where(_is_behind(embedding_model))
+    return session.scalar(behind) or 0
 
 
 def reconcile(library: Library, *, most: int = RECONCILE_SLICE) -> int:
-    """Call for the refresh of at most `most` stale profiles that no open call is for; how many there were."""
+    """Call for the refresh of stale profiles that no open call is for; how many there were.
+
+    At most `most` of those that are behind their interactions or the embedding model, which their rows say. Whether
+    documents have changed is looked at for the next `most` users after those of the last run, and then from the first
+    again: summing over all of them would cost more each minute than there is to find.
+    """
     with library.database.reader() as session:  # looking takes long, and keeps nobody waiting
-        stale = session.execute(_forgotten(library.embedding_model).limit(most)).all()
-    if stale:
-        with library.work() as unit:
-            unit.enqueue(*(refresh_profile(row.user_id, total_interactions=row.total) for row in stale))
+        place = rounds.place(session, LOOKED_AT)
+        users = list(
+            session.scalars(select(UserProfile.user_id).order_by(UserProfile.user_id).offset(place).limit(most))
+        )
+        behind = session.execute(_forgotten(_is_behind(library.embedding_model)).limit(most)).all()
+        changed = session.execute(_forgotten(_has_changed_inputs(), UserProfile.user_id.in_(users))).all()
+    stale = {row.user_id: row.total for row in (*behind, *changed)}
+    with library.work() as unit:
+        rounds.move_on(unit.session, LOOKED_AT, place=place, seen=len(users), most=most)
+        unit.enqueue(*(refresh_profile(user_id, total_interactions=total) for user_id, total in stale.items()))
     return len(stale)
+
+
+def reconcile_all(library: Library, *, most: int = RECONCILE_SLICE) -> int:
+    """`reconcile` until every user was looked at and no profile is left to call for."""
+    with library.work() as unit:
+        rounds.begin(unit.session, LOOKED_AT)
+    called = 0
+    while True:
+        behind = reconcile(library, most=most)
+        called += behind
+        with library.database.reader() as session:
+            is_round_over = rounds.place(session, LOOKED_AT) == 0
+        if is_round_over and not behind:
+            return called
 
 
 def _is_fresh(session: Session, row: UserProfile, *, embedding_model: str) -> bool:
@@ -163,8 +192,20 @@ def _store(unit: UnitOfWork, read: UserProfile, taste: Taste, *, total: int, inp
     )
 
 
-def _forgotten(embedding_model: str) -> Select[str, int]:
-    """Stale, and no call for it is open, or dead and waits for people."""
+def _is_behind(embedding_model: str) -> ColumnElement[bool]:
+    """Built from fewer interactions than there are, or by another model: the row alone tells."""
+    is_older = UserProfile.built_from < UserProfile.total_interactions
+    return or_(is_older, UserProfile.model_id.is_distinct_from(embedding_model))
+
+
+def _has_changed_inputs() -> ColumnElement[bool]:
+    """Built from documents that have changed since: read from all interactions of the user."""
+    inputs = _sum_of_inputs(UserProfile.user_id, UserProfile.total_interactions).correlate(UserProfile)
+    return UserProfile.inputs != inputs.scalar_subquery()
+
+
+def _forgotten(*stale: ColumnElement[bool]) -> Select[str, int]:
+    """Stale by all of these, and no call for it is open, or dead and waits for people."""
     key = literal(coalesce_key(TaskName.REFRESH_RECOMMENDATION_PROFILE, "")) + UserProfile.user_id
     of_profiles = and_(TaskCall.task == TaskName.REFRESH_RECOMMENDATION_PROFILE, TaskCall.coalesce_key.is_not(None))
     called = select(TaskCall.coalesce_key).where(of_profiles, in_state(*OPEN_STATES))
@@ -172,11 +213,5 @@ def _forgotten(embedding_model: str) -> Select[str, int]:
     dead = (
         select(TaskCall.coalesce_key).join(DeadLetter, DeadLetter.call_id == TaskCall.id).where(of_profiles, *unburied)
     )
-    inputs = _sum_of_inputs(UserProfile.user_id, UserProfile.total_interactions).correlate(UserProfile)
-    stale = or_(
-        UserProfile.built_from < UserProfile.total_interactions,
-        UserProfile.model_id.is_distinct_from(embedding_model),
-        UserProfile.inputs != inputs.scalar_subquery(),
-    )
     columns = (UserProfile.user_id, UserProfile.total_interactions.label("total"))
-    return select(*columns).where(stale, key.not_in(called), key.not_in(dead)).order_by(UserProfile.user_id)
+    return select(*columns).where(*stale, key.not_in(called), key.not_in(dead)).order_by(UserProfile.user_id)

@@ -31,7 +31,7 @@ def recompute(library: Library, resource_id: UUID, *, work: Work) -> None:
             .options(undefer(Resource.content))
         ).one_or_none()
         known = session.get(QualityScore, resource_id)
-        state = derived_states.built_from(session, resource_id, DerivedKind.QUALITY)
+        state = derived_states.built_in_force(session, resource_id, DerivedKind.QUALITY)
     if resource is None:
         with work():
             return

@@ -11,6 +11,7 @@ from typing import Any
 
 from app.services import (
     batch_tending,
+    citation_targets,
     classifier_training,
     consistency,
     profiles,
@@ -97,6 +98,7 @@ def reconcile(library: Library) -> Findings:
     called = consistency.reconcile(embedding_model=library.embedding_model, work=library.work)
     found = {**{kind.replace("_", " "): count for kind, count in called.items()}, "batches": revived}
     found["profiles"] = profiles.reconcile(library)
+    found["citation targets"] = citation_targets.reconcile(library)
     return Findings(
         summary=f"{sum(found.values())} rebuilds and batches had no call, and have one now",
         columns=("what", "called for"),

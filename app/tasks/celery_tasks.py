@@ -16,6 +16,7 @@ from app.services import (
     batch_tending,
     citation_graph,
     citation_ranks,
+    citation_targets,
     citations,
     classifier_training,
     classifying,
@@ -124,6 +125,7 @@ def reconcile_derived_data(library: Library, *, work: Work) -> None:
     batch_tending.revive(library)
     consistency.reconcile(embedding_model=library.embedding_model, work=work)
     profiles.reconcile(library)
+    citation_targets.reconcile(library)
     upkeep.forget_canaries(library)
 
 

@@ -8,13 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
 import pytest
-from sqlalchemy import delete, select, text
+from sqlalchemy import delete, select, text, update
 
 from app.errors import InvalidInput, NotFound
 from app.index.documents import Filters
 from app.models.author import Author, AuthorVariant, ResourceAuthor
 from app.models.base import now
-from app.models.derived import DerivedKind
+from app.models.derived import DerivedKind, DerivedState
 from app.models.outbox import TaskCall
 from app.models.resource import Resource
 from app.services import (
@@ -101,6 +101,26 @@ def test_the_order_of_arrival_changes_nothing(library: Library) -> None:
         write(library, *BY_LINES[number])
 
     assert known(library) == first
+
+
+def test_names_that_earlier_rules_grouped_are_grouped_anew(library: Library) -> None:
+    for name in ("Jon Postel", "J. Postel"):
+        write(library, name)
+    last = write(library, "Jon Postel", "Ann Lee")
+    right = known(library)
+    with library.database.writer() as session:
+        session.execute(
+            update(AuthorVariant)
+            .where(AuthorVariant.key == "postel|j|")
+            .values(author_id=author_groups.id_of("lee|ann|"))
+        )
+        of_authors = DerivedState.kind == DerivedKind.AUTHORS
+        session.execute(update(DerivedState).where(of_authors).values(revision=1))
+    assert known(library) != right
+
+    authors.normalise(library, last, work=library.work)
+
+    assert known(library) == right
 
 
 def test_two_workers_at_once_come_to_the_same(library: Library) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import delete, event, func, select
+from sqlalchemy import delete, event, func, select, update
 
 from app.content.document import ExtractedDocument
 from app.events.event_types import EventType
@@ -29,7 +29,9 @@ from app.services import (
     citation_graph,
     citation_pages,
     citation_ranks,
+    citation_targets,
     citations,
+    consistency,
     derived_states,
     duplicates,
     embeddings,
@@ -537,3 +539,47 @@ def test_neighbours_are_of_one_class_by_the_class_in_force_and_the_tree_as_it_is
 
     category_codes.change(library, Category(code="020", parent="500", label="Libraries"))
     assert not neighbors.read(library, one, hops=1, limit=10)[0]["same_class"]
+
+
+def test_wrong_targets_that_no_call_mends_are_counted_and_called_for(library: Library, shelf: Shelf) -> None:
+    def counted() -> int:
+        with library.database.reader() as session:
+            seen = consistency.overview(session, embedding_model=library.embedding_model)
+        assert not seen["converged"]  # the other kinds are not built
+        return int(seen["stale_citation_targets"])
+
+    def lose_calls() -> None:
+        with library.database.writer() as session:
+            session.execute(delete(TaskCall))
+
+    source, target = shelf.put(f"See doi:{DOI} for zebras."), shelf.put(doi=DOI)
+    lose_calls()
+    assert (counted(), citation_targets.reconcile(library)) == (0, 0)
+
+    aim = update(Citation).where(Citation.resource_id == source)
+    with library.database.writer() as session:  # at nothing, though its work is there
+        session.execute(aim.values(target_resource_id=None))
+    assert counted() == 1
+    assert [citation_targets.reconcile(library) for _ in range(2)] == [1, 0]  # called for already
+    assert counted() == 1
+    shelf.resolve(source)
+    assert (counted(), shelf.edges()) == (0, {(source, target)})
+
+    resources.delete(library, target)  # at a tombstone
+    assert citation_targets.reconcile(library) == 0  # the deletion has called for it
+    lose_calls()
+    assert counted() == 1
+    assert consistency.repair(library)["citation_targets"] == 1
+    shelf.resolve(source)
+    assert (counted(), shelf.edges()) == (0, set())
+
+
+def test_the_citations_of_a_slice_of_documents_are_looked_at_in_each_run(library: Library, shelf: Shelf) -> None:
+    shelf.put(doi=DOI)
+    for _ in range(4):
+        shelf.put(f"See doi:{DOI} for zebras.")
+    with library.database.writer() as session:
+        session.execute(update(Citation).values(target_resource_id=None))
+        session.execute(delete(TaskCall))
+
+    assert [citation_targets.reconcile(library, most=2) for _ in range(4)] == [1, 2, 1, 0]

@@ -12,7 +12,7 @@ from app.index.documents import Filters
 from app.models.author import AuthorSet
 from app.models.citation import CitationSet
 from app.models.classification import ResourceCategory
-from app.models.derived import DerivedKind, Embedding, QualityScore
+from app.models.derived import DerivedKind, DerivedState, Embedding, QualityScore
 from app.models.outbox import TaskCall
 from app.models.resource import Resource
 from app.models.search import SearchDocument
@@ -26,6 +26,7 @@ from app.services import (
     quality,
     search_indexing,
 )
+from app.services.derived_states import REVISIONS
 from app.services.library import Library
 from tests.integration.libraries import a_library
 from tests.integration.tasks.delivery import Outbox
@@ -109,3 +110,30 @@ def test_a_derived_row_that_is_missing_or_older_than_noted_is_stale_and_is_built
 
     assert counts(library, kind) == (2, 0)
     assert zebras(library) == 2
+
+
+@pytest.mark.parametrize("kind", list(REVISIONS))
+def test_what_an_earlier_revision_of_the_algorithm_built_is_stale_and_is_built_anew_once(
+    library: Library, ids: list[UUID], kind: DerivedKind
+) -> None:
+    def revisions() -> list[int]:
+        with library.database.reader() as session:
+            return [session.get_one(DerivedState, (one, kind)).revision for one in ids]
+
+    of_first = (DerivedState.resource_id == ids[0]) & (DerivedState.kind == kind)
+    with library.database.writer() as session:
+        session.execute(update(DerivedState).where(of_first).values(revision=REVISIONS[kind] - 1))
+        session.execute(delete(TaskCall))
+
+    assert counts(library, kind) == (1, 1)
+    assert [state_of(library, one, kind) for one in ids] == ["stale", "fresh"]
+
+    assert consistency.reconcile(embedding_model=library.embedding_model, work=library.work)[str(kind)] == 1
+    BUILDERS[kind](library, ids[0], work=library.work)
+
+    assert revisions() == [REVISIONS[kind]] * 2
+    assert counts(library, kind) == (2, 0)
+
+    with library.database.writer() as session:  # a process of newer code built it: older code leaves it alone
+        session.execute(update(DerivedState).where(of_first).values(revision=REVISIONS[kind] + 1))
+    assert counts(library, kind) == (2, 0)

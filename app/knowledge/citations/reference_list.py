@@ -51,6 +51,12 @@ class Entry:
     end: int
 
 
+def before_references(text: str) -> str:
+    """The text up to its first heading of a list of references; all of it when there is none."""
+    heading = _HEADING.search(text)
+    return text[: heading.start()] if heading else text
+
+
 def entries(text: str) -> list[Entry]:
     """The entries of every list of references in the text, in their order."""
     headings = [match.end() for match in _HEADING.finditer(text)]

@@ -75,7 +75,7 @@ def test_search(client: TestClient, library: Library, mode: str) -> None:
 
 def test_consistency(client: TestClient) -> None:
     answer = client.get("/consistency").json()
-    has(answer, "converged", "open_calls", "dead_letters", "stale_profiles", "kinds")
+    has(answer, "converged", "open_calls", "dead_letters", "stale_profiles", "stale_citation_targets", "kinds")
     assert set(answer["kinds"]) == KINDS
     for kind in answer["kinds"].values():
         assert set(kind) == {"fresh", "stale", "failed", "oldest_stale_seconds"}

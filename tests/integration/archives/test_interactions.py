@@ -95,6 +95,19 @@ def test_an_interaction_waits_for_its_resource(small: Library, other: Library) -
     assert set(imported(other, [alone]).outcomes) == {"unchanged"}
 
 
+def test_a_time_to_come_counts_as_now(small: Library, other: Library) -> None:
+    lines = exported(small)
+    imported(other, [line for line in lines if b'"record":"interaction"' not in line])
+    said = {**acts(lines, "ann")[0], "at": "2999-01-01T00:00:00Z", "created_at": "2999-01-01T00:00:00Z"}
+
+    assert imported(other, as_lines(said)).outcomes == {"created": 1}
+
+    with other.database.reader() as session:
+        row = session.get_one(Interaction, UUID(said["id"]))
+        assert max(row.at, row.created_at) <= now()
+    assert imported(other, as_lines(said)).outcomes == {"unchanged": 1}
+
+
 def test_what_is_no_interaction_is_refused(small: Library) -> None:
     said = acts(exported(small), "ann")[0]
     new = {**said, "id": said["id"][:-4] + "0000"}

@@ -14,6 +14,7 @@ from app.models.derived import DerivedKind, DerivedState, Embedding, QualityHist
 from app.models.outbox import CallState, DeadLetter, EffectRecord, EventRecord, TaskCall
 from app.models.resource import Resource
 from app.models.search import SearchDocument
+from app.services.derived_states import REVISIONS
 from chaos.invariants.observed import Observed
 from chaos.ledger import Entry, Ledger, Write
 from chaos.tables import Tables
@@ -171,7 +172,10 @@ class Planted:
             ),
             CitationSet(resource_id=resource_id, built_from=1, total=0),
             QualityHistory(resource_id=resource_id, scores=scores, built_from=1, at=_after(self.began, 30)),
-            *(DerivedState(resource_id=resource_id, kind=kind, built_from=1) for kind in DerivedKind),
+            *(
+                DerivedState(resource_id=resource_id, kind=kind, built_from=1, revision=REVISIONS.get(kind, 1))
+                for kind in DerivedKind
+            ),
         ]
 
 

@@ -213,6 +213,29 @@ def test_what_makes_a_profile_stale_is_found_and_mended_once(
     assert profiles.read(library, "bob")["built_from"] == 1
 
 
+def test_the_documents_of_a_slice_of_users_are_looked_at_in_each_run(
+    library: Library, readers: Readers, bees: UUID, tea: UUID
+) -> None:
+    users = ["ada", "bob", "cyd", "dan", "eve"]
+    for user in users:
+        readers.act(tea if user == "eve" else bees, user=user)
+        readers.refresh(user)
+
+    def lose_calls() -> None:
+        with library.database.writer() as session:
+            session.execute(delete(TaskCall))
+
+    renamed(library, tea)
+    lose_calls()
+    assert [profiles.reconcile(library, most=2) for _ in range(4)] == [0, 0, 1, 0]
+    assert [call.args[0] for call in readers.calls()] == ["eve"]
+
+    renamed(library, bees)
+    lose_calls()
+    assert consistency.repair(library, most=2)["user_profile"] == 5  # all, wherever the last run has ended
+    assert sorted(call.args[0] for call in readers.calls()) == users
+
+
 def test_a_profile_that_failed_for_good_is_left_to_people(library: Library, readers: Readers, bees: UUID) -> None:
     readers.act(bees)
     [call] = readers.calls()

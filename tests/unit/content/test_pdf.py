@@ -126,3 +126,30 @@ def test_one_very_long_word_costs_linear_time() -> None:
     assert readable(word) == word
 
     assert monotonic() - began < 1
+
+
+@pytest.mark.parametrize(
+    ("lines", "own"),
+    [
+        (["Journal of Owls 7", "doi:10.1234/Owl.7"], ("10.1234/owl.7", None)),
+        (["DOI 10.1234/owl.7", "As https://doi.org/10.1234/owl.7 has it."], ("10.1234/owl.7", None)),
+        (["https://doi.org/10.1234/owl.7"], ("10.1234/owl.7", None)),
+        (["arXiv:1406.5823v2 [stat.CO] 23 Jun 2014"], (None, "1406.5823")),
+        (["doi: 10.1234/owl.7", "arXiv:1406.5823"], ("10.1234/owl.7", "1406.5823")),
+        (["https://doi.org/10.48550/arXiv.1406.5823"], (None, "1406.5823")),
+        (["doi:10.1234/owl.7", "References", "[1] Lee. Hawks.", "doi:10.1234/hawk.1"], ("10.1234/owl.7", None)),
+        (["doi:10.1234/owl.7", "doi:10.1234/hawk.1"], (None, None)),
+        (["doi:10.1234/owl.7", "1 Lee has shown this, doi:10.1234/hawk.1"], (None, None)),
+        (["As Lee has shown (doi:10.1234/hawk.1), owls fly."], (None, None)),
+        (["1 Lee, Hawks, Journal of Birds 7,", "doi:10.1234/hawk.1"], (None, None)),
+        (["doi:10.1234/hawk.1 is by Lee."], (None, None)),
+        (["References", "[1] Lee. Hawks.", "doi:10.1234/hawk.1"], (None, None)),
+        (["hep-th/9901001", "10.1234/hawk.1"], (None, None)),
+    ],
+)
+def test_a_paper_has_the_identifiers_that_its_first_page_states_as_its_own(
+    lines: list[str], own: tuple[str | None, str | None]
+) -> None:
+    document = read(pdf_with_pages(text_page("The Night of the Owls", *lines), text_page("doi:10.1234/second.page")))
+
+    assert (document.doi, document.arxiv_id) == own
