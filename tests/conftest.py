@@ -3,7 +3,7 @@
 Each test process has a Redis and a PostgreSQL of its own; RabbitMQ is shared by the processes of a run
 and each test gets a virtual host. A server that is not installed is an error, never a skip.
 
-Processes run beside each other by modules, the slow ones first. A test that measures time uses `alone`: the others end
+Processes run beside each other by modules. A test that measures time uses `alone`: the others end
 their test and wait. Such tests (`MEASURING`) are of one process: none waits for another. Its tests, the main job among
 them, are what the whole run waits for: the other processes leave it the processors.
 """
@@ -53,7 +53,8 @@ LONGEST = (
     "tests/e2e/faults/test_broker_switch.py",
     "tests/conformance/faults/test_redis_workers.py",
 )
-SLOW_FIRST = (*MEASURING, *LONGEST, "tests/e2e/", "tests/conformance/", "tests/integration/", "tests/")
+# While the first of those that measure want to be alone, the others have tests that end at once. Then the slow ones.
+ORDER = (*MEASURING, *LONGEST, "tests/unit/", "tests/e2e/", "tests/conformance/", "tests/integration/", "tests/")
 
 hypothesis.settings.register_profile(
     "alexandria",
@@ -90,7 +91,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: next(rank for rank, start in enumerate(SLOW_FIRST) if item.nodeid.startswith(start)))
+    items.sort(key=lambda item: next(rank for rank, start in enumerate(ORDER) if item.nodeid.startswith(start)))
 
 
 class ModuleScheduling(LoadScopeScheduling):  # type: ignore[misc] # xdist has no types
