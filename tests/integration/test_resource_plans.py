@@ -20,6 +20,7 @@ from tests.integration.query_plans import plans
 pytestmark = pytest.mark.integration
 
 ALL_LIVING = "SEARCH resources USING INDEX ix_resources_deleted_at (deleted_at=?)"
+BY_IDS_ALONE = "SEARCH resources USING COVERING INDEX sqlite_autoindex_resources_1 (id=?)"
 TOMBSTONES = "SEARCH resources USING INDEX ix_resources_deleted_at (deleted_at>?)"
 
 
@@ -63,3 +64,11 @@ def test_of_a_few_ids_the_living_are_found_by_their_ids(sqlite_library: Library)
     with plans(sqlite_library, "resources") as found, sqlite_library.database.reader() as session:
         session.execute(few).all()
     assert list(found.values()) == [["SEARCH resources USING INDEX sqlite_autoindex_resources_1 (id=?)"]]
+
+
+def test_which_of_those_near_in_meaning_live_is_told_without_reading_them(sqlite_library: Library) -> None:
+    put(sqlite_library, title="The owl", content="An owl sees at night.")
+    with plans(sqlite_library, "resources") as found:
+        page = cached_search.search(sqlite_library, "owl at night", mode="semantic", filters=Filters(), limit=20)
+    assert len(page.items) == 1
+    assert BY_IDS_ALONE in [several[0] for several in found.values()]
