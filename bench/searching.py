@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 
 from app.embedding.hashing import HashingEmbedder
@@ -25,7 +26,7 @@ FLOOR = "bare query"
 TIMES_THE_FLOOR, HYBRID_MS = 2.0, 100.0
 
 _WEIGHTS = ", ".join(str(weight) for weight in FIELD_WEIGHTS.values())
-_OF_ONE = ", ".join(str(weight / 10) for weight in reversed(FIELD_WEIGHTS.values()))
+_OF_ONE = ", ".join(str(weight / 10) for weight in reversed(tuple(FIELD_WEIGHTS.values())))
 BARE = {
     "SQLite": (
         f"SELECT rowid, bm25(search_terms, {_WEIGHTS}) AS score FROM search_terms"
@@ -78,15 +79,17 @@ def _side(shelf: Shelf, rounds: Rounds, *, documents: int) -> Callable[[], Value
 
 def _asked(shelf: Shelf, asked: Sequence[str]) -> dict[str, float]:
     """The 95th percentile of each way to ask, in ms."""
-    taken: dict[str, list[float]] = {way: [] for way in (FLOOR, *MODES)}
+    ways: dict[str, Callable[[str], float]] = {FLOOR: partial(_bare, shelf)}
+    ways |= {mode: partial(_search, shelf, mode) for mode in MODES}
+    taken: dict[str, list[float]] = {way: [] for way in ways}
     order = random.Random("ways")
     for question in asked:
-        for way in order.sample(sorted(taken), len(taken)):  # whoever comes first warms the pages for the others
-            taken[way].append(_bare(shelf, question) if way == FLOOR else _search(shelf, question, way))
+        for way in order.sample(sorted(ways), len(ways)):  # whoever comes first warms the pages for the others
+            taken[way].append(ways[way](question))
     return {way: p95(some) for way, some in taken.items()}
 
 
-def _search(shelf: Shelf, question: str, mode: Mode) -> float:
+def _search(shelf: Shelf, mode: Mode, question: str) -> float:
     began = time.perf_counter()
     with shelf.database.reader() as session:
         service = SearchService(session, index=shelf.index, embedder=_embedder, vectors=lambda: shelf.vectors)

@@ -144,6 +144,7 @@ class _Postgres(_Growing):
         self._database.engine.dispose()
         database = _opened(self._server.create_database(template=self.url.rsplit("/", 1)[1]))
         with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text("SET statement_timeout = 0"))
             connection.execute(text("VACUUM ANALYZE"))
         return database
 
