@@ -97,7 +97,7 @@ check-imports: $(DEV_READY)
 check-rules: $(DEV_READY)
 	@$(PYTEST) --quiet -p no:randomly tests/unit/test_house_rules.py tests/unit/test_lock_files.py
 
-bench: $(BENCH_READY) test-servers ## side by side with other libraries: 20 minutes; ROWS=B1,B4 measures some rows
+bench: $(BENCH_READY) test-servers ## side by side with other libraries, and under load: 45 minutes; ROWS=B1,B4 measures some rows
 	$(BIN)/python -m bench $(subst $(COMMA), ,$(ROWS))
 
 compare-stock: $(DEV_READY) test-servers ## what stock kombu breaks on Redis, beside what we do

@@ -51,7 +51,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(ROWS)}; all when none is named")
     parser.add_argument("--rounds", type=int, default=FEWEST_ROUNDS)
-    parser.add_argument("--share", type=float, default=1.0, help="of the calls of a throughput row")
+    parser.add_argument("--share", type=float, default=1.0, help="of the calls, ingestions or documents of a row")
     parser.add_argument("--seed", type=int, help="of the order of the sides; drawn, printed and stored when not given")
     parser.add_argument("--trial", type=Path, metavar="DIRECTORY", help="write there, and leave the kept results alone")
     parser.add_argument("--table", action="store_true", help="only write the table anew")

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Float,
     Integer,
     Row,
+    SQLColumnExpression,
     Text,
     and_,
     cast,
@@ -50,12 +51,17 @@ def answer(session: Session, matched: AnySelect, *, limit: int, offset: int) -> 
     """Hits of the page and the tallies of all; `matched` is made by `matching_documents`."""
     matches = matched.cte("matches").prefix_with("MATERIALIZED")
     rows = session.execute(union_all(_page(matches, limit=limit, offset=offset), *_tallies(matches))).all()
-    hits = sorted((row for row in rows if row.part == "hit"), key=lambda row: (-row.exact, -row.score, row.number))
     return Matches(
         total=sum(row.number for row in rows if row.part == "packed"),
-        hits=tuple(Hit(resource_id=UUID(row.value), score=_score(row)) for row in hits),
+        hits=tuple(_hits(row for row in rows if row.part == "hit")),
         facets=_facets(rows),
     )
+
+
+def best(session: Session, matched: AnySelect, *, limit: int) -> list[Hit]:
+    """The first hits of `answer`, in its order, without its tallies of all matches."""
+    rows = session.execute(_page(matched.cte("matches"), limit=limit, offset=0)).all()
+    return _hits(rows)
 
 
 def matching_documents(candidates: AnySelect, query: Query, filters: Filters) -> AnySelect:
@@ -65,14 +71,14 @@ def matching_documents(candidates: AnySelect, query: Query, filters: Filters) ->
     return (
         select(found.c.number, found.c.exact, found.c.score, SearchDocument.resource_id, *counted)
         .join(SearchDocument, SearchDocument.number == found.c.number)
-        .where(is_live(), *conditions(query, filters))
+        .where(is_live(SearchDocument.resource_id), *conditions(query, filters))
     )
 
 
-def is_live() -> ColumnElement[bool]:
-    """The document's resource is not deleted. Tombstones are few: a set of them beats a join with every match."""
+def is_live(resource_id: SQLColumnExpression[UUID]) -> ColumnElement[bool]:
+    """The resource is not deleted. Tombstones are few: a set of them beats a join with every match."""
     # Not "IS NOT NULL": SQLite uses the index for a range only, and a scan reads every text on the way.
-    return SearchDocument.resource_id.not_in(select(Resource.id).where(Resource.deleted_at > _BEFORE_ALL))
+    return resource_id.not_in(select(Resource.id).where(Resource.deleted_at > _BEFORE_ALL))
 
 
 def conditions(query: Query, filters: Filters) -> list[ColumnElement[bool]]:
@@ -147,6 +153,11 @@ def _shown(values: Counter[str]) -> dict[str, int]:
     """The most frequent values, equal ones by name; the empty value stands for none."""
     ordered = sorted(values.items(), key=lambda counted: (-counted[1], counted[0]))
     return dict([counted for counted in ordered if counted[0]][:FACET_VALUES_MAX])
+
+
+def _hits(rows: Iterable[Row[*tuple[Any, ...]]]) -> list[Hit]:
+    ordered = sorted(rows, key=lambda row: (-row.exact, -row.score, row.number))
+    return [Hit(resource_id=UUID(row.value), score=_score(row)) for row in ordered]
 
 
 def _score(row: Row[Any]) -> float:

@@ -11,8 +11,8 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from app.errors import SettingsError
-from app.index.documents import Facets, Filters, IndexedDocument, Matches
-from app.index.matching import BETWEEN, answer, conditions, facets_of, is_live, matching_documents
+from app.index.documents import Facets, Filters, Hit, IndexedDocument, Matches
+from app.index.matching import BETWEEN, answer, best, conditions, facets_of, is_live, matching_documents
 from app.index.postgres_fts import PostgresTermStore
 from app.index.sqlite_fts import SqliteTermStore
 from app.index.term_store import TermStore, TermStreams
@@ -100,12 +100,20 @@ class SearchIndex:
         matched = matching_documents(self._terms.candidates(query), query, filters)
         return answer(session, matched, limit=limit, offset=offset)
 
+    def best(self, session: Session, query: Query, *, filters: Filters, limit: int) -> list[Hit]:
+        """The first hits of `search`, without their count and their facets."""
+        if not query.asks_for_something:
+            return []
+        return best(session, matching_documents(self._terms.candidates(query), query, filters), limit=limit)
+
     def admitted(
         self, session: Session, query: Query, *, filters: Filters, among: Sequence[UUID] | None = None
     ) -> set[UUID]:
         """Which indexed resources (of `among`, or of all) satisfy every clause and filter."""
         text = self._terms.conditions(query, SearchDocument.__table__.c.number)
-        statement = select(SearchDocument.resource_id).where(is_live(), *text, *conditions(query, filters))
+        statement = select(SearchDocument.resource_id).where(
+            is_live(SearchDocument.resource_id), *text, *conditions(query, filters)
+        )
         if among is not None:
             statement = statement.where(SearchDocument.resource_id.in_(among))
         return set(session.scalars(statement))

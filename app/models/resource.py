@@ -93,7 +93,13 @@ class Resource(Base):
         Index("ix_resources_created_at_id", "created_at", "id"),
         Index("ix_resources_updated_at_id", "updated_at", "id"),
         Index("ix_resources_duplicate_of", "duplicate_of"),  # for ON DELETE SET NULL
-        Index("ix_resources_deleted_at", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL")),
+        # With the living in it, SQLite would take it for "deleted_at IS NULL" before any other, and read all of them.
+        Index(
+            "ix_resources_deleted_at",
+            "deleted_at",
+            postgresql_where=text("deleted_at IS NOT NULL"),
+            sqlite_where=text("deleted_at IS NOT NULL"),
+        ),
     )
 
 

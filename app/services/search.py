@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from app.errors import EmbedderUnavailable, InvalidInput
 from app.index.documents import Facets, Filters
+from app.index.matching import is_live
 from app.index.search_index import SearchIndex
 from app.knowledge.query_grammar import Query, parse
 from app.knowledge.rank_fusion import fuse
@@ -158,8 +159,8 @@ class SearchService:
         by_words: list[UUID] = []
         ranked = [(one.resource_id, one.score) for one in near]
         if mode == "hybrid":
-            matches = self._index.search(self._session, query, filters=filters, limit=self._depth)
-            by_words = [hit.resource_id for hit in matches.hits]
+            hits = self._index.best(self._session, query, filters=filters, limit=self._depth)
+            by_words = [hit.resource_id for hit in hits]
             ranked = fuse(by_words, [one.resource_id for one in near])
         found = set(by_words)
         passages = {one.resource_id: one for one in near if one.resource_id not in found}
@@ -188,9 +189,8 @@ class SearchService:
         return [one for one in near if one.resource_id in admitted and one.score >= COSINE_MIN][: self._depth]
 
     def _live(self, ids: Sequence[UUID]) -> set[UUID]:
-        return set(
-            self._session.scalars(select(Resource.id).where(Resource.id.in_(ids), Resource.deleted_at.is_(None)))
-        )
+        """Asked of indexes alone: `deleted_at` stands behind the text, and SQLite would read 400 rows to see it."""
+        return set(self._session.scalars(select(Resource.id).where(Resource.id.in_(ids), is_live(Resource.id))))
 
     def _items(self, query: Query, ranking: _Ranking) -> list[SearchItem]:
         columns = (Resource.id, Resource.title, Resource.creator, Resource.language, Resource.format)

@@ -62,6 +62,22 @@ def test_every_word_must_be_there(shelf: Shelf) -> None:
     assert shelf.found("quick bear") == set()
 
 
+def test_the_best_alone_are_the_first_of_a_search(shelf: Shelf) -> None:
+    for number in range(5):
+        shelf.put(f"fox {number}", "the quick brown fox " * (number + 1))
+    shelf.put("bear", "the slow brown bear")
+    shelf.delete("fox 3", indexed=False)
+
+    with shelf.database.reader() as session:
+        best = shelf.index.best(session, parse("quick brown"), filters=Filters(), limit=3)
+        nothing = shelf.index.best(session, parse("  "), filters=Filters(), limit=3)
+
+    first = [hit.resource_id for hit in shelf.search("quick brown", limit=3).hits]
+    assert [hit.resource_id for hit in best] == first
+    assert len(first) == 3
+    assert nothing == []
+
+
 def test_words_are_found_by_their_stem_whatever_their_case_and_accents(shelf: Shelf) -> None:
     shelf.put("doc", "Libraries were searched; Gödel and eﬃcient naïveté")
 

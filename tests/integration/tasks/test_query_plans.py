@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
-from sqlalchemy import event
 
 from app.api import metrics, operations, queue_service
 from app.events import execution, recovery
@@ -20,6 +17,7 @@ from app.services.library import Library
 from app.settings import load_settings
 from app.tasks.relay import Relay
 from tests.integration.libraries import a_library
+from tests.integration.query_plans import plans
 from tests.integration.tasks.brokers import RecordingBroker
 
 pytestmark = pytest.mark.integration
@@ -35,25 +33,6 @@ def sqlite_library(migrated_file: Path, tmp_path: Path, cache_url: str) -> Itera
         yield library
 
 
-@contextmanager
-def plans(library: Library) -> Iterator[dict[str, list[str]]]:
-    """How each statement inside the block found its calls."""
-    found: dict[str, list[str]] = {}
-    engine = library.database.engine
-
-    def note(connection: Any, _cursor: object, statement: str, parameters: Any, *_: object) -> None:
-        if "task_calls" in statement and not statement.startswith(("EXPLAIN", "INSERT")):
-            cursor = connection.connection.cursor()
-            steps = cursor.execute(f"EXPLAIN QUERY PLAN {statement}", parameters).fetchall()
-            found[statement] = [step[3] for step in steps if "task_calls" in step[3]]
-
-    event.listen(engine, "before_cursor_execute", note)
-    try:
-        yield found
-    finally:
-        event.remove(engine, "before_cursor_execute", note)
-
-
 def reads_all(found: dict[str, list[str]]) -> list[str]:
     return [
         statement
@@ -67,7 +46,7 @@ def test_relay_recovery_leases_and_status_pages_find_open_calls_by_their_index(s
     library = sqlite_library
     relay = Relay(database=library.database, transport=RecordingBroker(), settings=load_settings())
     moment = now()
-    with plans(library) as found:
+    with plans(library, "task_calls") as found:
         relay.round()
         relay.recover()
         with library.database.writer() as session:
@@ -85,7 +64,7 @@ def test_relay_recovery_leases_and_status_pages_find_open_calls_by_their_index(s
 
 
 def test_a_query_that_would_read_all_is_noticed(sqlite_library: Library) -> None:
-    with plans(sqlite_library) as found, sqlite_library.database.reader() as session:
+    with plans(sqlite_library, "task_calls") as found, sqlite_library.database.reader() as session:
         session.query(TaskCall).where(TaskCall.state.in_((CallState.SENT, CallState.RUNNING))).all()
         session.query(TaskCall).where(in_state(CallState.SENT, CallState.RUNNING)).all()
     assert len(found) == 2
