@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import cache
 
 import pytest
 
@@ -13,14 +14,21 @@ NOT_THE_RELAYS = ("app.cache.redis_cache", "app.index.search_index", "app.conten
 LOADED = """
 import importlib, sys
 importlib.import_module(sys.argv[1])
-print(*(name for name in sys.argv[2:] if name in sys.modules))
+print(*sys.modules)
 """
 
 
-def loaded_by(module: str, *names: str) -> list[str]:
-    command = [sys.executable, "-c", LOADED, module, *names]
+@cache
+def all_loaded_by(module: str) -> frozenset[str]:
+    command = [sys.executable, "-c", LOADED, module]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    return done.stdout.split()
+    return frozenset(done.stdout.split())
+
+
+def loaded_by(module: str, *names: str) -> list[str]:
+    loaded = all_loaded_by(module)
+    assert module in loaded
+    return [name for name in names if name in loaded]
 
 
 @pytest.mark.parametrize("module", ["app.main", "app.tasks.relay", "app.tasks.schedule"])
