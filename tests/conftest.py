@@ -46,7 +46,7 @@ MEASURING = (
     "tests/e2e/faults/test_broker_outage.py",
 )
 NICENESS = 7  # a fifth of the weight of the process that measures
-# Seven to fifteen minutes each, most of which they wait: they are begun first, and dealt test by test.
+# Seven to fifteen minutes each, most of which they wait: begun last they would be waited for.
 LONGEST = (
     "tests/conformance/faults/test_worker_death.py",
     "tests/e2e/faults/test_kills.py",
@@ -95,12 +95,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class ModuleScheduling(LoadScopeScheduling):  # type: ignore[misc] # xdist has no types
-    """Modules are dealt to the processes in their order; what measures goes to one of them."""
+    """Modules are dealt to the processes in their order, faults one by one; what measures goes to one process."""
 
     def _split_scope(self, nodeid: str) -> str:
         if nodeid.startswith(MEASURING):
             return "measuring"
-        return nodeid if nodeid.startswith(LONGEST) else nodeid.partition("::")[0]
+        return nodeid if "/faults/" in nodeid else nodeid.partition("::")[0]
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:

@@ -244,3 +244,15 @@ def test_queues_take_turns_and_a_full_one_starves_none(valkey_url: str) -> None:
         words = CLAIM.run(client.execute_command, "one", 1, 8, 0, "default", 0, "ingest", 0)
 
         assert Counter(words[::3]) == {b"default": 5, b"ingest": 3}
+
+
+def test_who_retires_while_it_is_thought_dead_leaves_nothing(valkey_url: str) -> None:
+    with redis.Redis.from_url(valkey_url, socket_timeout=5) as client:
+        RENEW.run(client.execute_command, "one")
+        client.set("unacked_swept", int(client.time()[0]))
+        SWEEP.run(client.execute_command, 0, LEASE, LEASE, LEASE, LIMIT, 3600)
+        assert client.hexists("unacked_suspects", "one"), "nobody listens on its channel"
+
+        RETIRE.run(client.execute_command, "one", 0)
+
+        assert {key for key in client.keys("*") if key != b"unacked_swept"} == set()

@@ -10,4 +10,5 @@ for place = 1, #fences, 2 do
   end
 end
 redis.call('ZREM', 'unacked_owners', owner)
+redis.call('HDEL', 'unacked_suspects', owner) -- or it would stay for a minute when nobody sweeps any more
 return returned
