@@ -42,13 +42,13 @@ help: ## this list
 run: $(RUN_READY) ## start the whole stack on this machine and print its address; Ctrl-C stops it
 	@exec $(BIN)/alexandria up
 
-test: $(DEV_READY) test-servers ## install or find the servers, then run the tests; 17 minutes
+test: $(DEV_READY) test-servers ## install or find the servers, then run the tests; 14 minutes
 	$(PYTEST_BESIDE) $(OF_EVERY_DAY)
 
 test-servers: ## only install or find what the tests need beside Python packages
 	@setup/test_servers.sh
 
-test-faults: $(DEV_READY) test-servers ## kill, freeze and cut off the real processes and servers; 20 minutes
+test-faults: $(DEV_READY) test-servers ## kill, freeze and cut off the real processes and servers; 25 minutes
 	@# What measures is alone from the start: it would wait for minutes until the others have ended their test.
 	$(PYTEST) $(MEASURED_FAULTS)
 	$(MAKE) --no-print-directory test-other-faults
