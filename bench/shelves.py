@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import sqlite3
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -95,7 +96,7 @@ def shelves(servers: Servers, *, sizes: Sequence[int], seed: int) -> Iterator[li
         yield found
 
 
-class _Growing:
+class _Growing(ABC):
     """A library that is written to, and copied at each size."""
 
     engine: str
@@ -109,9 +110,9 @@ class _Growing:
         with self._database.writer() as session:
             _write(session, self._terms, made, first=first)
 
+    @abstractmethod
     def copy(self, size: int) -> Database:
         """A copy as large as this is now, at rest."""
-        raise NotImplementedError
 
 
 class _Sqlite(_Growing):

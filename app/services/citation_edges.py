@@ -14,6 +14,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Select, and_, case, exists, func, or_, select, union, update
 from sqlalchemy.orm import Session, aliased
 
+from app.events import counters
 from app.events.event_types import EventType
 from app.events.outbox import is_postgres
 from app.models.citation import Citation, CitationKey, ResourceKey
@@ -103,7 +104,7 @@ def tell_removed(unit: UnitOfWork, resource_id: UUID, edges: Sequence[Edge]) -> 
 
 def newest_change(session: Session) -> int:
     """The number of the last committed change of an edge: what is computed after this was read has seen it."""
-    return session.scalar(select(Counter.value).where(Counter.name == CHANGES)) or 0
+    return counters.read(session, CHANGES)
 
 
 def is_edge() -> ColumnElement[bool]:

@@ -71,4 +71,4 @@ def move_tree(session: Session) -> None:
 
 def tree_changes(session: Session) -> int:
     """How often the codes were changed: what is computed after this was read has seen the last time."""
-    return session.scalar(select(Counter.value).where(Counter.name == TREE)) or 0
+    return counters.read(session, TREE)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
+from app.events import counters
 from app.models.derived import Counter, Embedding
 
 CHANGES = "embeddings"
@@ -21,7 +22,7 @@ def forget(session: Session, resource_id: UUID) -> None:
 
 def newest(session: Session) -> int:
     """The number of the last committed change: what is computed after this was read has seen it."""
-    return session.scalar(select(Counter.value).where(Counter.name == CHANGES)) or 0
+    return counters.read(session, CHANGES)
 
 
 def next_change(session: Session) -> int:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from sqlalchemy.orm import Session
 
 from app.events import counters
-from app.models.derived import Counter
 
 
 def place(session: Session, name: str) -> int:
@@ -22,9 +21,8 @@ def move_on(session: Session, name: str, *, place: int, seen: int, most: int) ->
 
     Nothing is moved when another run has done so meanwhile.
     """
-    row = session.get(Counter, name, with_for_update=True, populate_existing=True)
     more = seen if seen == most else -place
-    if more and (row.value if row else 0) == place:
+    if more and counters.count(session, name, 0) == place:  # locks the counter, also one that is new
         counters.count(session, name, more)
 
 

@@ -45,7 +45,8 @@ RECOVERY_INTERVAL = timedelta(seconds=2)
 BURST_PAUSE_SECONDS = 0.03
 BUSY_PAUSE_SECONDS = 0.1
 ENOUGH_IN_FLIGHT = 32
-"""Of a queue: its workers have more to do than they can in `BUSY_PAUSE_SECONDS`."""
+"""Of each queue that has any: more than its workers do in `BUSY_PAUSE_SECONDS`. For a call of another queue, which has
+none yet, the relay then looks that much later."""
 BACKLOG_POLL_SECONDS = 0.05
 OUTAGE_POLL_SECONDS = 0.5
 STANDS_STILL_SECONDS = 30.0

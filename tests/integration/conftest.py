@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from app.migrate import upgrade
+from app.services.library import Library
 from app.settings import load_settings
+from tests.integration.libraries import a_library
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -36,3 +39,12 @@ def migrated_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return url
     source: Path = request.getfixturevalue("migrated_file")
     return f"sqlite:///{shutil.copy(source, tmp_path)}"
+
+
+@pytest.fixture
+def sqlite_library(migrated_file: Path, tmp_path: Path, cache_url: str) -> Iterator[Library]:
+    """For what is asked of SQLite alone."""
+    copy = tmp_path / "library.sqlite3"
+    copy.write_bytes(migrated_file.read_bytes())
+    with a_library(database_url=f"sqlite:///{copy}", cache_url=cache_url) as library:
+        yield library

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from sqlalchemy import select
 
@@ -14,7 +11,6 @@ from app.models.resource import Resource
 from app.services import archives, cached_search, embeddings, resource_pages, search_indexing
 from app.services.library import Library
 from app.services.resource_pages import ResourceFilter
-from tests.integration.libraries import a_library
 from tests.integration.query_plans import plans
 
 pytestmark = pytest.mark.integration
@@ -22,14 +18,6 @@ pytestmark = pytest.mark.integration
 ALL_LIVING = "SEARCH resources USING INDEX ix_resources_deleted_at (deleted_at=?)"
 BY_IDS_ALONE = "SEARCH resources USING COVERING INDEX sqlite_autoindex_resources_1 (id=?)"
 TOMBSTONES = "SEARCH resources USING INDEX ix_resources_deleted_at (deleted_at>?)"
-
-
-@pytest.fixture
-def sqlite_library(migrated_file: Path, tmp_path: Path, cache_url: str) -> Iterator[Library]:
-    copy = tmp_path / "library.sqlite3"
-    copy.write_bytes(migrated_file.read_bytes())
-    with a_library(database_url=f"sqlite:///{copy}", cache_url=cache_url) as library:
-        yield library
 
 
 def put(library: Library, *, title: str, content: str) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -16,21 +14,12 @@ from app.services import consistency
 from app.services.library import Library
 from app.settings import load_settings
 from app.tasks.relay import Relay
-from tests.integration.libraries import a_library
 from tests.integration.query_plans import plans
 from tests.integration.tasks.brokers import RecordingBroker
 
 pytestmark = pytest.mark.integration
 
 READS_ALL = "SCAN task_calls"
-
-
-@pytest.fixture
-def sqlite_library(migrated_file: Path, tmp_path: Path, cache_url: str) -> Iterator[Library]:
-    copy = tmp_path / "library.sqlite3"
-    copy.write_bytes(migrated_file.read_bytes())
-    with a_library(database_url=f"sqlite:///{copy}", cache_url=cache_url) as library:
-        yield library
 
 
 def reads_all(found: dict[str, list[str]]) -> list[str]:

@@ -23,7 +23,7 @@ from app.models.outbox import CallState, TaskCall
 from app.services import consistency
 from app.services.library import Library
 from app.settings import load_settings
-from app.tasks.relay import Relay
+from app.tasks.relay import BUSY_PAUSE_SECONDS, ENOUGH_IN_FLIGHT, Relay
 from app.tasks.task_names import TaskName
 from app.tasks.wake_up import wake_up_of
 from app.transports.base import Fate, Message, Outcome, Transport
@@ -343,3 +343,17 @@ def test_a_first_wait_ends_at_once_for_what_was_committed_before_anyone_listened
 
     wake_up.close()
     assert took < 10
+
+
+def test_while_every_queue_has_enough_in_flight_the_relay_looks_ten_times_a_second(library: Library) -> None:
+    broker = RecordingBroker()
+    store(library, canaries(ENOUGH_IN_FLIGHT))
+    with running(relay_of(library, broker), library):
+        poll_until(lambda: len(broker.held) == ENOUGH_IN_FLIGHT, within_seconds=10, what="enough is in flight")
+        begun, before = time.monotonic(), len(broker.batches)
+        for number in range(60):
+            store(library, canaries(1, first=ENOUGH_IN_FLIGHT + number))
+        poll_until(lambda: len(broker.held) == ENOUGH_IN_FLIGHT + 60, within_seconds=10, what="all are sent")
+        took, batches = time.monotonic() - begun, len(broker.batches) - before
+
+    assert batches <= took / BUSY_PAUSE_SECONDS + 1
