@@ -18,6 +18,7 @@ from pathlib import Path
 
 import psutil
 
+from chaos import warm_start
 from chaos.polling import poll_until
 
 LOG_TAIL_LINES = 40
@@ -72,7 +73,7 @@ class OwnedProcess:
         self.directory = directory
         self.user = user
         self.death_signal = death_signal
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | warm_start.Adopted | None = None
         self._asked: list[psutil.Process] | None = None
 
     @property
@@ -99,9 +100,25 @@ class OwnedProcess:
         if threading.current_thread() is not threading.main_thread():
             raise HarnessError(f"start {self.name} in the main thread: it dies with the thread that started it")
         self._asked = None
+        warm = warm_start.parent_for(self.command, environment=self.environment, directory=self.directory)
+        self._process = self._copy(warm) if warm is not None else self._execute()
+
+    def _copy(self, warm: warm_start.WarmParent) -> warm_start.Adopted:
+        return warm.start(
+            warm_start.Order(
+                owner=os.getpid(),
+                command=list(self.command),
+                environment=self.environment,
+                directory=str(self.directory),
+                log=str(self.log.absolute()),
+                death_signal=self.death_signal,
+            )
+        )
+
+    def _execute(self) -> subprocess.Popen[bytes]:
         setpriv = find_program("setpriv", package="util-linux")
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
+            return subprocess.Popen(
                 [
                     *(setpriv, "--pdeathsig", self.death_signal, "--"),
                     *("/bin/sh", "-c", UNLESS_ORPHANED, str(os.getpid()), *self.command),

@@ -26,6 +26,7 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling, Scheduling
 
 from app.settings import Settings, get_settings
+from chaos import warm_start
 from chaos.servers.postgres import PostgresServer
 from chaos.servers.rabbit import RabbitAccess
 from chaos.servers.redis import RedisServer
@@ -87,6 +88,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     assert session.config.cache is not None
+    warm_start.begin(session.config.cache.mkdir("warm-start") / f"{os.getpid()}.log")
     session.config.stash[TURNS] = Turns(session.config.cache.mkdir("turns"))
 
 
@@ -130,6 +132,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if SHARED_RABBIT in session.config.stash:
         session.config.stash[SHARED_RABBIT].leave()
     session.config.stash[TURNS].close()
+    warm_start.end()
 
 
 @pytest.fixture(autouse=True)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from celery import Celery
+
     from app.settings import Settings
 
 Port = Annotated[int | None, typer.Option("--port", min=0, max=65535, help="Port of the API; 0: any free one.")]
@@ -18,7 +20,7 @@ Port = Annotated[int | None, typer.Option("--port", min=0, max=65535, help="Port
 _SHARED = (
     *("app.logs", "app.main", "app.migrate", "app.tasks.relay", "app.tasks.celery_app", "app.tasks.celery_tasks"),
     *("uvicorn.lifespan.on", "uvicorn.protocols.http.auto", "uvicorn.loops.auto"),
-    *("celery.bin.celery", "celery.apps.worker", "celery.apps.beat", "celery.concurrency.prefork"),
+    *("celery.apps.worker", "celery.apps.beat", "celery.concurrency.prefork"),
 )
 
 
@@ -172,14 +174,26 @@ def worker(
     if "ml_tasks" in chosen:
         check_engine(settings)
     usual = settings.ml_worker_concurrency if chosen == ["ml_tasks"] else settings.worker_concurrency
-    count = str(concurrency or usual)
-    restart_with("worker", "--queues", ",".join(chosen), "--concurrency", count, "--name", name)
-    _celery(
-        "worker",
-        *("-Q", ",".join(chosen), "--pool", "prefork", "--concurrency", count),
-        *("--without-gossip", "--without-mingle", "-E", "-n", f"{name}@%h", "--loglevel", settings.log_level),
-        role=name,
+    count = concurrency or usual
+    restart_with("worker", "--queues", ",".join(chosen), "--concurrency", str(count), "--name", name)
+    celery_app = _celery_app(role=name)
+    from celery.utils.nodenames import host_format
+
+    from app.tasks.broker_watch import state
+
+    started: Any = celery_app.Worker(
+        hostname=host_format(f"{name}@%h"),
+        queues=chosen,
+        pool="prefork",
+        concurrency=count,
+        task_events=True,
+        without_gossip=True,
+        without_mingle=True,
+        loglevel=settings.log_level,
+        quiet=True,
     )
+    started.start()
+    raise typer.Exit(int(state.should_stop or 0))
 
 
 def beat() -> None:
@@ -189,7 +203,9 @@ def beat() -> None:
     """
     from app.settings import get_settings
 
-    _celery("beat", "--loglevel", get_settings().log_level, "--pidfile", "", role="beat")
+    celery_app = _celery_app(role="beat")
+    celery_app.conf.include = ()  # it stores calls by name and needs no task: half its memory
+    celery_app.Beat(loglevel=get_settings().log_level, quiet=True).run()
 
 
 def flower(context: typer.Context) -> None:
@@ -197,7 +213,8 @@ def flower(context: typer.Context) -> None:
 
     Example:  alexandria flower --port=5555
     """
-    _celery("flower", *context.args, role="flower")
+    started: Any = _celery_app(role="flower").start  # its stub says that it never returns
+    started(["--quiet", "flower", *context.args])
 
 
 def settings_beside_the_stack() -> Settings:
@@ -211,7 +228,12 @@ def settings_beside_the_stack() -> Settings:
     return get_settings()
 
 
-def _celery(*arguments: str, role: str) -> None:
+def _celery_app(*, role: str) -> Celery:
+    """Celery, for one of its programs.
+
+    Worker and beat are begun as objects: Celery's command line would import a shell, Flower and a REPL into them, a
+    quarter of their start.
+    """
     from celery.exceptions import SecurityWarning
 
     from app.logs import configure, keep_celery_from_configuring
@@ -222,11 +244,4 @@ def _celery(*arguments: str, role: str) -> None:
     warnings.simplefilter("ignore", SecurityWarning)  # Celery warns root of pickled messages; ours are JSON
     from app.tasks.celery_app import celery_app
 
-    if role == "beat":
-        celery_app.conf.include = ()  # it stores calls by name and needs no task: half its memory
-    started: Any = celery_app.start  # its stub says that it never returns
-    started(["--quiet", *arguments])
-    if role not in {"beat", "flower"}:
-        from app.tasks.broker_watch import state
-
-        raise typer.Exit(int(state.should_stop or 0))
+    return celery_app

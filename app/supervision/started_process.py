@@ -138,15 +138,15 @@ def _set_up(parent: int, *, name: str, death_signal: signal.Signals, output: int
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(output, 1)
     os.dup2(output, 2)
-    _close_all_but({0, 1, 2, *keep})
+    close_all_but({0, 1, 2, *keep})
     sys.stdout = open(1, "w", buffering=1, closefd=False)  # noqa: SIM115 — lives as long as the process
     sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
     with suppress(OSError):
         Path("/proc/self/comm").write_text(name[:15])
 
 
-def _close_all_but(kept: Iterable[int]) -> None:
-    """The locks of the parent above all: they must be free when it is gone."""
+def close_all_but(kept: Iterable[int]) -> None:
+    """In a new process. The locks of its parent above all: they must be free when that is gone."""
     listing = Path("/proc/self/fd")
     descriptors = {int(file.name) for file in listing.iterdir()} if listing.is_dir() else set(range(1024))
     for descriptor in descriptors - set(kept):

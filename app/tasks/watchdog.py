@@ -34,6 +34,7 @@ from app.transports.registry import open_transport
 PATIENCE_SECONDS = 5.0
 """With a start of 2 to 7 s on top, a hanging worker is replaced within 15 s on a busy machine too."""
 LOOK_SECONDS = 1.0
+SOONEST_LOOK_SECONDS = 0.05
 TURN_SECONDS = 0.5
 STANDS_STILL_SECONDS = 3.0
 ASK_DEADLINE_SECONDS = 1.0
@@ -102,6 +103,13 @@ class Watchdog:
             self._stuck_since = still_since if stands_still else moment
         return moment - self._stuck_since >= PATIENCE_SECONDS
 
+    def next_look_in(self) -> float:
+        """Seconds. Who has been found stuck once is looked at again when the patience ends, not up to a look later."""
+        if self._stuck_since is None:
+            return LOOK_SECONDS
+        left = self._stuck_since + PATIENCE_SECONDS - self._clock()
+        return min(max(left, SOONEST_LOOK_SECONDS), LOOK_SECONDS)
+
     def _note_look(self) -> float:
         """When the last look was. If that is long ago, all of this process slept: nobody could take anything."""
         before, self._looked_at = self._looked_at, self._clock()
@@ -168,7 +176,7 @@ class WorkerWatch:
         return asked or self._consumer.controller.blueprint.state != RUN
 
     def _run(self) -> None:
-        while not self._stop.wait(LOOK_SECONDS):
+        while not self._stop.wait(self._watchdog.next_look_in()):
             try:
                 hangs = self._watchdog.look()
             except Exception:
@@ -176,12 +184,12 @@ class WorkerWatch:
                 continue
             if hangs and not self._stop.is_set():
                 log.critical("the consumer hangs: messages wait, slots are free, nothing is taken; starting anew")
-                start_anew(_restart)
+                start_anew(_restart or Restart(command=(sys.executable, *sys.orig_argv[1:])))
         self._transport.close()
 
 
 _watch: WorkerWatch | None = None
-_restart = Restart(command=(sys.executable, *sys.orig_argv[1:]))
+_restart: Restart | None = None
 
 
 def watch_workers() -> None:

@@ -28,7 +28,7 @@ class Scene:
                 self.worker = replace(self.worker, turned_at=self.seconds)
             if self.watchdog.look():
                 return self.seconds - began
-            self.seconds += LOOK_SECONDS
+            self.seconds += self.watchdog.next_look_in()
         return None
 
     def _waiting(self, queues: Collection[str]) -> int | None:
@@ -44,6 +44,13 @@ def test_a_loop_that_stands_still_is_bitten_though_the_broker_has_sent_everythin
     scene = Scene()
     scene.turns, scene.ready = False, 0
     assert scene.bites_after() == PATIENCE_SECONDS
+
+
+def test_a_loop_that_stands_still_is_bitten_when_the_patience_ends_not_at_the_look_after_that() -> None:
+    scene = Scene()
+    scene.turns, scene.ready = False, 0
+    scene.seconds += 0.4 * LOOK_SECONDS  # it stood still between two looks
+    assert scene.bites_after() == pytest.approx(PATIENCE_SECONDS - 0.4 * LOOK_SECONDS)
 
 
 def test_a_loop_that_turns_over_an_empty_queue_is_left_alone() -> None:
