@@ -68,15 +68,16 @@ class QueueExamination:
     def __init__(self, *, canary_interval_seconds: float) -> None:
         self._memory = canary_memory(canary_interval_seconds)
         self._patience = timedelta(seconds=canary_patience_seconds(canary_interval_seconds))
+        self._look_every_seconds = min(canary_interval_seconds / 2, LOOK_EVERY_SECONDS)
         self._latest = UNKNOWN
         self._looked_at: datetime | None = None
         self._look_at = 0.0
 
     def __call__(self, session: Session) -> QueueService:
-        """What was found last, at most `LOOK_EVERY_SECONDS` ago."""
+        """What was found last, half an interval of the canaries ago, and at most `LOOK_EVERY_SECONDS`."""
         if monotonic() >= self._look_at:
             self._latest = self._look(session, moment=now())
-            self._look_at = monotonic() + LOOK_EVERY_SECONDS
+            self._look_at = monotonic() + self._look_every_seconds
         return self._latest
 
     def _look(self, session: Session, *, moment: datetime) -> QueueService:

@@ -65,13 +65,15 @@ class OutboxScheduler(Scheduler):
     producer = None  # type: ignore[assignment]  # never asked for a connection
 
     def setup_schedule(self) -> None:
-        """Take up where the last beat left off: a tick missed meanwhile is due at once."""
+        """Take up where the last beat left off: a tick missed meanwhile is due at once, and so is a first interval."""
         super().setup_schedule()
         self.merge_inplace(self.app.conf.beat_schedule)
         ticked = _last_ticks()
         for name, entry in self.schedule.items():
             if name in ticked:
                 entry.last_run_at = ticked[name]
+            elif not isinstance(entry.schedule, crontab):  # of a new library, say: its canaries tell that it works
+                entry.last_run_at = now() - entry.schedule.run_every
 
     def apply_async(self, entry: Any, producer: object = None, advance: bool = True, **_: object) -> None:  # noqa: ARG002
         """Store the call of this tick; waits for the database as long as it takes."""

@@ -61,7 +61,7 @@ class Beats:
             "CACHE_URL": f"redis://127.0.0.1:{free_port()}/0",
             "DATA_DIR": str(directory),
             "RECONCILE_INTERVAL_SECONDS": "1",
-            "CANARY_INTERVAL_SECONDS": "3600",
+            "CANARY_INTERVAL_SECONDS": "604800",
         }
         self._directory = directory
         self._stack = stack
@@ -189,6 +189,17 @@ def test_a_beat_that_is_killed_and_started_again_does_not_double_a_tick(database
 
     assert len(ticks(database, EVERY_SECOND)) >= 2
     assert_no_call_without_a_tick(database)
+
+
+def test_a_new_library_has_its_canaries_at_once_and_only_once(database: Database, beats: Beats) -> None:
+    for round_ in range(2):
+        beat = beats.start(f"beat-{round_}")
+        before = len(ticks(database, EVERY_SECOND))
+        poll_until(partial(has_ticked, database, before), within_seconds=60, what="it ticks")
+        poll_until(lambda: len(calls(database, TaskName.CANARY)) == len(QUEUES), within_seconds=10, what="canaries")
+        beat.kill()
+
+    assert {call.queue for call in calls(database, TaskName.CANARY)} == set(QUEUES)
 
 
 def has_ticked(database: Database, before: int) -> bool:
