@@ -125,8 +125,9 @@ def _rocchio(likings: Sequence[Liking]) -> list[tuple[Liking, float]]:
     disliked = fsum(-one.weight for one in likings if one.weight < 0)
     if not liked:
         return []
+    # Divided first: what decayed to almost nothing is a share of almost nothing, and its reciprocal would be infinite.
     return [
-        (one, one.weight * (ROCCHIO_LIKED / liked if one.weight > 0 else ROCCHIO_DISLIKED / disliked))
+        (one, one.weight / liked * ROCCHIO_LIKED if one.weight > 0 else one.weight / disliked * ROCCHIO_DISLIKED)
         for one in likings
     ]
 

@@ -85,6 +85,17 @@ def test_a_taste_points_somewhere_or_nowhere_and_names_what_is_liked(acts: list[
     assert all(-0.15 - 1e-9 <= weight <= 0.75 + 1e-9 for weight in [*found.subjects.values(), *found.authors.values()])
 
 
+@pytest.mark.parametrize("years", [80, 88, 100])
+def test_what_is_liked_since_a_lifetime_before_the_last_dislike_is_still_all_of_the_taste(years: int) -> None:
+    found = taste(act(BEES, "view", days_ago=365.25 * years), act(TEA, "rating", rating=1))
+
+    if years < 90:  # then its weight is not zero yet: it may be as small as a number can be
+        assert found.subjects["subject 0"] == pytest.approx(0.75)
+        assert vector_of(found)[0] > 0.9
+    else:
+        assert found.vector is None
+
+
 def test_nothing_done_is_no_taste() -> None:
     assert taste() == Taste(vector=None, subjects={}, authors={}, likings=[])
 
