@@ -7,6 +7,7 @@ import signal
 import socket
 from pathlib import Path
 
+import psutil
 import pytest
 
 from chaos.polling import poll_until
@@ -33,6 +34,7 @@ def test_documents_and_queued_work_survive_the_kill_of_the_supervisor_which_leav
         lighthouse = stack.upload("lighthouse.txt", LIGHTHOUSE)
         found(stack, "spiral stairs", mode="keyword", resource=lighthouse)
         found(stack, "guiding vessels safely at night", mode="semantic", resource=lighthouse)
+        assert who_has_loaded(stack, "onnxruntime") == {"api", "ml-worker"}
         everyone = stack.everyone()
         bread = stack.upload("bread.txt", BREAD)  # accepted, and not yet worked on
 
@@ -88,6 +90,16 @@ def test_a_killed_child_is_started_again_and_no_secret_is_on_a_command_line(tmp_
         for name in ("api", "relay", "worker"):
             kill_and_wait_for_the_next(stack, name)
             poll_until(stack.works, within_seconds=60, what=f"{name} works again", every_seconds=0.2)
+
+
+def who_has_loaded(stack: EmbeddedStack, library: str) -> set[str]:
+    """The children of the stack that have this library in memory, or have children of their own that do."""
+    found = set()
+    for child in psutil.Process(stack.process.pid).children():
+        for one in (child, *child.children(recursive=True)):
+            if library in Path(f"/proc/{one.pid}/maps").read_text():
+                found.add(child.name())
+    return found
 
 
 def kill_and_wait_for_the_next(stack: EmbeddedStack, name: str) -> None:

@@ -74,10 +74,10 @@ class Served:
         return not {"waiting", "claimed", "sent", "running"} & self.embedding_calls(resource_id).keys()
 
     def starts(self, resource_id: str) -> int:
-        """Calls of the embedder that ever began."""
+        """How often a call of the embedder began, also one that was begun before or failed."""
         rows = self.deployment.query(
-            f"SELECT count(*) FROM task_calls WHERE subject = '{resource_id}' AND kind = 'embedding'"
-            " AND started_at IS NOT NULL"
+            "SELECT coalesce(sum(starts + attempts), 0) FROM task_calls"
+            f" WHERE subject = '{resource_id}' AND kind = 'embedding'"
         )
         return int(rows[0][0])
 

@@ -13,17 +13,19 @@ from sqlalchemy import select
 
 from app.errors import FetchUnavailable, InvalidInput
 from app.events import counters, dispatch, execution
+from app.events.correlation import correlated
 from app.events.dispatch import ClaimedCall
+from app.events.event_types import EventType
 from app.migrate import METADATA
 from app.models.base import now
 from app.models.batch import BatchOperation
 from app.models.derived import Counter, DerivedKind, DerivedState, Embedding
-from app.models.outbox import CallState, TaskCall
+from app.models.outbox import CallState, EventRecord, TaskCall
 from app.models.resource import IngestionState, PendingUpload, Resource
 from app.services import batches, citation_graph, citations, consistency
 from app.services.library import Library, Work
 from app.tasks.celery_app import celery_app
-from app.tasks.celery_tasks import regenerate_embedding_task
+from app.tasks.celery_tasks import regenerate_embedding_task, update_search_index_task
 from app.tasks.database_task import DatabaseTask
 from app.tasks.room import RoomTaken, room_of_worker
 from app.tasks.strangers import TooManyDeliveries, stranger_named
@@ -96,6 +98,24 @@ def test_effect_and_done_mark_are_one_commit(library: Library, outbox: Outbox) -
     assert (effect.generation, effect.kind, effect.subject, effect.version) == (1, "embedding", resource_id, 1)
     with library.database.reader() as session:
         assert session.get_one(Embedding, resource_id).built_from == 1
+
+
+def test_what_a_task_leaves_names_the_request_at_its_root_and_the_call_that_caused_it(
+    library: Library, outbox: Outbox
+) -> None:
+    resource_id = outbox.resource()
+    with correlated(correlation="a request", causation=None):
+        claimed = outbox.claimed(
+            call_for(resource_id, task=TaskName.UPDATE_SEARCH_INDEX, kind=DerivedKind.SEARCH_INDEX)
+        )
+
+    deliver(update_search_index_task, claimed)
+
+    [effect] = outbox.effects(claimed.id)
+    with library.database.reader() as session:
+        [event] = session.scalars(select(EventRecord).where(EventRecord.name == EventType.SEARCH_INDEX_UPDATED))
+    assert effect.correlation_id == "a request"
+    assert (event.correlation_id, event.causation_id) == ("a request", str(claimed.id))
 
 
 def test_an_effect_that_fails_halfway_leaves_nothing(library: Library, outbox: Outbox) -> None:

@@ -225,6 +225,20 @@ def test_an_address_that_may_not_be_fetched_is_refused_with_the_reason(client: T
         assert "The address may not be fetched" in words_of(page.text)
 
 
+def test_an_address_becomes_a_line_that_follows_its_document_or_a_page_without_javascript(
+    client: TestClient, library: Library
+) -> None:
+    address = {"url": " https://example.org/tides "}
+    line = client.post("/console/add-page", data=address, headers=HTMX)
+    [added] = parsed(line.text).xpath("//input[@name='id']/@value")
+    assert (line.status_code, line.headers["hx-trigger"]) == (200, "added")
+    assert resources.get(library, UUID(added))["source"] == "https://example.org/tides"
+
+    without = client.post("/console/add-page", data=address)
+    assert (without.status_code, without.headers["location"]) == (303, f"/library/{added}")
+    assert "https://example.org/tides" in client.get(f"/library/{added}").text
+
+
 def test_files_come_in_without_javascript(client: TestClient) -> None:
     parts = [("file", ("a.txt", b"one file", "text/plain")), ("file", ("b.md", b"# another", "text/markdown"))]
     assert client.post("/console/add-files", files=parts).headers["location"] == "/"
