@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+
 from celery import Celery
 from kombu import Queue
 
+from app.errors import SettingsError
 from app.logs import keep_celery_from_configuring
 from app.settings import Settings, get_settings
 from app.tasks.schedule import beat_schedule
@@ -40,4 +43,13 @@ def create_celery_app(settings: Settings) -> Celery:
     return app
 
 
-celery_app = create_celery_app(get_settings())
+def _of_this_process() -> Celery:
+    try:
+        return create_celery_app(get_settings())
+    except SettingsError as error:
+        # `celery -A` shows an Exception of what it loads with all of its traceback.
+        sys.stderr.write(f"alexandria: {error.detail}\n")
+        raise SystemExit(2) from None
+
+
+celery_app = _of_this_process()

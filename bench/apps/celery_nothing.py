@@ -1,7 +1,8 @@
 """Celery over a transport that does nothing: its own ceiling.
 
 Messages are made in memory, as many as `BENCH_CALLS` says, and acknowledging is removing from a dict.
-Each poll is one `PING` of Redis, so that the event loop has something to wake it; all the rest is Celery.
+Each poll is one `PING` of Redis, so that the event loop has something to wake it. Events of tasks are told as stock
+does, by a `PUBLISH` that waits for its answer; ours does not wait for it, and so can be above this.
 """
 
 from __future__ import annotations

@@ -30,6 +30,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 API, FLOWER = "http://127.0.0.1:8000", "http://127.0.0.1:5555"
 PAGES = sorted(python_doc_pages(), key=lambda page: page.stat().st_size)[40:76]
 HEALTHY_WITHIN_SECONDS = 600
+WORKERS = 8
+"""As many as docs/deployment.md scales to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,14 +143,16 @@ def test_the_processes_are_nobody_and_can_write_nothing_but_their_own(running: R
 
 
 def test_workers_are_scaled_and_stop_warmly(running: Running) -> None:
-    running.composition.compose("up", "--detach", "--no-recreate", "--scale", "worker=3")
-    poll_until(running.composition.all_healthy, within_seconds=120, every_seconds=1.0, what="three workers are healthy")
+    running.composition.compose("up", "--detach", "--no-recreate", "--scale", f"worker={WORKERS}")
+    poll_until(
+        running.composition.all_healthy, within_seconds=240, every_seconds=1.0, what=f"{WORKERS} workers are healthy"
+    )
 
     running.composition.compose("stop", "--timeout", "60", "worker", "ml-worker")
 
     ended = {name: state for name, state in running.composition.states().items() if "worker" in name}
     assert ended == dict.fromkeys(ended, "exit 0")
-    assert len(ended) == 4
+    assert len(ended) == WORKERS + 1
     assert "Warm shutdown" in running.composition.compose("logs", "worker")
 
 

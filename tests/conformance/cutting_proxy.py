@@ -19,6 +19,7 @@ class CuttingProxy:
         self._left: dict[Direction, int | None] = {"requests": None, "replies": None}
         self._question = b""
         self._asked_by: socket.socket | None = None
+        self._has_cut = False
         self._lock = Lock()
         self._stack = ExitStack()
         self._threads: list[Thread] = []
@@ -33,6 +34,12 @@ class CuttingProxy:
         with self._lock:
             self._left[direction] = count
             self._question, self._asked_by = question, None
+            self._has_cut = False
+
+    @property
+    def has_cut(self) -> bool:
+        """Whether the cut that was asked for last came about."""
+        return self._has_cut
 
     def let_through(self) -> None:
         """Forget a cut that did not come about."""
@@ -95,6 +102,7 @@ class CuttingProxy:
                 self._left[direction] = left - count
                 return count, False
             self._left[direction] = None
+            self._has_cut = True
             return left, True
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
@@ -70,6 +72,18 @@ def test_a_worker_and_a_beat_of_celery_s_own_command_serve_every_queue(stack: St
     finally:
         for process in processes:
             process.kill()
+
+
+@pytest.mark.parametrize("url", ["redis://:open-sesame@host:port/0", "kafka://:open-sesame@host/0"])
+def test_a_url_that_cannot_be_read_stops_celery_s_own_command_with_one_line(url: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "celery", "-A", "app.tasks.celery_app", "worker"]
+    environment = {**os.environ, "BROKER_URL": url, "DATA_DIR": str(tmp_path)}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    [line] = done.stderr.splitlines()
+    assert line.startswith("alexandria: BROKER_URL: ")
+    assert "sesame" not in line
 
 
 def test_flower_shows_the_queues(stack: Stack, tmp_path: Path) -> None:

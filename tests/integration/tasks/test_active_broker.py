@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from datetime import timedelta
 from functools import partial
@@ -191,6 +194,21 @@ def test_resend_lets_all_that_was_sent_wait_again(library: Library, outbox: Outb
     assert relay.tick() == 120
     assert {message.generation for message in broker.held} == {1, 2}
     assert len(ids) == 120
+
+
+def test_the_command_says_how_many_it_sends_again(library: Library, outbox: Outbox) -> None:
+    ids = [outbox.store(call_for(outbox.resource())) for _ in range(3)]
+    relay_of(library, RecordingBroker()).tick()
+    command = [sys.executable, "-m", "app.cli", "broker", "resend"]
+    environment = {**os.environ, "DATABASE_URL": library.settings.database}
+
+    said = [
+        subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True).stdout
+        for _ in range(2)
+    ]
+
+    assert said == ["3 calls will be sent again\n", "0 calls will be sent again\n"]
+    assert {outbox.state(one) for one in ids} == {CallState.WAITING}
 
 
 def test_a_claim_and_a_switch_that_meet_never_leave_a_call_to_the_old_broker(library: Library, outbox: Outbox) -> None:
