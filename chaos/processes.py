@@ -104,6 +104,7 @@ class OwnedProcess:
         self._process = self._copy(warm) if warm is not None else self._execute()
 
     def _copy(self, warm: warm_start.WarmParent) -> warm_start.Adopted:
+        self.log.touch()  # whoever reads it at once finds it empty
         return warm.start(
             warm_start.Order(
                 owner=os.getpid(),

@@ -68,6 +68,7 @@ def test_it_is_what_a_fresh_start_would_be(tmp_path: Path, process: OwnedProcess
 def test_its_exit_code_is_known_to_who_started_it(tmp_path: Path, environment: dict[str, str]) -> None:
     process = made(tmp_path, environment, "3")
     process.start()
+    assert process.log.exists()
     poll_until(lambda: not process.running, within_seconds=20, what="it ended")
     assert process.exit_code == 3
 
