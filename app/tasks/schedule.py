@@ -70,10 +70,11 @@ class OutboxScheduler(Scheduler):
         self.merge_inplace(self.app.conf.beat_schedule)
         ticked = _last_ticks()
         for name, entry in self.schedule.items():
+            when: Any = entry.schedule  # the stub of an interval lacks its length
             if name in ticked:
                 entry.last_run_at = ticked[name]
-            elif not isinstance(entry.schedule, crontab):  # of a new library, say: its canaries tell that it works
-                entry.last_run_at = now() - entry.schedule.run_every
+            elif not isinstance(when, crontab):  # of a new library, say: its canaries tell that it works
+                entry.last_run_at = now() - when.run_every
 
     def apply_async(self, entry: Any, producer: object = None, advance: bool = True, **_: object) -> None:  # noqa: ARG002
         """Store the call of this tick; waits for the database as long as it takes."""
