@@ -103,7 +103,10 @@ def _store(
     if derived_states.lock_for_build(session, resource_id, DerivedKind.QUALITY, version=version) is None:
         return
     unit.built(version)
-    row = session.get(QualityScore, resource_id) or QualityScore(resource_id=resource_id)
+    known = session.get(QualityScore, resource_id)
+    if derived_states.is_built(session, resource_id, DerivedKind.QUALITY, known, version=version):
+        return
+    row = known or QualityScore(resource_id=resource_id)
     scores = {name: getattr(report, name) for name in (*DIMENSIONS, "overall")}
     for name, value in scores.items():
         setattr(row, name, value)
