@@ -17,6 +17,7 @@ from app.knowledge.category_scores import (
     LikelyCode,
     PhraseVectors,
     Verdict,
+    commonness_of,
     cosines_of_codes,
     judge,
     probabilities_with_descendants,
@@ -125,10 +126,12 @@ _phrases: dict[tuple[str, tuple[tuple[str, str], ...]], PhraseVectors] = {}
 def _embedded(embedder: Embedder, phrases: tuple[tuple[str, str], ...]) -> PhraseVectors:
     codes = list(dict.fromkeys(code for code, _ in phrases))
     place = {code: number for number, code in enumerate(codes)}
+    vectors = embedder.embed([phrase for _, phrase in phrases])
     return PhraseVectors(
         codes=codes,
-        vectors=embedder.embed([phrase for _, phrase in phrases]),
+        vectors=vectors,
         owners=np.array([place[code] for code, _ in phrases], dtype=np.int64),
+        commonness=commonness_of(vectors),
     )
 
 
