@@ -195,9 +195,9 @@ def _store(
     if classifier != in_force and known is not None and known.classifier == in_force:
         return  # another execution has asked the newer classifier already
     unit.built(version)
-    is_built = derived_states.is_built(session, resource_id, DerivedKind.CLASSIFICATION, known, version=version)
-    if known is not None and is_built and known.classifier == classifier:
-        return
+    state = derived_states.built_from(session, resource_id, DerivedKind.CLASSIFICATION)
+    if known is not None and known.classifier == classifier and known.built_from == state == version:
+        return  # of two executions at once, the other has written it
     row = known or ResourceCategory(resource_id=resource_id)
     row.predicted, row.confidence = (verdict.best.code, verdict.best.confidence) if verdict.best else (None, 0.0)
     row.alternatives = [_plain(one) for one in verdict.alternatives]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, func, select
-from sqlalchemy.orm import InstrumentedAttribute, Mapped, Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.events.hooks import hook_of
 from app.models.base import now
@@ -22,12 +22,6 @@ REVISIONS: Mapping[DerivedKind, int] = {
 }
 """Of the algorithm that builds each kind. Whoever changes what it says of some document raises it: all that an earlier
 one built is stale then, and built anew. Embeddings and classes carry the name of their model instead."""
-
-
-class Built(Protocol):
-    """A derived row."""
-
-    built_from: Mapped[int]
 
 
 def input_version(kind: DerivedKind) -> InstrumentedAttribute[int]:
@@ -72,14 +66,6 @@ def built_in_force(session: Session, resource_id: UUID, kind: DerivedKind) -> in
     """The version `kind` was built from by the algorithm in force; 0 if an earlier one built it, or none."""
     state = session.get(DerivedState, (resource_id, kind))
     return state.built_from if state is not None and is_in_force(state, kind) else 0
-
-
-def is_built(session: Session, resource_id: UUID, kind: DerivedKind, row: Built | None, *, version: int) -> bool:
-    """Whether the derived row and what is noted of it are of this version, by the algorithm in force.
-
-    Asked under the lock too: of two executions at once the second finds the work of the first, and writes nothing.
-    """
-    return row is not None and row.built_from == version == built_in_force(session, resource_id, kind)
 
 
 def is_in_force(state: DerivedState | None, kind: DerivedKind) -> bool:

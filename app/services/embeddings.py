@@ -53,9 +53,9 @@ def _store(unit: UnitOfWork, resource_id: UUID, vectors: np.ndarray, *, model_id
         return
     unit.built(version)
     known = session.get(Embedding, resource_id)
-    is_built = derived_states.is_built(session, resource_id, DerivedKind.EMBEDDING, known, version=version)
-    if known is not None and is_built and known.model_id == model_id:
-        return
+    state = derived_states.built_from(session, resource_id, DerivedKind.EMBEDDING)
+    if known is not None and known.model_id == model_id and known.built_from == state == version:
+        return  # of two executions at once, the other has written it
     row = known or Embedding(resource_id=resource_id)
     row.model_id, row.dim, row.built_from, row.updated_at = model_id, dim, version, now()
     row.passage_count = len(vectors)

@@ -104,8 +104,9 @@ def _store(
         return
     unit.built(version)
     known = session.get(QualityScore, resource_id)
-    if derived_states.is_built(session, resource_id, DerivedKind.QUALITY, known, version=version):
-        return
+    state = derived_states.built_in_force(session, resource_id, DerivedKind.QUALITY)
+    if known is not None and known.built_from == state == version:
+        return  # of two executions at once, the other has written it
     row = known or QualityScore(resource_id=resource_id)
     scores = {name: getattr(report, name) for name in (*DIMENSIONS, "overall")}
     for name, value in scores.items():

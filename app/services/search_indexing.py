@@ -71,8 +71,8 @@ def _write(unit: UnitOfWork, index: SearchIndex, prepared: PreparedDocument) -> 
 def _is_written(session: Session, resource_id: UUID, *, version: int) -> bool:
     """Whether the index says what this version says; what is distrusted is to be written in any case."""
     row = session.scalars(select(SearchDocument).where(SearchDocument.resource_id == resource_id)).one_or_none()
-    is_built = derived_states.is_built(session, resource_id, DerivedKind.SEARCH_INDEX, row, version=version)
-    return row is not None and is_built and row.terms_sha256 != b""
+    state = derived_states.built_in_force(session, resource_id, DerivedKind.SEARCH_INDEX)
+    return row is not None and row.built_from == state == version and row.terms_sha256 != b""
 
 
 def update_search_index(session: Session, index: SearchIndex, resource: Resource) -> bool:

@@ -72,4 +72,4 @@ def told_twice(library: Library) -> list[object]:
     scores = select(QualityHistory.resource_id).group_by(QualityHistory.resource_id).having(func.count() > 1)
     with library.database.reader() as session:
         told = Counter((row.name, row.subject) for row in session.scalars(select(EventRecord)))
-        return [one for one, count in told.items() if count > 1] + list(session.scalars(scores))
+        return [*(one for one, count in told.items() if count > 1), *session.scalars(scores)]
