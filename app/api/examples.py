@@ -138,7 +138,7 @@ _CLASSIFICATION = {
     "confidence": 0.93,
     "alternatives": [{"code": "100", "confidence": 0.03}],
     "needs_review": False,
-    "classifier": "zero-shot/0/all-MiniLM-L6-v2/onnx-int8/2",
+    "classifier": "zero-shot-2/0/all-MiniLM-L6-v2/onnx-int8/2",
     "built_from": 1,
 }
 _MEASURED = {"accuracy": 0.98, "log_loss": 0.07, "calibration_error": 0.02}
@@ -256,7 +256,7 @@ ANSWERS: dict[str, Any] = {
                 "outcome": "activated",
                 "embedding_model": "all-MiniLM-L6-v2/onnx-int8/2",
                 "label_counts": {"000": 90, "570": 40},
-                "metrics": {**_MEASURED, "compared_with": {"name": "zero-shot", **_MEASURED, "accuracy": 0.91}},
+                "metrics": {**_MEASURED, "compared_with": {"name": "zero-shot-2", **_MEASURED, "accuracy": 0.91}},
                 "created_at": _AT,
             }
         ],

@@ -2,7 +2,9 @@
 
 Zero-shot classification by embeddings: texts and labels are vectors of one model, and the nearest label is the answer
 (Yin, Hay & Roth, "Benchmarking zero-shot text classification", EMNLP 2019). Scores become probabilities by a softmax
-with a temperature (Guo et al., "On calibration of modern neural networks", ICML 2017). Where it is not sure of a code
+with a temperature (Guo et al., "On calibration of modern neural networks", ICML 2017). Some phrases are near to
+whatever is asked ("hubs"), so a part of how near a phrase is to all others does not count (after Lample et al., "Word
+translation without parallel data", ICLR 2018, whose CSLS takes it off whole). Where it is not sure of a code
 it says the class above, which it is sure of (Deng et al., "Hedging your bets", CVPR 2012).
 """
 
@@ -20,6 +22,8 @@ Floats = NDArray[np.float32]
 
 NEAREST_PHRASES = 3
 """A code is as near as the mean of so many of its phrases: one alone is near by chance (docs/accuracy.md)."""
+HUBNESS = 0.5
+"""The share of a phrase's commonness that is taken off its nearness, chosen on other documents (docs/accuracy.md)."""
 ZERO_SHOT_TEMPERATURE = 0.022
 """Of cosines of all-MiniLM-L6-v2, chosen on real documents that the table of docs/accuracy.md leaves out."""
 ALTERNATIVES_MAX = 3
@@ -44,16 +48,31 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhraseVectors:
-    """The phrases of every code: `vectors` (phrases, dimension), each of unit length, and whose each one is."""
+    """The phrases of every code: `vectors` (phrases, dimension), each of unit length, and whose each one is.
+
+    `commonness` (phrases,): how much nearer each is to the others than phrases are on the average.
+    """
 
     codes: Sequence[str]
     vectors: Floats
     owners: NDArray[np.int64]
+    commonness: Floats
+
+
+def commonness_of(vectors: Floats) -> Floats:
+    """The mean cosine of each vector and the others, less the mean of all of these; shape (vectors,)."""
+    if len(vectors) < 2:
+        return np.zeros(len(vectors), dtype=np.float32)
+    near = (vectors @ vectors.sum(axis=0) - 1) / (len(vectors) - 1)
+    return np.asarray(near - near.mean(), dtype=np.float32)
 
 
 def cosines_of_codes(vector: Floats, phrases: PhraseVectors) -> dict[str, float]:
-    """The nearness of a text to each code that has a phrase, in [-1, 1]; `vector` (dimension,) is of unit length."""
-    near = phrases.vectors @ vector
+    """The nearness of a text to each code that has a phrase; `vector` (dimension,) is of unit length.
+
+    A cosine, less `HUBNESS` of what is common to the phrase.
+    """
+    near = phrases.vectors @ vector - HUBNESS * phrases.commonness
     found: dict[str, float] = {}
     for number, code in enumerate(phrases.codes):
         own = np.sort(near[phrases.owners == number])[-NEAREST_PHRASES:]

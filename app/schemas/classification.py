@@ -132,7 +132,7 @@ class ModelOut(Output):
 
 
 class ModelPage(Output):
-    """The newest first. `in_force`: what classifies now; without a trained model that is `zero-shot`."""
+    """The newest first. `in_force`: what classifies now; without a trained model that is `zero-shot-2`."""
 
     items: list[ModelOut]
     in_force: str

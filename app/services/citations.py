@@ -102,6 +102,10 @@ def _store(
         return
     identities.record(session, resource)  # for a library from before there were any
     unit.built(version)
+    known = session.get(CitationSet, resource_id)
+    state = derived_states.built_in_force(session, resource_id, DerivedKind.CITATIONS)
+    if known is not None and known.built_from == state == version:
+        return  # of two executions at once, the other has written it
     held = {row.work: row for row in session.scalars(select(Citation).where(Citation.resource_id == resource_id))}
     wanted = {one.work: one for one in works}
     gone = [row for work, row in held.items() if work not in wanted]

@@ -17,6 +17,7 @@ from app.knowledge.category_scores import (
     LikelyCode,
     PhraseVectors,
     Verdict,
+    commonness_of,
     cosines_of_codes,
     judge,
     probabilities_with_descendants,
@@ -125,10 +126,12 @@ _phrases: dict[tuple[str, tuple[tuple[str, str], ...]], PhraseVectors] = {}
 def _embedded(embedder: Embedder, phrases: tuple[tuple[str, str], ...]) -> PhraseVectors:
     codes = list(dict.fromkeys(code for code, _ in phrases))
     place = {code: number for number, code in enumerate(codes)}
+    vectors = embedder.embed([phrase for _, phrase in phrases])
     return PhraseVectors(
         codes=codes,
-        vectors=embedder.embed([phrase for _, phrase in phrases]),
+        vectors=vectors,
         owners=np.array([place[code] for code, _ in phrases], dtype=np.int64),
+        commonness=commonness_of(vectors),
     )
 
 
@@ -192,6 +195,9 @@ def _store(
     if classifier != in_force and known is not None and known.classifier == in_force:
         return  # another execution has asked the newer classifier already
     unit.built(version)
+    state = derived_states.built_from(session, resource_id, DerivedKind.CLASSIFICATION)
+    if known is not None and known.classifier == classifier and known.built_from == state == version:
+        return  # of two executions at once, the other has written it
     row = known or ResourceCategory(resource_id=resource_id)
     row.predicted, row.confidence = (verdict.best.code, verdict.best.confidence) if verdict.best else (None, 0.0)
     row.alternatives = [_plain(one) for one in verdict.alternatives]

@@ -52,7 +52,11 @@ def _store(unit: UnitOfWork, resource_id: UUID, vectors: np.ndarray, *, model_id
     if derived_states.lock_for_build(session, resource_id, DerivedKind.EMBEDDING, version=version) is None:
         return
     unit.built(version)
-    row = session.get(Embedding, resource_id) or Embedding(resource_id=resource_id)
+    known = session.get(Embedding, resource_id)
+    state = derived_states.built_from(session, resource_id, DerivedKind.EMBEDDING)
+    if known is not None and known.model_id == model_id and known.built_from == state == version:
+        return  # of two executions at once, the other has written it
+    row = known or Embedding(resource_id=resource_id)
     row.model_id, row.dim, row.built_from, row.updated_at = model_id, dim, version, now()
     row.passage_count = len(vectors)
     row.passages = vectors.astype("<f2").tobytes()

@@ -76,7 +76,7 @@ def ingest(library: Library, resource_id: UUID, *, work: Work) -> None:
                 forget_upload(unit, resource_id)
         return
     with work() as unit:
-        _write(unit, resource_id, reading, started=started)
+        _write(unit, resource_id, reading, started=started, is_upload=source.upload is not None)
 
 
 def fail(
@@ -188,13 +188,15 @@ def _read(source: _Source, settings: Settings) -> _Reading:
     return _Reading(document=document, etag=page.etag, last_modified=page.last_modified)
 
 
-def _write(unit: UnitOfWork, resource_id: UUID, reading: _Reading, *, started: datetime) -> None:
+def _write(unit: UnitOfWork, resource_id: UUID, reading: _Reading, *, started: datetime, is_upload: bool) -> None:
     text_sha256 = duplicates.fingerprint(reading.document.text) if reading.document is not None else ""
     if reading.document is not None:
         duplicates.hold(unit.session, text_sha256, leaving=resource_id)
     resource = derived_states.lock_resource(unit.session, resource_id)
     if resource is None or _is_overtaken(resource, started):
         return
+    if is_upload and unit.session.get(PendingUpload, resource_id) is None:
+        return  # another execution has read the same bytes meanwhile
     finished = now()
     again = resource.fetch_url is not None and _is_to_be_read_again(unit.session, resource_id, call_id=_call_of(unit))
     resource.ingestion_status = IngestionState.PENDING if again else IngestionState.COMPLETED

@@ -103,7 +103,11 @@ def _store(
     if derived_states.lock_for_build(session, resource_id, DerivedKind.QUALITY, version=version) is None:
         return
     unit.built(version)
-    row = session.get(QualityScore, resource_id) or QualityScore(resource_id=resource_id)
+    known = session.get(QualityScore, resource_id)
+    state = derived_states.built_in_force(session, resource_id, DerivedKind.QUALITY)
+    if known is not None and known.built_from == state == version:
+        return  # of two executions at once, the other has written it
+    row = known or QualityScore(resource_id=resource_id)
     scores = {name: getattr(report, name) for name in (*DIMENSIONS, "overall")}
     for name, value in scores.items():
         setattr(row, name, value)

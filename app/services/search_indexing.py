@@ -31,9 +31,14 @@ def update(library: Library, resource_id: UUID, *, work: Work) -> None:
     """
     with library.database.reader() as session:
         resource = session.get(Resource, resource_id, options=[undefer(Resource.content)])
+        done = resource is not None and _is_written(session, resource_id, version=resource.version)
     if resource is None:
         with work():
             return
+    if done and resource.deleted_at is None:
+        with work() as unit:
+            unit.built(resource.version)
+        return
     gone = resource.deleted_at is not None or resource.content_version == 0
     prepared = None if gone else library.index.prepare(document_of(resource))
     with work() as unit:
@@ -50,6 +55,9 @@ def _write(unit: UnitOfWork, index: SearchIndex, prepared: PreparedDocument) -> 
     resource = derived_states.lock_for_build(unit.session, resource_id, kind, version=version)
     if resource is None:
         return
+    if _is_written(unit.session, resource_id, version=version):
+        unit.built(version)
+        return
     before = index.entry(unit.session, resource_id)
     if index.write(unit.session, prepared):
         classification.tell_the_index(unit.session, resource)
@@ -58,6 +66,13 @@ def _write(unit: UnitOfWork, index: SearchIndex, prepared: PreparedDocument) -> 
         changed = before is None or before != index.entry(unit.session, resource_id)
         data = {"resource_id": str(resource_id), "version": version, "index_changed": changed}
         unit.emit(EventType.SEARCH_INDEX_UPDATED, data)
+
+
+def _is_written(session: Session, resource_id: UUID, *, version: int) -> bool:
+    """Whether the index says what this version says; what is distrusted is to be written in any case."""
+    row = session.scalars(select(SearchDocument).where(SearchDocument.resource_id == resource_id)).one_or_none()
+    state = derived_states.built_in_force(session, resource_id, DerivedKind.SEARCH_INDEX)
+    return row is not None and row.built_from == state == version and row.terms_sha256 != b""
 
 
 def update_search_index(session: Session, index: SearchIndex, resource: Resource) -> bool:

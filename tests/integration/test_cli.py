@@ -238,5 +238,5 @@ def test_the_classifier_says_what_a_training_found(migrated_file: Path) -> None:
     shown = run("classifier", "show", "7", environment=here)
 
     assert trained.stdout.startswith("not trained: people have decided 0 documents of 0 classes; 50 documents")
-    assert json.loads(listed.stdout) == {"in_force": "zero-shot/0/hashing/crc32-384/1", "items": []}
+    assert json.loads(listed.stdout) == {"in_force": "zero-shot-2/0/hashing/crc32-384/1", "items": []}
     assert (shown.returncode, shown.stderr) == (1, "alexandria: there is no classification model 7\n")

@@ -56,7 +56,7 @@ def test_a_text_is_put_where_its_words_belong(shelf: Shelf) -> None:
     assert seen.confidence > 0.7
     assert not seen.needs_review
     assert seen.classifier is not None
-    assert seen.classifier.startswith("zero-shot/0/")
+    assert seen.classifier.startswith("zero-shot-2/0/")
     assert shelf.indexed_code(one) == "520"
     [event] = shelf.events("classification.completed")
     assert (event.data["predicted"], event.data["content_version"]) == ("520", 1)

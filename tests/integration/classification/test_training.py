@@ -46,7 +46,7 @@ def test_a_model_as_good_as_zero_shot_comes_into_force_and_what_was_said_before_
     [model] = shelf.models()
     assert (model.number, model.is_active, model.outcome) == (1, True, "activated")
     assert model.label_counts == dict.fromkeys(sorted(WORDS), 12)
-    assert model.metrics["compared_with"]["name"] == "zero-shot"
+    assert model.metrics["compared_with"]["name"] == "zero-shot-2"
     assert (before, shelf.counts()["fresh"]) == (1, 0)
     shelf.classify(undecided)
     seen = shelf.seen(undecided)
@@ -148,7 +148,7 @@ def test_the_model_of_another_embedder_is_not_in_force(shelf: Shelf) -> None:
     train(shelf)
 
     with shelf.library.database.reader() as session:
-        assert classifiers.name_in_force(session, "another/1") == "zero-shot/0/another/1"
+        assert classifiers.name_in_force(session, "another/1") == "zero-shot-2/0/another/1"
         assert classifiers.active(session, "another/1") is None
 
 

@@ -40,6 +40,7 @@ DERIVED_TABLES = (
     *("author_sets", "authors", "author_variants", "resource_authors"),
     *("resource_categories", "model_versions", "batches", "batch_items"),
     *("citation_sets", "citations", "citation_keys", "resource_keys", "citation_ranks", "content_links"),
+    *("derived_states", "quality_history", "events"),
 )
 OF_CITATIONS = {TaskName.EXTRACT_CITATIONS, TaskName.UPDATE_CITATION_GRAPH, TaskName.RANK_CITATION_GRAPH}
 TIMES = {"updated_at", "since", "at", "change", "ingestion_started_at", "ingestion_finished_at"}

@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 
 from app.knowledge.calibration import confidence_bins, expected_calibration_error, fit_temperature, log_loss
 from app.knowledge.category_scores import (
+    HUBNESS,
     PhraseVectors,
+    commonness_of,
     cosines_of_codes,
     judge,
     probabilities_with_descendants,
@@ -42,11 +44,26 @@ def test_a_code_is_as_near_as_the_mean_of_its_three_nearest_phrases() -> None:
         codes=["0", "1"],
         vectors=np.array([[1, 0], [0.8, 0.6], [0.6, 0.8], [0, 1], [0.6, 0.8]], dtype=np.float32),
         owners=np.array([0, 0, 0, 0, 1]),
+        commonness=np.zeros(5, dtype=np.float32),
     )
 
     near = cosines_of_codes(np.array([1, 0], dtype=np.float32), phrases)
 
     assert near == {"0": pytest.approx(0.8), "1": pytest.approx(0.6)}
+
+
+def test_a_phrase_that_is_near_to_all_others_has_to_be_nearer_to_a_text() -> None:
+    vectors = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [0.577, 0.577, 0.577]], dtype=np.float32)
+    common = commonness_of(vectors)
+    phrases = PhraseVectors(codes=["0", "1", "00", "01"], vectors=vectors, owners=np.arange(4), commonness=common)
+
+    near = cosines_of_codes(np.array([0.6, 0.8, 0], dtype=np.float32), phrases)
+
+    assert common == pytest.approx([-0.0962, -0.0962, -0.0962, 0.2885], abs=1e-3)
+    assert near["1"] == pytest.approx(0.8 + HUBNESS * 0.0962, abs=1e-3)
+    assert near["01"] == pytest.approx(0.8078 - HUBNESS * 0.2885, abs=1e-3)
+    assert max(near, key=near.__getitem__) == "1"
+    assert commonness_of(vectors[:1]).tolist() == [0]
 
 
 @given(cosines=cosines)
