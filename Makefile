@@ -21,7 +21,7 @@ PYTEST := $(BIN)/python -m pytest
 # More than the two cores: many tests wait for a process or a deadline (tests/conftest.py says who runs beside whom).
 TEST_PROCESSES ?= 4
 PYTEST_BESIDE := $(PYTEST) -n $(TEST_PROCESSES) --dist loadscope --no-loadscope-reorder
-MEASURED_FAULTS := tests/e2e/faults/test_broker_outage.py tests/e2e/faults/test_embedded_kills.py
+MEASURED_FAULTS := $(addprefix tests/e2e/faults/,test_broker_outage.py test_embedded_kills.py test_hanging_worker.py)
 FAULTS := tests/conformance/faults tests/integration/tasks/faults tests/e2e/faults
 # OTHER_RELEASE=tests/conformance adds the faults: ten minutes more.
 OTHER_RELEASE ?= --ignore=tests/conformance/faults tests/conformance tests/unit/chaos/test_servers.py
@@ -42,13 +42,13 @@ help: ## this list
 run: $(RUN_READY) ## start the whole stack on this machine and print its address; Ctrl-C stops it
 	@exec $(BIN)/alexandria up
 
-test: $(DEV_READY) test-servers ## install or find the servers, then run the tests; 14 minutes
+test: $(DEV_READY) test-servers ## install or find the servers, then run the tests; 15 minutes
 	$(PYTEST_BESIDE) $(OF_EVERY_DAY)
 
 test-servers: ## only install or find what the tests need beside Python packages
 	@setup/test_servers.sh
 
-test-faults: $(DEV_READY) test-servers ## kill, freeze and cut off the real processes and servers; 25 minutes
+test-faults: $(DEV_READY) test-servers ## kill, freeze and cut off the real processes and servers; 20 minutes
 	@# What measures is alone from the start: it would wait for minutes until the others have ended their test.
 	$(PYTEST) $(MEASURED_FAULTS)
 	$(MAKE) --no-print-directory test-other-faults
