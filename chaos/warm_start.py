@@ -1,6 +1,6 @@
 """`python -m …` as a copy of a process that has imported what it needs: 0.4 s of a processor for a start, not 2.
 
-A run of the tests starts a thousand processes of the product, and what they import would be half of its time.
+A run of the tests starts hundreds of processes of the product, and what they import would be two fifths of its time.
 `alexandria up` starts its processes in the same way. A copy runs the module as `__main__`, with its own command line,
 environment, directory, session and log, is a child of the process that asked for it, and dies with it. What reads
 settings while it is imported is not imported before: a copy has the settings of its own environment.
@@ -110,7 +110,7 @@ class WarmParent:
             )
         self._channel = ours.makefile("rwb", buffering=0)
         ours.close()
-        self._maker = os.getpid()
+        self._log = log
 
     def start(self, order: Order) -> Adopted:
         """A copy that does as ordered. Call it in the main thread: the copy dies with the thread that adopts it."""
@@ -121,7 +121,7 @@ class WarmParent:
         finally:
             _adopt_orphans(yes=False)
         if not answer:
-            raise ChildProcessError(f"the process that is copied has ended with {self._process.wait()}")
+            raise ChildProcessError(f"the process that is copied has ended with {self._process.wait()}: {self._log}")
         return Adopted(int(answer), order.command)
 
     def close(self) -> None:
@@ -192,6 +192,7 @@ def _import_all() -> None:
         importlib.import_module(name)
     if early := OF_SETTINGS & sys.modules.keys():
         raise ImportError(f"imported before their settings are known: {', '.join(sorted(early))}")
+    # Threads of C libraries are not seen here; of those imported, only onnxruntime's keeps a copy from ending.
     if "onnxruntime" in sys.modules or threading.active_count() > 1:
         raise ImportError(f"a copy would lack, and wait for, its threads: {threading.enumerate()}")
     gc.collect()

@@ -232,7 +232,7 @@ def _celery_app(*, role: str) -> Celery:
     """Celery, for one of its programs.
 
     Worker and beat are begun as objects: Celery's command line would import a shell, Flower and a REPL into them, a
-    quarter of their start.
+    fifth of their start.
     """
     from celery.exceptions import SecurityWarning
 

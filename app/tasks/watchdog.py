@@ -10,6 +10,7 @@ under the same pid. What it held goes back to the queue.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import threading
@@ -32,12 +33,14 @@ from app.settings import environment_of_child, get_settings
 from app.transports.registry import open_transport
 
 PATIENCE_SECONDS = 5.0
-"""With a start of 2 to 7 s on top, a hanging worker is replaced within 15 s on a busy machine too."""
+"""With a start on top, which costs 2 s of a processor, a hanging worker is replaced within 15 s where it has a third of
+one to itself."""
 LOOK_SECONDS = 1.0
 SOONEST_LOOK_SECONDS = 0.05
 TURN_SECONDS = 0.5
 STANDS_STILL_SECONDS = 3.0
 ASK_DEADLINE_SECONDS = 1.0
+SAID_WITHIN_SECONDS = 0.5
 CHILDREN_GONE_WITHIN_SECONDS = 2.0
 
 log = structlog.get_logger(__name__)
@@ -179,11 +182,14 @@ class WorkerWatch:
         while not self._stop.wait(self._watchdog.next_look_in()):
             try:
                 hangs = self._watchdog.look()
-            except Exception:
-                log.exception("the watchdog could not look")
+            except Exception as error:  # noqa: BLE001 — whatever it is, the next look may succeed
+                _say(logging.ERROR, "the watchdog could not look", exc_info=error)
                 continue
             if hangs and not self._stop.is_set():
-                log.critical("the consumer hangs: messages wait, slots are free, nothing is taken; starting anew")
+                _say(
+                    logging.CRITICAL,
+                    "the consumer hangs: messages wait, slots are free, nothing is taken; starting anew",
+                )
                 start_anew(_restart or Restart(command=(sys.executable, *sys.orig_argv[1:])))
         self._transport.close()
 
@@ -206,14 +212,30 @@ def restart_with(*arguments: str) -> None:
     _restart = Restart(command=command, environment={"PYTHONPATH": root})
 
 
+def _say(level: int, what: str, **details: object) -> None:
+    """In the log or else on its descriptor: who hangs may hold the lock of the log, or of its stream, for ever."""
+
+    def log_it() -> None:
+        log.log(level, what, **details)
+        sys.stdout.flush()
+
+    def write_it() -> None:
+        os.write(sys.stderr.fileno(), f"{what}\n".encode())
+
+    for say in (log_it, write_it):
+        saying = threading.Thread(target=say, daemon=True)
+        saying.start()
+        saying.join(SAID_WITHIN_SECONDS)
+        if not saying.is_alive():
+            return
+
+
 def start_anew(restart: Restart) -> None:
     """Become a new worker: the same pid for whoever supervises it, no sockets, no children."""
     children = psutil.Process().children(recursive=True)
     for child in children:
         child.kill()
     psutil.wait_procs(children, timeout=CHILDREN_GONE_WITHIN_SECONDS)
-    sys.stdout.flush()
-    sys.stderr.flush()
     environment = environment_of_child(restart.environment)
     os.execve(restart.command[0], restart.command, environment)  # noqa: S606 — our own command line, no shell
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import threading
 import time
@@ -32,9 +33,12 @@ def hold(what: str, seconds: float) -> None:
 
 
 @control_command(name="conformance_hang")
-def hang(_state: Any) -> None:
-    """Never give the thread of the consumer back."""
+def hang(_state: Any, while_logging: bool = False) -> None:
+    """Never give the thread of the consumer back, nor, if so asked, the lock of the logs."""
     log.warning("conformance hangs")
+    if while_logging:
+        for handler in logging.getLogger().handlers:
+            handler.acquire()
     threading.Event().wait()
 
 

@@ -56,6 +56,19 @@ def test_a_consumer_that_hangs_with_free_slots_is_replaced_within_15_s(
         assert [len(tasks.ends(name)) for name in names] == [1, 1, 1]
 
 
+@pytest.mark.parametrize("lab", ["redis"], indirect=True)
+def test_a_consumer_that_hangs_within_a_line_of_the_log_is_replaced_too(lab: Lab, tasks: HeldTasks) -> None:
+    with ProductWorker("hung", url=lab.url, tasks=tasks, concurrency=2) as worker:
+        tasks.wait_ended(*tasks.publish(seconds=0))
+        _command(lab.url, "conformance_hang", arguments={"while_logging": True})
+        poll_until(lambda: "conformance hangs" in worker.log, within_seconds=20, what="the consumer hangs")
+
+        tasks.wait_ended(*tasks.publish(3, seconds=0))
+
+        assert VERDICT in worker.log
+        assert worker.times_ready() == 2
+
+
 def test_a_worker_that_is_busy_paused_or_has_nothing_to_do_is_left_alone(lab: Lab, tasks: HeldTasks) -> None:
     full = {"WORKER_PREFETCH_MULTIPLIER": "2"}
     with (

@@ -79,19 +79,22 @@ def test_a_signal_ends_it_and_is_its_exit_code(process: OwnedProcess) -> None:
     assert process.exit_code == -signal.SIGTERM
 
 
-def test_it_does_not_outlive_who_started_it(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_neither_a_copy_nor_its_original_outlives_who_started_them(tmp_path: Path, environment: dict[str, str]) -> None:
     owner = os.fork()
     if owner == 0:
         warm_start.forget()  # that of the test is not ours to talk to
         warm_start.begin(tmp_path / "warm.log")
         told(made(tmp_path, environment))
+        children = [child.pid for child in psutil.Process().children()]  # the copy, and what it was copied from
+        (tmp_path / "children.json").write_text(json.dumps(children))
         os._exit(0)
     os.waitpid(owner, 0)
-    pid = json.loads((tmp_path / "sample.log").read_text())["pid"]
-    poll_until(lambda: not psutil.pid_exists(pid) or _is_zombie(pid), within_seconds=10, what="it ended too")
+    children = json.loads((tmp_path / "children.json").read_text())
+    assert len(children) == 2
+    poll_until(lambda: all(map(_is_gone, children)), within_seconds=10, what="both ended too")
 
 
-def _is_zombie(pid: int) -> bool:
+def _is_gone(pid: int) -> bool:
     try:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
