@@ -1,14 +1,15 @@
-"""Markdown to text with markdown-it: the words as a reader sees them, without the marks; front matter as metadata."""
+"""Markdown to text with pulldown-cmark: the words as a reader sees them, without the marks; front matter as metadata.
+
+Its time and its stack are bounded for any source, and it leaves nothing out however deeply a source is nested.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from itertools import pairwise
+from typing import Any
 
-from markdown_it import MarkdownIt
-from markdown_it.rules_core import StateCore
-from markdown_it.token import Token
+import pyromark
+from pyromark.event import Event
 
 from app.content.document import Deadline, ExtractedDocument, normalise_text, one_line, split_subjects
 from app.content.flat_html import flat_text
@@ -24,24 +25,16 @@ from app.knowledge.citations.identity import stated_identifiers
 _FRONT_MATTER = re.compile(r"\ufeff?---[ \t]*\n(.{0,20000}?)\n(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
 _FIELD = re.compile(r"([A-Za-z_][\w-]*)[ \t]*:[ \t]*(.*)")
 _ITEM = re.compile(r"[ \t]*-[ \t]+(.*)")
-# markdown-it reads about 1 MB a second and cannot be stopped; longer sources are kept as they are written.
-_MAX_PARSED_CHARS = 2_000_000
 _HTML_TAG = re.compile(r"<[!/?A-Za-z][^<>]{0,1000}>")
-# markdown-it leaves out blocks that are nested deeper than this, and without it Python's stack would end. Inside a line
-# it leaves nothing out, and only takes longer.
-_MAX_NESTING = 100
-_LINES = MarkdownIt("commonmark").enable("strikethrough")
-
-
-def _read_lines(state: StateCore) -> None:
-    for token in state.tokens:
-        if token.type == "inline":
-            token.children = token.children or []
-            _LINES.inline.parse(token.content, _LINES, state.env, token.children)
-
-
-_PARSER = MarkdownIt("commonmark", {"maxNesting": _MAX_NESTING}).enable("table")
-_PARSER.core.ruler.at("inline", _read_lines)
+_LINE_BREAKS = frozenset({"HardBreak", "SoftBreak"})
+_WORDS = frozenset({"Code", "Text"})
+# Within an item of a list, text need not be a paragraph: these break its line.
+_ON_NEW_LINE = frozenset({"BlockQuote", "CodeBlock", "Heading", "HtmlBlock", "List", "Table"})
+_AFTER = {"Paragraph": "\n\n", "Heading": "\n\n", "TableCell": " ", "TableHead": "\n", "TableRow": "\n"}
+_AFTER |= dict.fromkeys(("BlockQuote", "CodeBlock", "HtmlBlock", "Item", "List", "Table"), "\n")
+_OPTIONS = pyromark.Options.ENABLE_TABLES | pyromark.Options.ENABLE_STRIKETHROUGH
+# A parser of HTML is started for each of these; of more, only the tags are taken out.
+_MAX_PARSED_HTML_BLOCKS = 2_000
 
 
 def extract_markdown(
@@ -50,21 +43,17 @@ def extract_markdown(
     """The text, titled by the front matter, the first heading, or a short first line."""
     source = decode_text(data, charset=charset).replace("\r\n", "\n").replace("\r", "\n").replace("\x00", "\ufffd")
     fields, body = front_matter(source)
-    heading: str | None = None
-    trail = Trail()
-    if len(body) <= _MAX_PARSED_CHARS:
-        tokens = _PARSER.parse(body)
-        deadline.check()
-        heading = _first_heading(tokens)
-        if all(token.level < _MAX_NESTING - 1 for token in tokens):  # else something may be missing: kept as written
-            body = "".join(_pieces(tokens, trail))
-    text = normalise_text(body)
+    reader = _Reader()
+    for event in pyromark.events(body, options=_OPTIONS):
+        reader.read(event)
+    deadline.check()
+    text = normalise_text("".join(reader.pieces))
     doi, arxiv_id = stated_identifiers(
         (*_all(fields, "doi"), *(f"arXiv:{number}" for number in _all(fields, "arxiv", "eprint")))
     )
     return ExtractedDocument(
         text=text,
-        title=_one(fields, "title") or heading or first_line_title(text),
+        title=_one(fields, "title") or reader.heading or first_line_title(text),
         authors=_all(fields, "author", "authors"),
         publisher=_one(fields, "publisher"),
         description=_one(fields, "description", "summary", "abstract"),
@@ -75,7 +64,7 @@ def extract_markdown(
         media_type=MARKDOWN,
         doi=doi,
         arxiv_id=arxiv_id,
-        links=placed(trail.anchors, text, base=source_url),
+        links=placed(reader.trail.anchors, text, base=source_url),
     )
 
 
@@ -110,41 +99,70 @@ def _all(fields: dict[str, list[str]], *names: str) -> tuple[str, ...]:
     return next((tuple(dict.fromkeys(fields[name])) for name in names if fields.get(name)), ())
 
 
-def _first_heading(tokens: list[Token]) -> str | None:
-    for token, following in pairwise(tokens):
-        if token.type == "heading_open":
-            return one_line("".join(_inline(following, Trail())))
-    return None
+class _Reader:
+    """What the parser says, event by event, as pieces of text, with the first heading and the links among them."""
+
+    def __init__(self) -> None:
+        self.pieces: list[str] = []
+        self.trail = Trail()
+        self.heading: str | None = None
+        self._heading_from = 0
+        self._html: list[str] = []
+        self._html_blocks = 0
+
+    def read(self, event: Event) -> None:
+        """The next event; what is not listed here is a rule, or HTML within a line: it leaves no text."""
+        if isinstance(event, str):
+            if event in _LINE_BREAKS:
+                self._see("\n")
+            return
+        [(kind, said)] = event.items()
+        if kind in _WORDS:
+            self._see(str(said))
+        elif kind == "Html":
+            self._html.append(str(said))
+        elif kind == "Start":
+            self._begin(*_tag(said))
+        elif kind == "End":
+            self._end(_tag(said)[0])
+
+    def _begin(self, tag: str, about: Any) -> None:
+        if tag == "Link":
+            self.trail.open(_address(about))
+        elif tag in _ON_NEW_LINE and self.pieces and not self.pieces[-1].endswith("\n"):
+            self.pieces.append("\n")
+        if tag == "Heading":
+            self._heading_from = len(self.pieces)
+
+    def _see(self, text: str) -> None:
+        self.trail.see(text)
+        self.pieces.append(text)
+
+    def _end(self, tag: str) -> None:
+        if tag == "Link":
+            self.trail.close()
+        elif tag == "HtmlBlock":
+            self._end_html()
+        elif tag == "Heading" and self.heading is None:
+            self.heading = one_line("".join(self.pieces[self._heading_from :]))
+        self.pieces.append(_AFTER.get(tag, ""))
+
+    def _end_html(self) -> None:
+        markup = "".join(self._html)
+        self._html.clear()
+        self._html_blocks += 1
+        is_parsed = self._html_blocks <= _MAX_PARSED_HTML_BLOCKS
+        self._see(_without_tags(markup) if is_parsed else _HTML_TAG.sub(" ", markup))
 
 
-def _pieces(tokens: list[Token], trail: Trail) -> Iterator[str]:
-    for token in tokens:
-        if token.type == "inline":
-            yield from _inline(token, trail)
-            yield "\n"
-        elif token.type in {"fence", "code_block"}:
-            trail.see(token.content)
-            yield token.content + "\n"
-        elif token.type == "html_block":
-            text = _without_tags(token.content)
-            trail.see(text)
-            yield text + "\n"
-        elif token.nesting == -1 and (token.level == 0 or token.type == "paragraph_close"):
-            yield "" if token.hidden else "\n"
+def _tag(said: Any) -> tuple[str, Any]:
+    """Its name, and what else is known of it."""
+    return (said, None) if isinstance(said, str) else next(iter(said.items()))
 
 
-def _inline(token: Token, trail: Trail) -> Iterator[str]:
-    for child in token.children or ():
-        if child.type in {"softbreak", "hardbreak"}:
-            trail.see("\n")
-            yield "\n"
-        elif child.type in {"text", "code_inline", "image"}:  # of an image, its description
-            trail.see(child.content)
-            yield child.content
-        elif child.type == "link_open":
-            trail.open(child.attrGet("href"))
-        elif child.type == "link_close":
-            trail.close()
+def _address(link: dict[str, Any]) -> str:
+    address: str = link["dest_url"].replace(" ", "%20")
+    return f"mailto:{address}" if link["link_type"] == "Email" else address
 
 
 def _without_tags(markup: str) -> str:

@@ -8,7 +8,7 @@ from functools import cache
 
 import pytest
 
-READERS = ("trafilatura", "pypdf", "markdown_it", "py3langid")
+READERS = ("trafilatura", "pypdf", "pyromark", "py3langid")
 HEAVY = ("numpy", "sklearn", "scipy", "onnxruntime", "rapidfuzz", "httpx2")
 NOT_THE_RELAYS = ("app.cache.redis_cache", "app.index.search_index", "app.content.extraction", "fastapi", "celery")
 LOADED = """

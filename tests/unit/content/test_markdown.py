@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from datetime import date
 
 import pytest
@@ -56,6 +57,67 @@ def test_without_a_heading_a_short_first_line_is_the_title() -> None:
 @pytest.mark.parametrize("source", ["[" * 50_000, "*a " * 50_000, "> " * 50_000 + "x", "`a``" * 50_000, "<a" * 50_000])
 def test_hostile_nesting_ends(source: str) -> None:
     assert len(read(source + " end").text) <= len(source) + 10
+
+
+HOSTILE = (
+    *(
+        "![![![",
+        "[a](",
+        "[a][b]",
+        "[a\n",
+        "[",
+        "> ",
+        "*a_",
+        "**a *b ",
+        "`a``",
+        "<a ",
+        "&#",
+        "|a",
+        "- ",
+        "* a\n",
+        "<b>",
+        "~~a ",
+    ),
+    *(
+        "<http://a>",
+        "|a|b|\n|-|-|\n",
+        "![a](b)",
+        "<!--",
+        "<![CDATA[",
+        "<?",
+        "-",
+        "a\n",
+        "[a]: /b\n",
+        "<p>a\n\n",
+        "<p>\n\n",
+    ),
+)
+
+
+@pytest.mark.parametrize("marks", HOSTILE)
+def test_marks_without_end_take_no_longer_than_their_share(marks: str) -> None:
+    """A megabyte takes 0.1 to 1 s of a processor."""
+    source = marks * (100_000 // len(marks))
+    started = time.process_time()
+    read(source)
+    assert time.process_time() - started < 1
+
+
+def test_the_words_of_a_tight_list_and_of_a_table_are_apart() -> None:
+    text = read("- one\n  - two\n    > three\n- four\n\n|a|b|\n|-|-|\n|c|d|\n").text
+
+    assert [line for line in text.split("\n") if line] == ["one", "two", "three", "four", "a b", "c d"]
+
+
+def test_links_lead_where_they_are_written_to() -> None:
+    source = "[a b](<http://x.example/a b>) <owl@x.example> [c][] <http://x.example/d>\n\n[c]: /c 'title'\n"
+    document = extract_markdown(source.encode(), charset=None, source_url="http://y.example/z", deadline=Deadline(30))
+
+    assert [(link.href, link.text) for link in document.links] == [
+        ("http://x.example/a%20b", "a b"),
+        ("http://y.example/c", "c"),
+        ("http://x.example/d", "http://x.example/d"),
+    ]
 
 
 @given(st.text(st.sampled_from("#*_`[]()<>-|~!:\\ \n\tab1&;\"'"), max_size=200))
