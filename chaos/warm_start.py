@@ -56,6 +56,8 @@ class Order:
     directory: str
     log: str
     death_signal: str
+    errors: str | None = None
+    """A file of its own for standard error; None: the log."""
 
 
 class Adopted:
@@ -229,8 +231,9 @@ def _become(order: Order, between: int) -> None:
     )
     die_with_parent(order.owner, signal.Signals[f"SIG{order.death_signal}"])
     os.setsid()
-    log = os.open(order.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-    for descriptor, source in ((0, os.open(os.devnull, os.O_RDONLY)), (1, log), (2, log)):
+    log = _opened(order.log)
+    errors = log if order.errors is None else _opened(order.errors)
+    for descriptor, source in ((0, os.open(os.devnull, os.O_RDONLY)), (1, log), (2, errors)):
         os.dup2(source, descriptor)
     close_all_but({0, 1, 2})
     os.chdir(order.directory)
@@ -238,6 +241,10 @@ def _become(order: Order, between: int) -> None:
     os.environ.update(order.environment)
     sys.orig_argv = order.command
     sys.argv = order.command[2:]
+
+
+def _opened(path: str) -> int:
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
 
 
 if __name__ == "__main__":

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 
 import pytest
@@ -19,6 +16,7 @@ from chaos.polling import poll_until
 from chaos.ports import free_port
 from chaos.servers.rabbit import RabbitAccess
 from chaos.servers.redis import RedisServer
+from tests.command_line import alexandria
 from tests.conformance.brokers import messages
 from tests.conformance.conftest import TransportMaker, WorkerMaker
 from tests.conformance.witnesses import RabbitWitness
@@ -212,15 +210,10 @@ def test_a_redis_that_evicts_differs_and_one_set_up_well_does_not(
 
 
 def test_the_command_exits_1_until_the_topology_stands(settings: Settings) -> None:
-    environment = {
-        **os.environ,
-        "BROKER_URL": settings.broker,
-        "RABBITMQ_MANAGEMENT_URL": settings.rabbitmq_management_url,
-    }
+    here = {"BROKER_URL": settings.broker, "RABBITMQ_MANAGEMENT_URL": settings.rabbitmq_management_url}
 
     def run(option: str) -> tuple[int, list[str]]:
-        command = [sys.executable, "-m", "app.cli", "broker", "topology", option]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        done = alexandria("broker", "topology", option, environment=here)
         assert done.stderr == ""
         return done.returncode, done.stdout.splitlines()
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests import command_line
 from tests.e2e.embedded_stack import EmbeddedStack, embedded_stack
 
 pytestmark = pytest.mark.e2e
@@ -29,9 +28,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedStack]:
 
 def alexandria(stack: EmbeddedStack, *arguments: str) -> subprocess.CompletedProcess[str]:
     """One command, which finds the library by its data directory alone."""
-    environment = {**os.environ, "DATA_DIR": str(stack.data_dir)}
-    command = [sys.executable, "-m", "app.cli", *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    return command_line.alexandria(*arguments, environment={"DATA_DIR": str(stack.data_dir)})
 
 
 def write_pages(directory: Path, *subjects: str) -> None:

@@ -8,26 +8,21 @@ import resource
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import typer
 
-from app.cli import alexandria
+from app.cli import alexandria as command_line
 from chaos.ports import free_port
+from tests.command_line import alexandria
 
 pytestmark = pytest.mark.integration
 
 HELP_CPU_SECONDS = 0.5
 MISSING_ENGINE = {"EMBEDDING_ENGINE": "sentence-transformers"}
 MISSING_ENGINE_SAID = "alexandria: EMBEDDING_ENGINE: sentence-transformers needs the extra of that name ("
-
-
-def run(*arguments: str, environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "app.cli", *arguments]
-    full = {**os.environ, **(environment or {})}
-    return subprocess.run(command, env=full, capture_output=True, text=True, timeout=60, check=False)
 
 
 def commands(group: typer.Typer, *before: str) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -40,23 +35,24 @@ def commands(group: typer.Typer, *before: str) -> Iterator[tuple[tuple[str, ...]
         yield from commands(inner.typer_instance, *before, inner.name or "")
 
 
-@pytest.mark.parametrize(("path", "help_text"), list(commands(alexandria)), ids=lambda value: " ".join(value)[:20])
+@pytest.mark.parametrize(("path", "help_text"), list(commands(command_line)), ids=lambda value: " ".join(value)[:20])
 def test_every_command_explains_itself_with_an_example(path: tuple[str, ...], help_text: str) -> None:
     assert f"Example:  alexandria {' '.join(path)}" in help_text
 
 
 def test_a_batch_that_says_not_to_what_does_nothing_and_exits_with_2(tmp_path: Path) -> None:
-    done = run("batch", "start", "delete", environment={"DATA_DIR": str(tmp_path)})
+    done = alexandria("batch", "start", "delete", environment={"DATA_DIR": str(tmp_path)})
 
     assert done.returncode == 2
     assert done.stderr == "alexandria: name documents, or filter, or say --all: exactly one of these\n"
 
 
 def test_help_loads_no_library() -> None:
-    run("--help")  # writes the compiled files
+    help_of_alexandria = [sys.executable, "-m", "app.cli", "--help"]
+    subprocess.run(help_of_alexandria, capture_output=True, timeout=60, check=True)  # writes the compiled files
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
 
-    done = run("--help")
+    done = subprocess.run(help_of_alexandria, capture_output=True, text=True, timeout=60, check=True)
 
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert "alexandria up" in done.stdout
@@ -64,7 +60,7 @@ def test_help_loads_no_library() -> None:
 
 
 def test_a_setting_that_cannot_be_right_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
-    done = run("up", environment={"BROKER_URL": "kafka://x", "DATA_DIR": str(tmp_path)})
+    done = alexandria("up", environment={"BROKER_URL": "kafka://x", "DATA_DIR": str(tmp_path)})
 
     assert done.returncode == 2
     assert (
@@ -75,7 +71,7 @@ def test_a_setting_that_cannot_be_right_is_one_line_and_exit_code_2(tmp_path: Pa
 
 @pytest.mark.parametrize("command", [("up",), ("api",), ("worker",), ("worker", "--queues", "ml_tasks")])
 def test_an_engine_that_is_not_installed_is_one_line_and_exit_code_2(tmp_path: Path, command: tuple[str, ...]) -> None:
-    done = run(*command, environment={**MISSING_ENGINE, "DATA_DIR": str(tmp_path)})
+    done = alexandria(*command, environment={**MISSING_ENGINE, "DATA_DIR": str(tmp_path)})
 
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
@@ -136,7 +132,7 @@ def file_as_directory(directory: Path) -> dict[str, str]:
 def test_a_database_that_cannot_be_used_is_one_line_that_names_its_setting(
     tmp_path: Path, environment: Callable[[Path], dict[str, str]], command: str, says: str
 ) -> None:
-    done = run("db", command, environment={"DATA_DIR": str(tmp_path), **environment(tmp_path)})
+    done = alexandria("db", command, environment={"DATA_DIR": str(tmp_path), **environment(tmp_path)})
 
     assert done.returncode in {1, 75}
     assert done.stderr.startswith(f"alexandria: {says}")
@@ -145,7 +141,7 @@ def test_a_database_that_cannot_be_used_is_one_line_that_names_its_setting(
 
 
 def test_a_data_directory_that_is_a_file_is_one_line_of_up(tmp_path: Path) -> None:
-    done = run("up", environment=file_as_directory(tmp_path))
+    done = alexandria("up", environment=file_as_directory(tmp_path))
 
     assert done.returncode == 1
     assert done.stderr == f"alexandria: DATA_DIR: cannot write to {tmp_path / 'file'}: File exists\n"
@@ -153,7 +149,7 @@ def test_a_data_directory_that_is_a_file_is_one_line_of_up(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("command", [("consistency",), ("search", "words"), ("broker", "status")])
 def test_a_library_that_does_not_run_is_one_line_that_says_what_to_do(tmp_path: Path, command: tuple[str, ...]) -> None:
-    done = run(*command, environment={"DATA_DIR": str(tmp_path), "API_PORT": "1"})
+    done = alexandria(*command, environment={"DATA_DIR": str(tmp_path), "API_PORT": "1"})
 
     assert done.returncode != 0
     assert done.stdout == ""
@@ -165,21 +161,21 @@ def test_a_library_that_does_not_run_is_one_line_that_says_what_to_do(tmp_path: 
 def test_ingest_without_a_library_could_do_nothing(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("words")
 
-    done = run("ingest", str(tmp_path / "a.txt"), "--api", "http://127.0.0.1:1")
+    done = alexandria("ingest", str(tmp_path / "a.txt"), "--api", "http://127.0.0.1:1")
 
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
 
 
 def test_a_directory_without_documents_could_do_nothing(tmp_path: Path) -> None:
-    done = run("ingest", str(tmp_path), "--api", "http://127.0.0.1:1")
+    done = alexandria("ingest", str(tmp_path), "--api", "http://127.0.0.1:1")
 
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "alexandria: no supported document there (HTML, PDF, Markdown, plain text)\n"
 
 
 def test_an_unknown_queue_is_refused_with_those_there_are() -> None:
-    done = run("worker", "--queues", "default,urgent")
+    done = alexandria("worker", "--queues", "default,urgent")
 
     assert done.returncode == 1
     assert (
@@ -190,12 +186,12 @@ def test_an_unknown_queue_is_refused_with_those_there_are() -> None:
 def test_the_tables_go_up_and_down_and_say_where_they_are(tmp_path: Path) -> None:
     environment = {"DATA_DIR": str(tmp_path)}
 
-    behind = run("db", "check", environment=environment)
-    up = run("db", "upgrade", environment=environment)
-    good = run("db", "check", environment=environment)
-    wrong = run("db", "downgrade", "nowhere", environment=environment)
-    down = run("db", "downgrade", "base", environment=environment)
-    here = run("db", "current", environment=environment)
+    behind = alexandria("db", "check", environment=environment)
+    up = alexandria("db", "upgrade", environment=environment)
+    good = alexandria("db", "check", environment=environment)
+    wrong = alexandria("db", "downgrade", "nowhere", environment=environment)
+    down = alexandria("db", "downgrade", "base", environment=environment)
+    here = alexandria("db", "current", environment=environment)
 
     assert (behind.returncode, up.returncode, good.returncode) == (1, 0, 0)
     assert behind.stderr.endswith("run `alexandria db upgrade`\n")
@@ -206,19 +202,21 @@ def test_the_tables_go_up_and_down_and_say_where_they_are(tmp_path: Path) -> Non
 
 
 def test_version_is_printed() -> None:
-    assert run("version").stdout.startswith("alexandria ")
+    assert alexandria("version").stdout.startswith("alexandria ")
 
 
 def test_keys_are_made_listed_and_revoked_on_the_command_line(tmp_path: Path) -> None:
     environment = {"DATABASE_URL": f"sqlite:///{tmp_path / 'library.sqlite3'}"}
-    untouched = run("api-key", "list", environment=environment)
-    run("db", "upgrade", environment=environment)
+    untouched = alexandria("api-key", "list", environment=environment)
+    alexandria("db", "upgrade", environment=environment)
 
-    key = run("api-key", "create", "laptop", "--scope", "read", "--scope", "write", environment=environment).stdout
-    twice = run("api-key", "create", "laptop", "--scope", "read", environment=environment)
-    listed = json.loads(run("api-key", "list", "--json", environment=environment).stdout)
-    revoked = run("api-key", "revoke", "laptop", environment=environment)
-    again = run("api-key", "revoke", "laptop", environment=environment)
+    key = alexandria(
+        "api-key", "create", "laptop", "--scope", "read", "--scope", "write", environment=environment
+    ).stdout
+    twice = alexandria("api-key", "create", "laptop", "--scope", "read", environment=environment)
+    listed = json.loads(alexandria("api-key", "list", "--json", environment=environment).stdout)
+    revoked = alexandria("api-key", "revoke", "laptop", environment=environment)
+    again = alexandria("api-key", "revoke", "laptop", environment=environment)
 
     assert "run `alexandria db upgrade`" in untouched.stderr
     assert key.startswith(f"{listed[0]['prefix']}_")
@@ -233,9 +231,9 @@ def test_keys_are_made_listed_and_revoked_on_the_command_line(tmp_path: Path) ->
 def test_the_classifier_says_what_a_training_found(migrated_file: Path) -> None:
     here = {"DATABASE_URL": f"sqlite:///{migrated_file}", "EMBEDDING_ENGINE": "hashing"}
 
-    trained = run("classifier", "retrain", environment=here)
-    listed = run("classifier", "list", "--json", environment=here)
-    shown = run("classifier", "show", "7", environment=here)
+    trained = alexandria("classifier", "retrain", environment=here)
+    listed = alexandria("classifier", "list", "--json", environment=here)
+    shown = alexandria("classifier", "show", "7", environment=here)
 
     assert trained.stdout.startswith("not trained: people have decided 0 documents of 0 classes; 50 documents")
     assert json.loads(listed.stdout) == {"in_force": "zero-shot-2/0/hashing/crc32-384/1", "items": []}

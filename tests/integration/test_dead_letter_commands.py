@@ -14,10 +14,10 @@ import pytest
 from app.main import create_app
 from app.models.outbox import LetterOrigin
 from app.services.library import Library
+from tests.command_line import alexandria
 from tests.integration.api.dead_calls import dead_letter
 from tests.integration.api.serving import served
 from tests.integration.libraries import a_library
-from tests.integration.test_cli import run
 
 pytestmark = pytest.mark.integration
 
@@ -38,7 +38,7 @@ def command(library: Library) -> Iterator[Command]:
 
 
 def _run(address: str, action: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return run("dead-letters", action, *arguments, "--api", address)
+    return alexandria("dead-letters", action, *arguments, "--api", address)
 
 
 def test_none_is_said_in_a_sentence(command: Command) -> None:

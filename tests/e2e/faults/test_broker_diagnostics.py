@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -20,6 +17,7 @@ from chaos.servers.rabbit import RabbitAccess
 from chaos.servers.redis import RedisServer
 from chaos.stack import Stack
 from chaos.stack_process import StackProcess
+from tests.command_line import alexandria
 from tests.e2e.deployment import Client
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
@@ -160,15 +158,7 @@ def test_each_process_says_what_is_wrong_in_one_line_and_lives(
 def test_a_url_that_cannot_be_read_stops_a_process_at_once_with_one_line(
     url: str, command: tuple[str, ...], tmp_path: Path
 ) -> None:
-    environment = {**os.environ, "BROKER_URL": url, "DATA_DIR": str(tmp_path), "API_PORT": "0"}
-    done = subprocess.run(
-        [sys.executable, "-m", "app.cli", *command],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = alexandria(*command, environment={"BROKER_URL": url, "DATA_DIR": str(tmp_path), "API_PORT": "0"})
 
     assert done.returncode == 2, done.stderr
     [line] = done.stderr.splitlines()

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import secrets
 import subprocess
-import sys
 from collections.abc import Iterator, MutableMapping
 from typing import Any
 
@@ -29,6 +27,7 @@ from app.services.library import Library
 from app.settings import load_settings
 from app.web.pages import router as console_router
 from chaos.servers.postgres import PostgresServer
+from tests.command_line import alexandria
 from tests.integration.api.answers import create
 from tests.integration.api.conftest import MakeLibrary, nobody_listens, open_test_library
 from tests.integration.api.serving import served
@@ -412,9 +411,7 @@ def test_the_command_line_shows_its_key_and_says_what_is_missing_without(guarded
     key = make_key(Scope.READ)
 
     def run(*options: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "app.cli", *options, "consistency", "--json", "--api", address]
-        variables = {**os.environ, **environment}
-        return subprocess.run(command, env=variables, capture_output=True, text=True, timeout=60, check=False)
+        return alexandria(*options, "consistency", "--json", "--api", address, environment=environment)
 
     with served(create_app(guarded)) as address:
         by_option, by_variable, without = run("--api-key", key), run(ALEXANDRIA_API_KEY=key), run()

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import threading
 from datetime import timedelta
 from functools import partial
@@ -24,6 +21,7 @@ from app.services.presence import Heart
 from app.settings import load_settings
 from app.tasks.relay import Relay
 from chaos.polling import poll_until
+from tests.command_line import alexandria
 from tests.integration.outbox.claims import claim_due
 from tests.integration.tasks.brokers import RecordingBroker
 from tests.integration.tasks.delivery import Outbox, call_for
@@ -199,13 +197,9 @@ def test_resend_lets_all_that_was_sent_wait_again(library: Library, outbox: Outb
 def test_the_command_says_how_many_it_sends_again(library: Library, outbox: Outbox) -> None:
     ids = [outbox.store(call_for(outbox.resource())) for _ in range(3)]
     relay_of(library, RecordingBroker()).tick()
-    command = [sys.executable, "-m", "app.cli", "broker", "resend"]
-    environment = {**os.environ, "DATABASE_URL": library.settings.database}
+    here = {"DATABASE_URL": library.settings.database}
 
-    said = [
-        subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True).stdout
-        for _ in range(2)
-    ]
+    said = [alexandria("broker", "resend", environment=here).stdout for _ in range(2)]
 
     assert said == ["3 calls will be sent again\n", "0 calls will be sent again\n"]
     assert {outbox.state(one) for one in ids} == {CallState.WAITING}

@@ -28,6 +28,7 @@ def main() -> None:
     sys.stdout.write(json.dumps(answer))
     sys.stdout.flush()
     if len(sys.argv) > 1:
+        sys.stderr.write("an error")
         raise SystemExit(int(sys.argv[1]))
     signal.pause()
 

@@ -15,6 +15,7 @@ import pytest
 from chaos import warm_start
 from chaos.polling import poll_until
 from chaos.processes import OwnedProcess
+from tests.command_line import run_module
 
 ROOT = Path(__file__).resolve().parents[3]
 ABOUT_ITSELF = "tests.unit.chaos.about_itself"
@@ -71,6 +72,17 @@ def test_its_exit_code_is_known_to_who_started_it(tmp_path: Path, environment: d
     assert process.log.exists()
     poll_until(lambda: not process.running, within_seconds=20, what="it ended")
     assert process.exit_code == 3
+
+
+def test_a_command_that_is_a_copy_is_read_like_any_other(environment: dict[str, str]) -> None:
+    copy = run_module(ABOUT_ITSELF, "3", environment=environment)
+    fresh = run_module(ABOUT_ITSELF, "3", environment={**environment, "PYTHONDONTWRITEBYTECODE": "1"})
+
+    for done in (copy, fresh):
+        assert (done.returncode, done.stderr) == (3, "an error")
+    told_by_copy, told_by_fresh = json.loads(copy.stdout), json.loads(fresh.stdout)
+    assert told_by_copy["environment"] == environment
+    assert (told_by_copy["arguments"], told_by_copy["name"]) == (told_by_fresh["arguments"], told_by_fresh["name"])
 
 
 def test_a_signal_ends_it_and_is_its_exit_code(process: OwnedProcess) -> None:
