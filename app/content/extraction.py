@@ -85,12 +85,14 @@ def extract(
 
 
 def _with_by_line(document: ExtractedDocument) -> ExtractedDocument:
-    """Authors and date that only the text names, where the document says nothing of them by itself."""
-    if document.authors and document.date_created:
+    """Title, authors and date that only the text names, where the document says nothing of them by itself."""
+    if document.title and document.authors and document.date_created:
         return document
     said = read_by_line(document.text, is_paper=document.media_type == PDF)
+    has_title = document.title is not None and document.media_type != PLAIN_TEXT  # there it is but the first line
     return replace(
         document,
+        title=document.title if has_title else said.memo_title or document.title,
         authors=document.authors or said.authors,
         date_created=document.date_created or said.date_created,
     )

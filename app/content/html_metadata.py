@@ -17,6 +17,7 @@ from app.knowledge.author_lists import split_names
 from app.knowledge.author_names import parse_name
 from app.knowledge.citations.identity import stated_identifiers
 
+_TITLE_ID = "title"  # of the heading that xml2rfc writes below "RFC 9110"
 _TITLE = ("citation_title", "dc.title", "dcterms.title", "og:title", "twitter:title")
 _AUTHORS = ("citation_author", "dc.creator", "dcterms.creator", "author", "article:author")
 _PUBLISHER = ("citation_publisher", "dc.publisher", "dcterms.publisher", "og:site_name")
@@ -124,9 +125,24 @@ def _stated_identifiers(meta: dict[str, list[str]]) -> Iterator[str]:
 def _title(tree: HtmlElement, *, main: HtmlElement) -> str | None:
     title = next((one_line(element.text) for element in tree.iter("title") if element.text), None)
     headings = [text for element in main.iter("h1") if (text := heading_text(element))]
+    named = next((text for e in main.iter("h1") if e.get("id") == _TITLE_ID and (text := heading_text(e))), None)
+    if named is not None and (title is None or named in title):
+        return named
     if headings and (title is None or headings[0] in title):
         return headings[0]
+    if title is None:
+        title = _styled_heading(main)
     return title or next((text for element in main.iter("h2") if (text := heading_text(element))), None)
+
+
+def _styled_heading(main: HtmlElement) -> str | None:
+    """The first element of class `h1`, and those after it with but space between: in a `<pre>`, each is a line."""
+    lines: list[str] = []
+    element = next(iter(main.xpath("(.//*[@class='h1'])[1]")), None)
+    while element is not None and element.get("class") == "h1" and len(lines) < _MAX_VALUES:
+        lines.append(heading_text(element) or "")
+        element = element.getnext() if not (element.tail or "").strip() else None
+    return one_line(" ".join(lines))
 
 
 def _bylines(main: HtmlElement) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""By-lines: the authors and the date that the first lines of a text name, where nothing else says them.
+"""By-lines: authors, date and, of an RFC, the title that the first lines of a text name, where nothing else says them.
 
 Three layouts are read, and nothing is guessed from any other: the two columns on top of an RFC, the lines between
 title and abstract of a paper, and a date on a line of its own.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 from app.knowledge.author_lists import split_names
@@ -49,8 +49,14 @@ _INITIALS_FIRST = re.compile(r"(?:[A-Z]\.[ -]?){1,4}\s*\S")
 _FULL_NAME = re.compile(
     r"[A-Z][\w'\u2019-]+(?:\s(?:[A-Z]\.?|[A-Z][\w'\u2019-]+|van|von|de|der|den|del|la|di|da|du|dos)){1,4}"
 )
-_END_OF_TITLE_PAGE = re.compile(r"\s*(?:abstract|contents|(?:1\.?\s+)?introduction|keywords|summary)\b", re.IGNORECASE)
+_END_OF_TITLE_PAGE = re.compile(
+    r"\s*(?:abstract|(?:table of )?contents|status of this memo|(?:1\.?\s+)?introduction|keywords|summary)\b",
+    re.IGNORECASE,
+)
 _TITLE_LINES = 3
+_MEMO_LINE = re.compile(rf"^{_MEMO.pattern}", re.IGNORECASE | re.MULTILINE)
+_MAX_TITLE_LINES = 6
+_MAX_TITLE_CHARS = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,13 +65,14 @@ class ByLine:
 
     authors: tuple[str, ...] = ()
     date_created: date | None = None
+    memo_title: str | None = None
 
 
 def read_by_line(text: str, *, is_paper: bool = False) -> ByLine:
     """Authors and date from the first lines; `is_paper`: it is laid out in pages, with a title first. Never raises."""
     lines = [line[:_LINE_CHARS].rstrip() for line in text[:_HEAD_CHARS].split("\n") if line.strip()][:_HEAD_LINES]
     if any(_MEMO.match(line) for line in lines[:3]):
-        return _of_memo(lines)
+        return replace(_of_memo(lines), memo_title=_title_of_memo(text[:_HEAD_CHARS]))
     return _of_paper(lines) if is_paper else ByLine()
 
 
@@ -90,6 +97,36 @@ def _of_memo(lines: Sequence[str]) -> ByLine:
     found = with_initials or [entry for entry in said[:4] if all(map(_is_full_name, split_names(entry)))]
     names = [name for entry in found for name in split_names(entry)]
     return ByLine(authors=tuple(dict.fromkeys(_tidied(names))), date_created=dated)
+
+
+def _title_of_memo(text: str) -> str | None:
+    """What stands indented below the heading, up to the first line that does not: `Status of this Memo`, `Abstract`."""
+    title: list[str] = []
+    heading = _MEMO_LINE.search(text)
+    for block in re.split(r"\n\s*?\n", text[heading.start() :])[1:] if heading else []:
+        lines = [line for line in block.split("\n") if line.strip()]
+        if title and (_ends_title(lines) or len(title) + len(lines) > _MAX_TITLE_LINES):
+            break
+        if not _is_beside_title(lines):
+            title += lines
+    joined = " ".join(" ".join(title).split())
+    return joined if 0 < len(joined) <= _MAX_TITLE_CHARS else None
+
+
+def _ends_title(lines: Sequence[str]) -> bool:
+    return any(not line.startswith("  ") or _END_OF_TITLE_PAGE.match(line) or written_date(line) for line in lines)
+
+
+def _is_beside_title(lines: Sequence[str]) -> bool:
+    """More of the heading: a date, labels, or a name at the right margin."""
+    return all(
+        written_date(line) or _MEMO.match(line) or (_LABEL.fullmatch(line) and ":" in line) or _has_gap(line)
+        for line in lines
+    )
+
+
+def _has_gap(line: str) -> bool:
+    return any(match.end() >= _RIGHT_COLUMN_FROM for match in _GAP.finditer(line))
 
 
 def _right_column(lines: Sequence[str]) -> list[str]:

@@ -218,3 +218,17 @@ def test_the_entities_that_an_xhtml_page_declares_are_no_text_of_it() -> None:
     )
 
     assert read(markup).text == "Night."
+
+
+def test_a_heading_inside_preformatted_text_is_the_title_over_all_its_lines() -> None:
+    markup = "<pre>Memo   May 1996\n\n <span class='h1'>Mail</span>\n  <span class='h1'>Part One</span>\n\n"
+
+    assert read(f"{markup}Status <span class='h1'>No</span></pre>").title == "Mail Part One"
+
+
+def test_of_two_headings_the_one_called_title_is_it() -> None:
+    document = read(
+        "<title>RFC 9: Owls</title><main><h1 id='rfcnum'>RFC 9</h1><h1 id='title'>Owls</h1><p>At night.</p></main>"
+    )
+
+    assert document.title == "Owls"

@@ -35,11 +35,19 @@ PAPER = (
 
 
 def test_the_two_columns_on_top_of_an_rfc() -> None:
-    assert read_by_line(MEMO) == ByLine(authors=("N. Freed", "N. Borenstein"), date_created=date(1996, 11, 1))
+    assert read_by_line(MEMO) == ByLine(
+        authors=("N. Freed", "N. Borenstein"),
+        date_created=date(1996, 11, 1),
+        memo_title="Multipurpose Internet Mail Extensions",
+    )
 
 
 def test_authors_of_an_earlier_version_are_not_those_of_this() -> None:
-    assert read_by_line(LATER_VERSION) == ByLine(authors=("R. Presuhn",), date_created=date(2002, 12, 1))
+    assert read_by_line(LATER_VERSION) == ByLine(
+        authors=("R. Presuhn",),
+        date_created=date(2002, 12, 1),
+        memo_title="Version 2 of the Protocol Operations",
+    )
 
 
 def test_the_lines_between_title_and_date_of_a_paper() -> None:
@@ -92,3 +100,25 @@ def test_a_megabyte_is_no_work(unit: str) -> None:
     read_by_line(text)
     read_by_line(text, is_paper=True)
     assert time.process_time() - began < 1
+
+
+@pytest.mark.parametrize(
+    ("below", "title"),
+    [
+        (
+            "                Owls by Night\n                   Part One\n\nStatus of this Memo\n",
+            "Owls by Night Part One",
+        ),
+        ("                OWLS\n\n\n                BY NIGHT\n\n        ABSTRACT\n\nAn owl", "OWLS BY NIGHT"),
+        ("                Owls\n\n        Table of Contents\n\n   1. Night", "Owls"),
+        ("", None),
+    ],
+)
+def test_the_title_of_a_memo_stands_below_its_heading(below: str, title: str | None) -> None:
+    head = "Network Working Group                      A. Owl\nRequest for Comments: 9          October 1990\n\n\n"
+
+    assert read_by_line(head + below).memo_title == title
+
+
+def test_only_a_memo_has_a_title_below_its_heading() -> None:
+    assert read_by_line("Owls\n\n      By Night\n\nText").memo_title is None
