@@ -68,6 +68,11 @@ def _moves_searches(event: Event) -> bool:
     return bool(event.data.get("index_changed", True))
 
 
+def _names_authors(event: Event) -> bool:
+    """Who created the resource has looked: most documents name nobody, and that is built with them."""
+    return bool(event.data.get("names_authors", True))
+
+
 def _search_pages(_event: Event) -> list[Any]:
     return [[ALL_SEARCH_QUERIES]]
 
@@ -154,6 +159,7 @@ HOOKS: tuple[Hook, ...] = (
         task=TaskName.NORMALIZE_AUTHORS,
         kind=DerivedKind.AUTHORS,
         built_from="authors_version",
+        only_if=_names_authors,
         priority=Priority.LOW,
         debounce_seconds=60,
     ),

@@ -55,6 +55,17 @@ def normalise(library: Library, resource_id: UUID, *, work: Work) -> None:
         _store(unit, resource_id, mentions, version=version)
 
 
+def settle_if_none(session: Session, resource: Resource) -> bool:
+    """Whether a resource names nobody: then that is written down at once, and there is nothing for a task to do.
+
+    The caller holds the resource, which had no text before, so nothing was derived from it.
+    """
+    if resource.authors or resource.creator:
+        return False
+    _mark_built(session, resource.id, version=resource.authors_version)
+    return True
+
+
 def mentions_of(resource: Resource) -> list[Mention]:
     """The names on a resource in their order, each once: of its list of authors, else of its creator."""
     source = "authors" if resource.authors else "creator"
@@ -119,13 +130,17 @@ def _store(unit: UnitOfWork, resource_id: UUID, mentions: Sequence[Mention], *, 
     if not changed and derived_states.built_in_force(session, resource_id, DerivedKind.AUTHORS) == 0:
         # The same names, and perhaps other rules of what they have to do with each other.
         author_groups.regroup(session, {variant.block for _, variant in of_resource(session, resource_id)})
+    _mark_built(session, resource_id, version=version)
+    if changed:
+        data = {"resource_id": str(resource_id), "authors_version": version, "authors": len(mentions)}
+        unit.emit(EventType.AUTHORS_NORMALIZED, data)
+
+
+def _mark_built(session: Session, resource_id: UUID, *, version: int) -> None:
     row = session.get(AuthorSet, resource_id) or AuthorSet(resource_id=resource_id)
     row.built_from, row.updated_at = version, now()
     session.add(row)
     derived_states.mark_built(session, resource_id, DerivedKind.AUTHORS, version=version)
-    if changed:
-        data = {"resource_id": str(resource_id), "authors_version": version, "authors": len(mentions)}
-        unit.emit(EventType.AUTHORS_NORMALIZED, data)
 
 
 def _remove(unit: UnitOfWork, resource_id: UUID) -> None:

@@ -15,7 +15,7 @@ from app.errors import InvalidInput, NotFound, PreconditionFailed, TooLarge, Ver
 from app.events.event_types import EventType
 from app.models.base import new_id, now
 from app.models.resource import IngestionState, Resource
-from app.services import citation_edges, duplicates, embedding_changes, identities
+from app.services import authors, citation_edges, duplicates, embedding_changes, identities
 from app.services.library import Library
 from app.services.unit_of_work import UnitOfWork
 
@@ -56,7 +56,8 @@ def create(library: Library, fields: Mapping[str, Any], *, unit: UnitOfWork) -> 
     unit.session.add(resource)
     _mark(unit.session, resource, sha256)
     identities.record(unit.session, resource)
-    unit.emit(EventType.RESOURCE_CREATED, event_data(resource))
+    names_authors = not authors.settle_if_none(unit.session, resource)
+    unit.emit(EventType.RESOURCE_CREATED, event_data(resource) | {"names_authors": names_authors})
     return describe(resource)
 
 

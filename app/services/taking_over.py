@@ -7,7 +7,7 @@ from datetime import datetime
 from app.content.document import ExtractedDocument
 from app.events.event_types import EventType
 from app.models.resource import Resource
-from app.services import citations, duplicates, identities
+from app.services import authors, citations, duplicates, identities
 from app.services.unit_of_work import UnitOfWork
 
 
@@ -45,7 +45,8 @@ def take_over(
         unit.emit(EventType.AUTHORS_EXTRACTED, data)
     is_known_otherwise = identities.record(unit.session, resource)
     if first:
-        unit.emit(EventType.RESOURCE_CREATED, data)
+        names_authors = not authors.settle_if_none(unit.session, resource)
+        unit.emit(EventType.RESOURCE_CREATED, data | {"names_authors": names_authors})
         return
     unit.emit(EventType.RESOURCE_UPDATED, data)
     if "content" in changed:

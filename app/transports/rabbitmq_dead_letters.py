@@ -50,7 +50,7 @@ class DeadLetterSession(RabbitSession):
             self._holding.basic_ack(tag)
             self._held.discard(tag)
         if tags:
-            self._holding.basic_qos(0, 0, False)
+            self._read_by_broker()
         return len(tags)
 
     def _channel_for_letters(self) -> Any:
@@ -60,9 +60,17 @@ class DeadLetterSession(RabbitSession):
         return self._holding
 
     def _give_back(self) -> None:
-        if self._held:
-            self._holding.close()
+        """By name: what a closed channel held comes back some time after the broker has said that it is closed."""
+        if self._holding is not None and not self._holding.is_open:
             self._holding, self._held = None, set()
+        for tag in self._held:
+            self._holding.basic_reject(tag, requeue=True)
+        if self._held:
+            self._read_by_broker()
+        self._held.clear()
+
+    def _read_by_broker(self) -> None:
+        self._holding.basic_qos(0, 0, False)  # any method that is answered
 
 
 def _read(queue: str, message: amqp.Message, *, receipt: Any) -> DeadMessage:

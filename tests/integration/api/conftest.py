@@ -6,6 +6,7 @@ No broker answers, and on SQLite no cache either: no answer may need them.
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -66,12 +67,15 @@ def nobody_listens(scheme: str = "redis") -> str:
 
 
 @pytest.fixture
-def make_library(tmp_path: Path) -> Iterator[MakeLibrary]:
+def make_library(tmp_path: Path, migrated_file: Path) -> Iterator[MakeLibrary]:
     """Libraries on SQLite, each with the settings a test asks for."""
     opened: list[Library] = []
 
     def make(**settings: Any) -> Library:
-        url = f"sqlite:///{tmp_path / 'library.sqlite3'}"
+        file = tmp_path / "library.sqlite3"
+        if not file.exists():
+            shutil.copy(migrated_file, file)
+        url = f"sqlite:///{file}"
         chosen = {"broker_url": nobody_listens(), "cache_url": nobody_listens(), "database_url": url, **settings}
         made = open_test_library(load_settings(**chosen))
         migrate.upgrade(made.settings)

@@ -43,7 +43,7 @@ def test_resource_list(client: TestClient) -> None:
 
 
 def test_resource_status(client: TestClient) -> None:
-    created = create(client, content="text")
+    created = create(client, content="text", authors=["Ada Lovelace"])
     status = client.get(f"/resources/{created['id']}/status").json()
     assert status["ingestion"]["state"] == "completed"
     assert status["ingestion"]["error"] is None

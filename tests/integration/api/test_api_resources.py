@@ -51,9 +51,9 @@ def test_creating_answers_with_its_place_and_version(client: TestClient) -> None
 
 
 def test_creating_stores_one_event_and_the_calls_it_causes(client: TestClient, library: Library) -> None:
-    created = create(client, content="Some text")
+    created = create(client, content="Some text", authors=["Ada Lovelace"])
     data = {"resource_id": created["id"], "version": 1, "content_version": 1, "metadata_version": 1}
-    data["authors_version"] = 1
+    data |= {"authors_version": 1, "names_authors": True}
     assert events_of(library, created["id"]) == [("resource.created", data)]
     calls = select(TaskCall.task).where(TaskCall.subject == UUID(created["id"])).order_by(TaskCall.task)
     with library.database.reader() as session:
@@ -68,10 +68,28 @@ def test_creating_stores_one_event_and_the_calls_it_causes(client: TestClient, l
 
 
 def test_a_resource_without_content_has_an_empty_one_and_things_are_derived_from_it(client: TestClient) -> None:
-    created = create(client, title="Only a title")
+    created = create(client, title="Only a title", creator="Ada Lovelace")
     assert (created["content"], created["content_version"]) == ("", 1)
     derived = client.get(f"/resources/{created['id']}/status").json()["derived"]
     assert {state["state"] for state in derived.values()} == {"stale"}
+
+
+def test_the_authors_of_a_document_that_names_nobody_are_known_at_once(client: TestClient, library: Library) -> None:
+    created = create(client, content="Some text")
+    states = {kind: state["state"] for kind, state in client.get(status(created)).json()["derived"].items()}
+    calls = select(TaskCall.task).where(TaskCall.subject == UUID(created["id"]))
+    with library.database.reader() as session:
+        assert "normalize_authors_task" not in session.scalars(calls).all()
+    assert states.pop("authors") == "fresh"
+    assert set(states.values()) == {"stale"}
+
+    client.put(f"/resources/{created['id']}", json={"authors": ["Ada Lovelace"]})
+
+    assert client.get(status(created)).json()["derived"]["authors"]["state"] == "stale"
+
+
+def status(resource: dict[str, Any]) -> str:
+    return f"/resources/{resource['id']}/status"
 
 
 def test_the_hash_is_of_the_normalised_text(client: TestClient, library: Library) -> None:

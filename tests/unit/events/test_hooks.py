@@ -56,6 +56,14 @@ def test_an_event_calls_its_tasks_as_the_design_says(
     assert call.args == [str(RESOURCE)]
 
 
+@pytest.mark.parametrize(("names", "is_called"), [(True, True), (False, False)])
+def test_a_new_document_that_names_nobody_has_no_authors_to_normalise(names: bool, is_called: bool) -> None:
+    data = {"resource_id": str(RESOURCE), "version": 1, "content_version": 1, "authors_version": 1}
+    event = Event(name=EventType.RESOURCE_CREATED, data={**data, "names_authors": names})
+
+    assert (TaskName.NORMALIZE_AUTHORS in {call.task for call in plan(event)}) is is_called
+
+
 def test_a_new_title_does_not_touch_the_embedding() -> None:
     assert TaskName.REGENERATE_EMBEDDING not in planned(EventType.RESOURCE_METADATA_CHANGED)
     assert TaskName.REGENERATE_EMBEDDING not in planned(EventType.RESOURCE_UPDATED)
