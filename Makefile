@@ -21,7 +21,8 @@ PYTEST := $(BIN)/python -m pytest
 # More than the two cores: many tests wait for a process or a deadline (tests/conftest.py says who runs beside whom).
 TEST_PROCESSES ?= 4
 PYTEST_BESIDE := $(PYTEST) -n $(TEST_PROCESSES) --dist loadscope --no-loadscope-reorder
-MEASURED_FAULTS := $(addprefix tests/e2e/faults/,test_broker_outage.py test_embedded_kills.py test_hanging_worker.py)
+MEASURED_FAULTS := $(addprefix tests/e2e/faults/,test_broker_outage.py test_embedded_kills.py test_hanging_worker.py) \
+	tests/conformance/faults/test_hanging_consumer.py
 FAULTS := tests/conformance/faults tests/integration/tasks/faults tests/e2e/faults
 # OTHER_RELEASE=tests/conformance adds the faults: ten minutes more.
 OTHER_RELEASE ?= --ignore=tests/conformance/faults tests/conformance tests/unit/chaos/test_servers.py

@@ -67,18 +67,21 @@ def celery(
     return System(name=name, app=app, worker=worker, environment=environment, scheme=scheme)
 
 
-def over_nothing(pool: str, *, environment: str | None = None) -> System:
-    """Celery's own ceiling."""
-    system = celery(f"Celery over nothing, {pool}", "celery_nothing", pool=pool, environment=environment)
-    return replace(system, publishes=False)
+def over_nothing(pool: str, *, environment: str | None = None, told: bool = False) -> System:
+    """Celery's own ceiling; `told`: with events that nobody waits for, as ours."""
+    name, app = (
+        ("Celery over nothing, told", "celery_nothing_told") if told else ("Celery over nothing", "celery_nothing")
+    )
+    return replace(celery(f"{name}, {pool}", app, pool=pool, environment=environment), publishes=False)
 
 
 def of_celery(pool: str) -> dict[str, System]:
-    """Stock, ours and the ceiling with that pool."""
+    """Stock, ours and both ceilings with that pool."""
     return {
         "stock": celery(f"stock Celery, {pool}", "celery_stock", pool=pool),
         "ours": celery(f"ours, {pool}", "celery_ours", pool=pool),
         "ceiling": over_nothing(pool),
+        "told": over_nothing(pool, told=True),
     }
 
 

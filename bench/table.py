@@ -76,7 +76,15 @@ def _about(row: dict[str, Any]) -> str:
 
 def _set_up() -> str:
     """What the modules of bench/apps say of themselves."""
-    names = ("celery_ours", "celery_stock", "celery_nothing", "celery_plus", "dramatiq_redis", "dramatiq_rabbitmq")
+    names = (
+        "celery_ours",
+        "celery_stock",
+        "celery_nothing",
+        "celery_nothing_told",
+        "celery_plus",
+        "dramatiq_redis",
+        "dramatiq_rabbitmq",
+    )
     others = ("huey_redis", "taskiq_redis_stream", "rq_redis")
     said = {name: ast.get_docstring(ast.parse((ROOT / f"bench/apps/{name}.py").read_text())) for name in names + others}
     return "".join(f"- `bench/apps/{name}.py`: {' '.join((text or '').split())}\n" for name, text in said.items())

@@ -47,12 +47,14 @@ MEASURING = (
     "tests/e2e/faults/test_broker_outage.py",
 )
 NICENESS = 7  # a fifth of the weight of the process that measures
-# Seven to fifteen minutes each, most of which they wait: begun last they would be waited for.
+# One to five minutes each, most of which they wait: begun last they would be waited for.
 LONGEST = (
     "tests/conformance/faults/test_worker_death.py",
     "tests/e2e/faults/test_kills.py",
     "tests/e2e/faults/test_broker_switch.py",
     "tests/conformance/faults/test_redis_workers.py",
+    "tests/e2e/faults/test_rabbitmq_faults.py",
+    "tests/conformance/faults/test_rabbitmq_workers.py",
 )
 # While the first of those that measure want to be alone, the others have tests that end at once. Then the slow ones.
 ORDER = (*MEASURING, *LONGEST, "tests/unit/", "tests/e2e/", "tests/conformance/", "tests/integration/", "tests/")

@@ -21,6 +21,8 @@ from chaos.processes import OwnedProcess
 
 READY_WITHIN_SECONDS = 90.0
 PUBLISH_WITHIN_SECONDS = 30.0
+HANGS = "the consumer hangs"
+"""What a watchdog says in the log before it starts its worker anew."""
 ROOT = Path(__file__).parents[2]
 
 

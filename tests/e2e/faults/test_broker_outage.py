@@ -42,9 +42,8 @@ def test_writes_stay_fast_and_converge_after_the_broker_returns(
         # In turns: what else this machine does for a few seconds then slows all three alike.
         for turn in range(TURNS):
             healthy += _put_many(client, ids, note=f"healthy {turn}")
-            poll_until(client.has_converged, within_seconds=120, every_seconds=0.2, what="converged before the outage")
 
-            broker.kill()
+            broker.kill()  # with what these writes have caused in it, and in the workers
             killed += _put_many(client, ids, note=f"killed {turn}")
             _readyz_names_the_broker(stack)
             broker.start()

@@ -1,0 +1,23 @@
+"""Celery's remote control, as an operator uses it: commands to workers, and what they answer."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import Any
+
+from celery import Celery
+
+
+def tell_workers(
+    url: str, command: str, *, destination: list[str] | None = None, arguments: dict[str, Any] | None = None
+) -> None:
+    """A command to all workers, or to those named; nobody waits for an answer."""
+    with closing(Celery(broker=url, set_as_current=False)) as celery:
+        celery.control.broadcast(command, destination=destination, arguments=arguments or {})
+
+
+def queues_of(url: str, worker: str) -> list[str] | None:
+    """The queues a worker consumes; None when it does not answer."""
+    with closing(Celery(broker=url, set_as_current=False)) as celery:
+        answer: Any = celery.control.inspect([worker]).active_queues() or {}
+    return [queue["name"] for queue in answer[worker]] if worker in answer else None
