@@ -38,7 +38,7 @@ def ours_against_stock(servers: Servers, rounds: Rounds) -> Found:
         ratios += [
             Ratio(what=f"ours / stock, {pool}", value=ours / stock, reach=reach),
             Ratio(what=f"ours / Celery over nothing, {pool}", value=ours / ceiling, reach=0.9),
-            Ratio(what=f"ours / Celery over nothing, told, {pool}", value=ours / told, reach=0.9),
+            Ratio(what=f"ours / Celery over nothing, told, {pool}", value=ours / told),
         ]
     return Found(measures=found, ratios=ratios)
 
