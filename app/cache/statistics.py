@@ -40,12 +40,14 @@ class CacheStats:
     def __init__(self, fetch: Callable[[], Mapping[str, int]]) -> None:
         self._fetch = fetch
         self._shared: Mapping[str, int] = {}
+        self._lost: Counter[str] = Counter()
+        self._known: Counter[str] = Counter()
         self._forget()
         after_fork_in_child(self._forget)
 
     def _forget(self) -> None:
         """Start at nothing; a forked child must not send its parent's counts again."""
-        self._lock = Lock()
+        self._lock, self._fetching = Lock(), Lock()
         self._unsent: Counter[str] = Counter()
 
     @property
@@ -68,11 +70,21 @@ class CacheStats:
         return self.snapshot().hit_rate
 
     def snapshot(self) -> CacheCounts:
-        """All counts at once; while the cache is away, the last ones known to this process."""
-        shared = self._fetch()
+        """All counts at once; while the cache is away, the last ones known to this process.
+
+        They never go back: what an emptied cache has forgotten is added to what it counts anew.
+        """
+        with self._fetching:  # answers in another order than the questions would look like a cache that was emptied
+            if shared := self._fetch():
+                self._take_over(shared)
         with self._lock:
-            self._shared = {name: max(shared.get(name, 0), self._shared.get(name, 0)) for name in COUNTERS}
-            return CacheCounts(**{name: self._shared[name] + self._unsent[name] for name in COUNTERS})
+            return CacheCounts(**{name: self._known[name] + self._unsent[name] for name in COUNTERS})
+
+    def _take_over(self, shared: Mapping[str, int]) -> None:
+        for name in COUNTERS:
+            self._lost[name] += max(0, self._shared.get(name, 0) - shared[name])
+        self._shared = shared
+        self._known = Counter({name: shared[name] + self._lost[name] for name in COUNTERS})
 
     def record(self, counter: str, count: int = 1) -> None:
         """Count one outcome."""

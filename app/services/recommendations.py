@@ -35,6 +35,8 @@ POOL = 120
 """Best candidates that are put in an order of diversity."""
 DEPTH = 60
 """Recommendations that are kept: more than anyone is shown, for some are seen or deleted meanwhile."""
+LOOK_AHEAD = 2
+"""Times as many as are wanted are looked up at once, before more are."""
 NEAR_MIN = 0.1
 """Cosine below which two documents have nothing to do with each other, as for searches."""
 _DID: Mapping[str, str] = {
@@ -188,18 +190,27 @@ def _liked_term(candidate: Candidate, profile: UserProfile | None) -> str | None
 
 def _as_of_now(session: Session, user_id: str, found: Mapping[str, Any], *, limit: int) -> dict[str, Any]:
     """The kept order less what is gone or seen since, with the titles of now."""
-    ids = [UUID(item["id"]) for item in found["items"]]
-    causes = [UUID(item["reason"]["because"]["resource_id"]) for item in found["items"] if item["reason"]["because"]]
+    kept, items = found["items"], list[dict[str, Any]]()
+    at_once = LOOK_AHEAD * limit  # of most users little is gone
+    for first in range(0, len(kept), at_once):
+        items += _still_there(session, user_id, kept[first : first + at_once])
+        if len(items) >= limit:
+            break
+    return {"cold_start": found["cold_start"], "items": items[:limit]}
+
+
+def _still_there(session: Session, user_id: str, kept: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    ids = [UUID(item["id"]) for item in kept]
+    causes = [UUID(item["reason"]["because"]["resource_id"]) for item in kept if item["reason"]["because"]]
     wanted = select(Resource.id, Resource.title, Resource.creator, Resource.duplicate_of)
     alive = wanted.where(Resource.id.in_({*ids, *causes}), Resource.deleted_at.is_(None))
     rows = {row.id: row for row in session.execute(alive)}
     gone = seen_among(session, user_id, ids)
-    items = [
+    return [
         {"title": row.title, "creator": row.creator, **item, "reason": _in_words(item["reason"], rows)}
-        for one, item in zip(ids, found["items"], strict=True)
+        for one, item in zip(ids, kept, strict=True)
         if one not in gone and (row := rows.get(one)) is not None and row.duplicate_of is None
     ]
-    return {"cold_start": found["cold_start"], "items": items[:limit]}
 
 
 def _in_words(reason: Mapping[str, Any], rows: Mapping[UUID, Any]) -> dict[str, Any]:

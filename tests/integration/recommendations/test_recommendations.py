@@ -113,6 +113,20 @@ def test_what_happens_to_a_document_shows_at_once_though_the_order_is_kept(
     }
 
 
+def test_as_many_as_are_wanted_are_found_however_many_of_the_best_are_gone(
+    library: Library, readers: Readers, shelf: dict[str, UUID]
+) -> None:
+    readers.act(shelf["hive"])
+    readers.refresh()
+    order = recommended(library)
+
+    for gone in range(len(order)):
+        assert titles(library, limit=1) == [order[gone]["title"]]
+        resources.delete(library, UUID(order[gone]["id"]))
+
+    assert titles(library, limit=1) == []
+
+
 def test_a_duplicate_is_not_recommended_nor_the_original_of_one_that_was_seen(
     library: Library, readers: Readers, shelf: dict[str, UUID]
 ) -> None:

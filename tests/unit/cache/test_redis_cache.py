@@ -169,6 +169,21 @@ def test_namespaces_on_one_server_do_not_meet(server: RedisServer, make_cache: C
     assert other.get("resource:1") == "other"
 
 
+def test_statistics_go_on_when_somebody_empties_the_server(cache: RedisCache, server: RedisServer) -> None:
+    for _ in range(3):
+        cache.lookup("resource:1")
+    assert cache.stats.misses == 3
+    with server.client() as client:
+        client.flushall()
+
+    cache.lookup("resource:1")
+    assert cache.stats.misses == 3  # as if nothing had been counted since
+    for _ in range(5):
+        cache.lookup("resource:1")
+
+    assert cache.stats.misses == 8
+
+
 def test_statistics_are_shared_between_clients(server: RedisServer, make_cache: CacheMaker) -> None:
     one, other = make_cache(url=server.url), make_cache(url=server.url)
     one.set("resource:1", 1)
