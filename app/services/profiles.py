@@ -43,6 +43,12 @@ def find(session: Session, user_id: str) -> UserProfile | None:
     return session.get(UserProfile, user_id)
 
 
+def edition(session: Session, user_id: str) -> tuple[UUID | None, int]:
+    """Which profile a user has, and its revision; None and 0 before the first interaction. Reads no more than that."""
+    row = session.execute(select(UserProfile.id, UserProfile.revision).where(UserProfile.user_id == user_id)).first()
+    return (None, 0) if row is None else (row.id, row.revision)
+
+
 def refresh(library: Library, user_id: str, *, work: Work) -> None:
     """Build the profile from all interactions there are, unless it is built from just these."""
     with library.database.reader() as session:

@@ -58,29 +58,28 @@ _WORDS: Mapping[str, str] = {
 def recommend(library: Library, user_id: str, *, limit: int) -> dict[str, Any]:
     """At most `limit` documents, the best first; `cold_start` when nothing is known that the user likes."""
     with library.database.reader() as session:
-        profile = profiles.find(session, user_id)
-    found = _cached(library, user_id, profile)
+        born, revision = profiles.edition(session, user_id)
+    found = _cached(library, user_id, born=str(born) if born else None, revision=revision)
     with library.database.reader() as session:
         return {"user_id": user_id, **_as_of_now(session, user_id, found, limit=limit)}
 
 
-def _cached(library: Library, user_id: str, profile: UserProfile | None) -> dict[str, Any]:
+def _cached(library: Library, user_id: str, *, born: str | None, revision: int) -> dict[str, Any]:
     """The order for this very profile. A user who was forgotten and came again begins with revision 0 as before."""
-    born = str(profile.id) if profile else None
-    key, version = recommendations_key(user_id), profile.revision if profile else 0
 
     def compute() -> dict[str, Any]:
-        return _compute(library, user_id, profile) | {"profile_id": born}
+        return _compute(library, user_id)
 
     return library.cache.get_or_compute(
-        key, compute, version=version, is_current=lambda found: found["profile_id"] == born
+        recommendations_key(user_id), compute, version=revision, is_current=lambda found: found["profile_id"] == born
     )
 
 
-def _compute(library: Library, user_id: str, profile: UserProfile | None) -> dict[str, Any]:
+def _compute(library: Library, user_id: str) -> dict[str, Any]:
     half_life = timedelta(days=library.settings.recommendation_half_life_days)
-    asker = Asker(user_id=user_id, profile=profile, half_life=half_life)
     with library.database.reader() as session:
+        profile = profiles.find(session, user_id)
+        asker = Asker(user_id=user_id, profile=profile, half_life=half_life)
         candidates = candidates_for(library, session, asker)
         liked = _liked_vectors(session, asker, embedding_model=library.embedding_model)
     parts = _parts(candidates, asker)
@@ -102,7 +101,8 @@ def _compute(library: Library, user_id: str, profile: UserProfile | None) -> dic
         }
         for one in (pool[place] for place in order)
     ]
-    return {"cold_start": not asker.has_taste, "items": items}
+    born = str(profile.id) if profile else None
+    return {"cold_start": not asker.has_taste, "items": items, "profile_id": born}
 
 
 def _parts(candidates: Sequence[Candidate], asker: Asker) -> dict[UUID, Parts]:
