@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from itertools import takewhile
 
 from app.knowledge.author_lists import split_names
 from app.knowledge.author_names import looks_like_group, parse_name
@@ -103,11 +104,15 @@ def _title_of_memo(text: str) -> str | None:
     """What stands indented below the heading, up to the first line that does not: `Status of this Memo`, `Abstract`."""
     title: list[str] = []
     heading = _MEMO_LINE.search(text)
-    for block in re.split(r"\n\s*?\n", text[heading.start() :])[1:] if heading else []:
+    for block in re.split(r"\n\s*?\n", text[heading.end() :])[1:] if heading else []:
         lines = [line for line in block.split("\n") if line.strip()]
-        if title and (_ends_title(lines) or len(title) + len(lines) > _MAX_TITLE_LINES):
+        if not title and not _is_beside_title(lines):
+            title = list(takewhile(lambda line: line[0].isspace(), lines))
+            if len(title) < len(lines):  # what begins at the margin is the text, also of one that only speaks of RFCs
+                break
+        elif title and (_ends_title(lines) or len(title) + len(lines) > _MAX_TITLE_LINES):
             break
-        if not _is_beside_title(lines):
+        elif not _is_beside_title(lines):
             title += lines
     joined = " ".join(" ".join(title).split())
     return joined if 0 < len(joined) <= _MAX_TITLE_CHARS else None

@@ -111,6 +111,7 @@ def test_a_megabyte_is_no_work(unit: str) -> None:
         ),
         ("                OWLS\n\n\n                BY NIGHT\n\n        ABSTRACT\n\nAn owl", "OWLS BY NIGHT"),
         ("                Owls\n\n        Table of Contents\n\n   1. Night", "Owls"),
+        (" Owls by Night\nStatus of this Memo\n\n   An owl", "Owls by Night"),
         ("", None),
     ],
 )
@@ -122,3 +123,19 @@ def test_the_title_of_a_memo_stands_below_its_heading(below: str, title: str | N
 
 def test_only_a_memo_has_a_title_below_its_heading() -> None:
     assert read_by_line("Owls\n\n      By Night\n\nText").memo_title is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "RFC 2119 key words: a guide\n\nThis is prose about words.\n\nMore of it.",
+        "RFC 2005: match ergonomics\n\nSummary\n\nBetter matches.",
+        "Internet Engineering Task Force, notes\n\nWe talked.",
+    ],
+)
+def test_what_only_speaks_of_rfcs_is_not_titled_by_its_first_paragraph(text: str) -> None:
+    assert read_by_line(text).memo_title is None
+
+
+def test_blank_lines_above_the_heading_of_a_memo_are_no_part_of_its_title() -> None:
+    assert read_by_line("[RFC editor]\n\n\n" + MEMO).memo_title == "Multipurpose Internet Mail Extensions"
