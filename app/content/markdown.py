@@ -26,6 +26,8 @@ _FRONT_MATTER = re.compile(r"\ufeff?---[ \t]*\n(.{0,20000}?)\n(?:---|\.\.\.)[ \t
 _FIELD = re.compile(r"([A-Za-z_][\w-]*)[ \t]*:[ \t]*(.*)")
 _ITEM = re.compile(r"[ \t]*-[ \t]+(.*)")
 _HTML_TAG = re.compile(r"<[!/?A-Za-z][^<>]{0,1000}>")
+_HTML_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+_HTML_BREAK = re.compile(r"<br\b", re.IGNORECASE)
 _LINE_BREAKS = frozenset({"HardBreak", "SoftBreak"})
 _WORDS = frozenset({"Code", "Text"})
 # Within an item of a list, text need not be a paragraph: these break its line.
@@ -111,16 +113,20 @@ class _Reader:
         self._html_blocks = 0
 
     def read(self, event: Event) -> None:
-        """The next event; what is not listed here is a rule, or HTML within a line: it leaves no text."""
+        """The next event; HTML within a line leaves no text, but a `<br>` parts words, as a rule parts lines."""
         if isinstance(event, str):
             if event in _LINE_BREAKS:
                 self._see("\n")
+            elif event == "Rule":
+                self._end_line()
             return
         [(kind, said)] = event.items()
         if kind in _WORDS:
             self._see(str(said))
         elif kind == "Html":
             self._html.append(str(said))
+        elif kind == "InlineHtml":
+            self._see("\n" if _HTML_BREAK.match(str(said)) else "")
         elif kind == "Start":
             self._begin(*_tag(said))
         elif kind == "End":
@@ -129,10 +135,14 @@ class _Reader:
     def _begin(self, tag: str, about: Any) -> None:
         if tag == "Link":
             self.trail.open(_address(about))
-        elif tag in _ON_NEW_LINE and self.pieces and not self.pieces[-1].endswith("\n"):
-            self.pieces.append("\n")
+        elif tag in _ON_NEW_LINE:
+            self._end_line()
         if tag == "Heading":
             self._heading_from = len(self.pieces)
+
+    def _end_line(self) -> None:
+        if self.pieces and not self.pieces[-1].endswith("\n"):
+            self.pieces.append("\n")
 
     def _see(self, text: str) -> None:
         self.trail.see(text)
@@ -152,7 +162,7 @@ class _Reader:
         self._html.clear()
         self._html_blocks += 1
         is_parsed = self._html_blocks <= _MAX_PARSED_HTML_BLOCKS
-        self._see(_without_tags(markup) if is_parsed else _HTML_TAG.sub(" ", markup))
+        self._see(_without_tags(markup) if is_parsed else _only_tags_out(markup))
 
 
 def _tag(said: Any) -> tuple[str, Any]:
@@ -170,4 +180,10 @@ def _without_tags(markup: str) -> str:
         page = parse_html(markup)
         return flat_text(markup) if page.is_cut else joined(visible_blocks(page.tree))
     except BrokenDocument:  # a comment alone, or nothing that a parser calls an element
-        return _HTML_TAG.sub(" ", markup)
+        return _only_tags_out(markup)
+
+
+def _only_tags_out(markup: str) -> str:
+    """Without its tags and comments; a comment that does not end is none."""
+    ended = markup.rfind("-->") + len("-->") if "-->" in markup else 0  # so that no search for an end is in vain
+    return _HTML_TAG.sub(" ", _HTML_COMMENT.sub(" ", markup[:ended]) + markup[ended:])

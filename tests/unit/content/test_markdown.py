@@ -145,3 +145,24 @@ def test_deep_quotes_and_brackets_keep_what_they_hold(source: str) -> None:
 
 def test_html_inside_that_is_nested_deeply_is_kept_whole() -> None:
     assert read("<div>" * 3000 + "END").text == "END"
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("- one\n  ***\n  two", "one two"),
+        ("| a |\n|---|\n| one<br>two<BR/>three |", "a one two three"),
+        ("one<b>and</b>two", "oneandtwo"),
+        ("<!-- see a > b -->\n\ntext", "text"),
+        ("<!--\n" + "Licence. " * 200 + "\n-->\n\ntext", "text"),
+        ("<!-- no end\n\ntext", "<!-- no end text"),
+    ],
+)
+def test_rules_and_breaks_part_words_and_comments_are_not_among_them(source: str, words: str) -> None:
+    assert " ".join(read(source).text.split()) == words
+
+
+def test_comments_that_do_not_end_are_no_work() -> None:
+    began = time.process_time()
+    read("<!-- a -->" + "<!--" * 500_000)
+    assert time.process_time() - began < 5
