@@ -42,6 +42,7 @@ class CacheStats:
         self._shared: Mapping[str, int] = {}
         self._lost: Counter[str] = Counter()
         self._known: Counter[str] = Counter()
+        self._told: Counter[str] = Counter()
         self._forget()
         after_fork_in_child(self._forget)
 
@@ -78,7 +79,9 @@ class CacheStats:
             if shared := self._fetch():
                 self._take_over(shared)
         with self._lock:
-            return CacheCounts(**{name: self._known[name] + self._unsent[name] for name in COUNTERS})
+            # What is on its way to the cache is counted neither here nor there, and may be lost with the connection.
+            self._told |= Counter({name: self._known[name] + self._unsent[name] for name in COUNTERS})
+            return CacheCounts(**{name: self._told[name] for name in COUNTERS})
 
     def _take_over(self, shared: Mapping[str, int]) -> None:
         for name in COUNTERS:
