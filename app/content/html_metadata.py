@@ -17,7 +17,7 @@ from app.knowledge.author_lists import split_names
 from app.knowledge.author_names import parse_name
 from app.knowledge.citations.identity import stated_identifiers
 
-_TITLE_ID = "title"  # of the heading that xml2rfc writes below "RFC 9110"
+_NUMBER_ID, _TITLE_ID = "rfcnum", "title"  # of the two headings that xml2rfc writes: "RFC 9110" and what it is about
 _TITLE = ("citation_title", "dc.title", "dcterms.title", "og:title", "twitter:title")
 _AUTHORS = ("citation_author", "dc.creator", "dcterms.creator", "author", "article:author")
 _PUBLISHER = ("citation_publisher", "dc.publisher", "dcterms.publisher", "og:site_name")
@@ -125,7 +125,9 @@ def _stated_identifiers(meta: dict[str, list[str]]) -> Iterator[str]:
 def _title(tree: HtmlElement, *, main: HtmlElement) -> str | None:
     title = next((one_line(element.text) for element in tree.iter("title") if element.text), None)
     headings = [text for element in main.iter("h1") if (text := heading_text(element))]
-    named = next((text for e in main.iter("h1") if e.get("id") == _TITLE_ID and (text := heading_text(e))), None)
+    is_memo = any(element.get("id") == _NUMBER_ID for element in main.iter("h1"))
+    called = (element for element in main.iter("h1") if is_memo and element.get("id") == _TITLE_ID)
+    named = next((text for element in called if (text := heading_text(element))), None)
     if named is not None and (title is None or named in title):
         return named
     if headings and (title is None or headings[0] in title):

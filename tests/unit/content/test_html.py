@@ -232,3 +232,11 @@ def test_of_two_headings_the_one_called_title_is_it() -> None:
     )
 
     assert document.title == "Owls"
+
+
+def test_the_name_of_a_site_is_not_the_title_for_being_called_so() -> None:
+    document = read(
+        "<title>Owls by Night | Birds</title><h1>Owls by Night</h1><h1 id='title'>Birds</h1><p>At night.</p>"
+    )
+
+    assert document.title == "Owls by Night"
