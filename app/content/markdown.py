@@ -22,7 +22,7 @@ from app.content.visible_text import joined, visible_blocks
 from app.errors import BrokenDocument
 from app.knowledge.citations.identity import stated_identifiers
 
-_FRONT_MATTER = re.compile(r"\ufeff?---[ \t]*\n(.{0,20000}?)\n(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
+_FRONT_MATTER = re.compile(r"\ufeff?---[ \t]*\n(?![ \t]*\n)(.{0,20000}?)\n(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
 _FIELD = re.compile(r"([A-Za-z_][\w-]*)[ \t]*:[ \t]*(.*)")
 _ITEM = re.compile(r"[ \t]*-[ \t]+(.*)")
 _HTML_TAG = re.compile(r"<[!/?A-Za-z][^<>]{0,1000}>")

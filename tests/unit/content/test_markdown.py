@@ -48,6 +48,7 @@ def test_front_matter_is_metadata_and_not_text() -> None:
 
 def test_a_rule_at_the_top_is_not_front_matter() -> None:
     assert read("---\n\nHello there\n").text == "Hello there"
+    assert read("---\n\nHello\n\n---\n\nthere\n").text == "Hello\n\nthere"
 
 
 def test_without_a_heading_a_short_first_line_is_the_title() -> None:
