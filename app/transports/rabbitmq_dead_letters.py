@@ -61,8 +61,6 @@ class DeadLetterSession(RabbitSession):
 
     def _give_back(self) -> None:
         """By name: what a closed channel held comes back some time after the broker has said that it is closed."""
-        if self._holding is not None and not self._holding.is_open:
-            self._holding, self._held = None, set()
         for tag in self._held:
             self._holding.basic_reject(tag, requeue=True)
         if self._held:
