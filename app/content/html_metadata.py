@@ -138,9 +138,9 @@ def _title(tree: HtmlElement, *, main: HtmlElement) -> str | None:
 
 
 def _styled_heading(main: HtmlElement) -> str | None:
-    """The first element of class `h1`, and those after it with but space between: in a `<pre>`, each is a line."""
+    """In a `<pre>`: the first element of class `h1`, and those after it with but space between, each a line of it."""
     lines: list[str] = []
-    element = next(iter(main.xpath("(.//*[@class='h1'])[1]")), None)
+    element = next(iter(main.xpath("(.//pre//*[@class='h1'])[1]")), None)
     while element is not None and element.get("class") == "h1" and len(lines) < _MAX_VALUES:
         lines.append(heading_text(element) or "")
         element = element.getnext() if not (element.tail or "").strip() else None

@@ -226,6 +226,14 @@ def test_a_heading_inside_preformatted_text_is_the_title_over_all_its_lines() ->
     assert read(f"{markup}Status <span class='h1'>No</span></pre>").title == "Mail Part One"
 
 
+def test_elements_styled_as_headings_elsewhere_are_no_lines_of_a_title() -> None:
+    document = read(
+        "<div><span class='h1'>Welcome</span> <span class='h1'>Sign in</span></div><h2>Owls</h2><p>At night."
+    )
+
+    assert document.title == "Owls"
+
+
 def test_of_two_headings_the_one_called_title_is_it() -> None:
     document = read(
         "<title>RFC 9: Owls</title><main><h1 id='rfcnum'>RFC 9</h1><h1 id='title'>Owls</h1><p>At night.</p></main>"
