@@ -163,6 +163,10 @@ def test_rules_and_breaks_part_words_and_comments_are_not_among_them(source: str
     assert " ".join(read(source).text.split()) == words
 
 
+def test_words_of_more_blocks_of_html_than_are_parsed_stay_without_tags() -> None:
+    assert read("<p>owl <!-- a > b --></p>\n\n" * 2_100).text.split() == ["owl"] * 2_100
+
+
 def test_comments_that_do_not_end_are_no_work() -> None:
     began = time.process_time()
     read("<!-- a -->" + "<!--" * 500_000)
