@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import random
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from chaos import matrix, results
+from chaos import matrix, results, warm_start
 from chaos.given_broker import BrokerRefused, GivenBroker, accept
 from chaos.processes import ProgramMissing
 from chaos.results import RESULTS, Result
@@ -61,7 +63,7 @@ def _run_all(chosen: Sequence[Scenario], options: argparse.Namespace, given: Giv
     seed = random.SystemRandom().getrandbits(32) if options.seed is None else options.seed
     print(f"seed {seed}", flush=True)
     failed = 0
-    with Site(given) as site:
+    with _warm_starts(), Site(given) as site:
         for scenario in chosen:
             for broker in (given.kind,) if given else options.broker or BROKERS:
                 if broker not in scenario.brokers:
@@ -73,6 +75,16 @@ def _run_all(chosen: Sequence[Scenario], options: argparse.Namespace, given: Giv
                 failed += not result.passed
     print(f"{failed} failed" if failed else "all held")
     return 1 if failed else 0
+
+
+@contextmanager
+def _warm_starts() -> Iterator[None]:
+    with TemporaryDirectory(prefix="alexandria-chaos-") as directory:
+        warm_start.begin(Path(directory) / "warm.log", restarts=False)
+        try:
+            yield
+        finally:
+            warm_start.end()
 
 
 def _line(result: Result) -> str:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from chaos.lines import Line
 from chaos.polling import DeadlineMissed, poll_until
-from chaos.probe import Reaction
+from chaos.probe import TIMEOUT_SECONDS, Reaction
 from chaos.toxiproxy import BOTH, Proxy, Stream
 
 SHOWS_WITHIN_SECONDS = 5.0
@@ -81,11 +81,16 @@ def limit_data(*, after_bytes: int, streams: tuple[Stream, ...]) -> Breakage:
 
 def latency(*, milliseconds: int, jitter: int = 0, streams: tuple[Stream, ...] = BOTH) -> Breakage:
     """All data late."""
-    least = len(streams) * (milliseconds - jitter) / 1000
+    least, most = (len(streams) * (milliseconds + one) / 1000 for one in (-jitter, jitter))
+
+    def shows(line: Line) -> bool:
+        answer = line.probe(timeout_seconds=max(TIMEOUT_SECONDS, most + 1))
+        return answer.reaction is Reaction.ANSWERED and answer.seconds >= least
+
     return Breakage(
         name=f"latency {milliseconds} ± {jitter} ms {_named(streams)}",
         apply=lambda proxy: proxy.latency(milliseconds=milliseconds, jitter=jitter, streams=streams),
-        shows=lambda line: line.probe().seconds >= least,
+        shows=shows,
         cuts=False,
     )
 

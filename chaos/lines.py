@@ -11,7 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 import psutil
 
 from chaos.ports import free_port
-from chaos.probe import Answer, Protocol, probe
+from chaos.probe import TIMEOUT_SECONDS, Answer, Protocol, probe
 from chaos.servers.toxiproxy import ToxiproxyServer
 from chaos.toxiproxy import Proxy
 
@@ -40,9 +40,9 @@ class Line:
             if one.laddr and one.raddr and one.raddr.port == self.proxy.port and one.status == psutil.CONN_ESTABLISHED
         )
 
-    def probe(self) -> Answer:
+    def probe(self, *, timeout_seconds: float = TIMEOUT_SECONDS) -> Answer:
         """What a stranger meets on it."""
-        return probe(self.proxy.port, self.protocol)
+        return probe(self.proxy.port, self.protocol, timeout_seconds=timeout_seconds)
 
 
 class Lines:

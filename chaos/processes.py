@@ -100,7 +100,12 @@ class OwnedProcess:
         if threading.current_thread() is not threading.main_thread():
             raise HarnessError(f"start {self.name} in the main thread: it dies with the thread that started it")
         self._asked = None
-        warm = warm_start.parent_for(self.command, environment=self.environment, directory=self.directory)
+        warm = warm_start.parent_for(
+            self.command,
+            environment=self.environment,
+            directory=self.directory,
+            is_restart=self._process is not None,
+        )
         self._process = self._copy(warm) if warm is not None else self._execute()
 
     def _copy(self, warm: warm_start.WarmParent) -> warm_start.Adopted:

@@ -5,7 +5,8 @@ A run of the tests starts hundreds of processes of the product, and what they im
 environment, directory, session and log, is a child of the process that asked for it, and dies with it. What reads
 settings while it is imported is not imported before: a copy has the settings of its own environment.
 
-The tests switch it on (`begin`). Chaos runs and benchmarks do not: there a start is part of what is measured.
+The tests switch it on (`begin`). Chaos runs do so for what is there before anything breaks: who is started again in a
+scenario is started afresh. Benchmarks do not: there a start is part of what is measured.
 """
 
 from __future__ import annotations
@@ -134,12 +135,16 @@ class WarmParent:
 
 _parent: WarmParent | None = None
 _log: Path | None = None
+_restarts = True
 
 
-def begin(log: Path) -> None:
-    """From now on `parent_for` has one; it is made when it is first asked for. `log` is where it complains."""
-    global _log  # noqa: PLW0603 — one a process
-    _log = log
+def begin(log: Path, *, restarts: bool = True) -> None:
+    """From now on `parent_for` has one, for `restarts` too or not; it is made when it is first asked for.
+
+    `log` is where it complains.
+    """
+    global _log, _restarts
+    _log, _restarts = log, restarts
 
 
 def end() -> None:
@@ -156,7 +161,9 @@ def forget() -> None:
     _log = _parent = None
 
 
-def parent_for(command: Sequence[str], *, environment: Mapping[str, str], directory: Path | None) -> WarmParent | None:
+def parent_for(
+    command: Sequence[str], *, environment: Mapping[str, str], directory: Path | None, is_restart: bool = False
+) -> WarmParent | None:
     """What can be copied for this command; None: it has to be started afresh.
 
     That is so unless `begin` was called, for other programs, another source of the product, and variables that
@@ -164,7 +171,9 @@ def parent_for(command: Sequence[str], *, environment: Mapping[str, str], direct
     """
     global _parent  # noqa: PLW0603
     of_python = {name for name in environment if name.startswith("PYTHON")} - HARMLESS_VARIABLES
-    if _log is None or tuple(command[:2]) != (sys.executable, "-m") or directory != ROOT or of_python:
+    if _log is None or (is_restart and not _restarts):
+        return None
+    if tuple(command[:2]) != (sys.executable, "-m") or directory != ROOT or of_python:
         return None
     if environment.get("PYTHONPATH", str(ROOT)) != str(ROOT):
         return None

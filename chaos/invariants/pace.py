@@ -73,9 +73,12 @@ def writes_never_suffer(seen: Observed) -> Verdict:
 
 
 def urgent_waits_less(seen: Observed) -> Verdict:
-    """I8: within a queue, urgent calls wait less than those of lower priority, where enough of both had to wait."""
+    """I8: within a queue, urgent calls wait less than those of lower priority, where enough of both had to wait.
+
+    Counted from healing where a call was due before: until then nobody is served, and whoever came first waits longest.
+    """
     waits: dict[str, dict[str, tuple[int, float]]] = {}
-    for queue, rank, count, median in seen.tables.query(_WAITS):
+    for queue, rank, count, median in seen.tables.query(_WAITS, seen.healed_at):
         waits.setdefault(queue, {})[rank] = (int(count), float(median))
     breaches = [
         f"{queue}: urgent waited {both['urgent'][1]:.2f} s, low {both['low'][1]:.2f} s"
@@ -111,8 +114,11 @@ _EARLY = """
 # Only among calls that stood in line together: while nobody waits, the order of arrival decides, and rightly.
 _WAITS = """
     SELECT queue, CASE WHEN priority >= 9 THEN 'urgent' ELSE 'low' END, count(*),
-        percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM started_at - due_at))
-    FROM task_calls
+        percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM started_at - stood_from))
+    FROM task_calls, LATERAL (
+        SELECT CASE WHEN started_at > healed_at THEN greatest(due_at, healed_at) ELSE due_at END AS stood_from
+        FROM (SELECT %s::timestamptz AS healed_at) AS healing
+    ) AS line
     WHERE state = 'done' AND started_at > due_at + interval '1 second' AND (priority >= 9 OR priority <= 5)
         AND task NOT IN ('canary_task', 'reconcile_derived_data', 'cleanup_expired_cache',
             'monitor_quality_degradation', 'detect_quality_outliers')

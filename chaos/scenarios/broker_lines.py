@@ -208,10 +208,11 @@ SCENARIOS = (
     Scenario(
         number=11,
         title="narrow line",
-        fault="5 KB/s to and from the broker for 20 s",
+        fault="5 KB/s to and from the broker for 20 s, texts of 50 KB",
         bound="drained ≤ backlog / rate + 10 s",
         act=narrow,
         also=("I6",),
+        load=Load(writes=60, per_second=3, words=6000),
     ),
     Scenario(
         number=12,

@@ -188,6 +188,26 @@ def urgent_waits_longer(planted: Planted, one: UUID) -> None:
             )
 
 
+def urgent_is_served_last_after_healing(planted: Planted, one: UUID) -> None:
+    served_after_healing(planted, one, urgent_due=40, urgent=8, low_due=10, low=4)
+
+
+def served_after_healing(
+    planted: Planted, one: UUID, *, urgent_due: float, urgent: float, low_due: float, low: float
+) -> None:
+    """Seconds: when calls were due, and how long after healing, a minute from the beginning, they were started."""
+    planted.seen.healed_at = planted.began + timedelta(minutes=1)
+    for number in range(25):
+        for priority, due, after in ((9, urgent_due, urgent), (5, low_due, low)):
+            planted.build(
+                one,
+                QUALITY,
+                after_seconds=due + number / 10,
+                priority=priority,
+                started_at=planted.seen.healed_at + timedelta(seconds=after),
+            )
+
+
 def message_left(planted: Planted, one: UUID) -> None:
     planted.seen.contents = BrokerContents(ready={"default": 1})
 
@@ -286,6 +306,7 @@ VIOLATIONS: list[tuple[str, Spoil, str]] = [
     ("I7", slow_writes, "p95 was 10 ms, and 8 ms"),
     ("I7", too_few_writes, "too few writes"),
     ("I8", urgent_waits_longer, "urgent waited 8.00 s, low 4.00 s"),
+    ("I8", urgent_is_served_last_after_healing, "urgent waited 8.00 s, low 4.00 s"),
     ("I9", message_left, "1 messages are left in default"),
     ("I9", letter_left_on_the_broker, "2 dead letters are left in default.dead"),
     ("I9", orphan_key, "orphan key unacked"),
@@ -315,6 +336,11 @@ def test_a_planted_violation_is_caught_by_its_invariant(
     assert INVARIANTS[invariant](planted.seen).breaches == () or invariant == "I7"  # of no writes
     spoil(planted, one)
     assert words in "\n".join(INVARIANTS[invariant](planted.seen).breaches)
+
+
+def test_who_was_due_first_while_nobody_was_served_has_not_waited_longer(planted: Planted) -> None:
+    served_after_healing(planted, planted.accept(), urgent_due=10, urgent=1, low_due=50, low=2)
+    assert INVARIANTS["I8"](planted.seen).breaches == ()
 
 
 def test_every_invariant_has_a_planted_violation() -> None:

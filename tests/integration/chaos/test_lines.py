@@ -26,6 +26,7 @@ WAYS = [
     faults.stall(streams=("downstream",)),
     faults.reset_peer(),
     faults.latency(milliseconds=200, jitter=50),
+    faults.latency(milliseconds=900),  # longer than a probe waits as a rule
     faults.bandwidth(kilobytes_per_second=5),
     faults.slicer(average_bytes=5),
     faults.limit_data(after_bytes=20, streams=("downstream",)),

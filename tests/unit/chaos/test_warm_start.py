@@ -91,6 +91,20 @@ def test_a_signal_ends_it_and_is_its_exit_code(process: OwnedProcess) -> None:
     assert process.exit_code == -signal.SIGTERM
 
 
+def test_where_restarts_are_measured_only_the_first_start_is_a_copy(
+    process: OwnedProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(warm_start, "_restarts", False)
+    told(process)
+    first = psutil.Process(process.pid).cmdline()
+    process.kill()
+    process.log.unlink()
+    told(process)
+
+    assert "chaos.warm_start" in first
+    assert "chaos.warm_start" not in psutil.Process(process.pid).cmdline()
+
+
 def test_neither_a_copy_nor_its_original_outlives_who_started_them(tmp_path: Path, environment: dict[str, str]) -> None:
     owner = os.fork()
     if owner == 0:
