@@ -10,6 +10,7 @@ ST_LOCK := requirements-sentence-transformers.lock
 # torch for Linux names these, and computes without them on a machine that has no GPU: 1 GB less to install.
 ST_WITHOUT := triton cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cuda-cccl nvidia-cusolver nvidia-nvtx
 CHAOS := $(BIN)/python -m chaos
+ON_EACH_BROKER = $(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=line
 CHAOS_RESULTS ?= test-results/chaos
 BENCH_READY := .venv-bench/.ready
 COMMA := ,
@@ -36,7 +37,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .PHONY: help run accuracy test test-servers test-faults test-harness test-conformance test-both-releases \
 	test-sentence-transformers check check-format check-lint check-types check-imports check-rules bench bench-lock compare-stock test-performance \
-	test-other-faults chaos chaos-mutations chaos-fast chaos-fast-redis chaos-fast-rabbitmq compose-test lock format
+	test-other-faults chaos chaos-on-redis chaos-on-rabbitmq chaos-soak chaos-mutations chaos-fast chaos-fast-redis chaos-fast-rabbitmq compose-test lock format
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-28s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -108,12 +109,18 @@ compare-stock: $(DEV_READY) test-servers ## what stock kombu breaks on Redis, be
 test-performance: $(DEV_READY) test-servers ## the performance tests, with their numbers
 	$(PYTEST) -m performance --capture=no tests
 
-chaos: $(DEV_READY) test-servers ## break a real stack and check that nothing is lost; SCENARIO=13 BROKER=redis SEED=7
-	$(CHAOS) run $(addprefix --scenario ,$(SCENARIO)) $(addprefix --broker ,$(BROKER)) $(addprefix --seed ,$(SEED)); \
-		status=$$?; $(CHAOS) report >/dev/null; exit $$status
+chaos: $(DEV_READY) test-servers ## break a real stack and check that nothing is lost, 50 minutes; SCENARIO=13 BROKER=redis SEED=7
+	@status=0; $(ON_EACH_BROKER) $(addprefix chaos-on-,$(or $(BROKER),redis rabbitmq)) || status=$$?; \
+		$(CHAOS) report; exit $$status
 
-chaos-fast: $(DEV_READY) test-servers ## the shorter chaos scenarios in 15 minutes, both brokers beside each other
-	@$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=line chaos-fast-redis chaos-fast-rabbitmq
+chaos-on-redis chaos-on-rabbitmq: chaos-on-%:
+	@$(CHAOS) run --broker $* $(addprefix --scenario ,$(SCENARIO)) $(addprefix --seed ,$(SEED))
+
+chaos-soak: ## faults at random on each broker for a quarter of an hour, beside each other
+	@$(MAKE) --no-print-directory chaos SCENARIO=34
+
+chaos-fast: $(DEV_READY) test-servers ## the shorter chaos scenarios in 12 minutes, both brokers beside each other
+	@$(ON_EACH_BROKER) chaos-fast-redis chaos-fast-rabbitmq
 
 chaos-mutations: $(DEV_READY) test-servers ## take pieces out of the product and see the chaos suite fail
 	$(PYTEST) tests/mutations

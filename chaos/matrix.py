@@ -1,4 +1,4 @@
-"""The matrix of faults and invariants, and the plots, from the results of the last run."""
+"""The matrix of faults and invariants, the plots and a summary, from the results of the last run."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from typing import Any
 from chaos import plot, results
 from chaos.invariants.table import INVARIANTS
 from chaos.scenarios.table import SCENARIOS
+from chaos.site import BROKERS
 
+RECOVERY = ("drained_seconds", "slowest", "max_seconds")
+"""The times of a verdict: from healing to drained, to every worker consuming, and the scenario's own."""
 BEGIN, END = "<!-- written by alexandria-chaos report -->\n", "<!-- end -->\n"
 
 
 def write(where: Path, page: Path) -> str:
-    """Into `page`, between its two marks, with a plot for each result beside the results; the matrix."""
+    """Into `page`, between its two marks, with a plot for each result beside the results; the summary."""
     found = results.read(where)
     for one in found:
         _plot_path(where, one).write_text(plot.svg(one))
@@ -22,7 +25,7 @@ def write(where: Path, page: Path) -> str:
     before, _, rest = page.read_text().partition(BEGIN)
     after = rest.partition(END)[2]
     page.write_text(f"{before}{BEGIN}\n{matrix}\n{END}{after}")
-    return matrix
+    return summary(found)
 
 
 def table(found: Sequence[dict[str, Any]], *, where: Path) -> str:
@@ -34,6 +37,38 @@ def table(found: Sequence[dict[str, Any]], *, where: Path) -> str:
         *(_row(one, names, where) for one in found),
     ]
     return "\n".join([*lines, "", *_about(found)]) + "\n"
+
+
+def summary(found: Sequence[dict[str, Any]]) -> str:
+    """One screen: a line a scenario, with what did not hold on each broker, or how long it took to recover."""
+    width = max((len(SCENARIOS[one["scenario"]].title) for one in found), default=0)
+    by_scenario: dict[int, dict[str, str]] = {}
+    for one in found:
+        by_scenario.setdefault(one["scenario"], {})[one["broker"]] = _outcome(one)
+    lines = [
+        f"{number:>2}  {SCENARIOS[number].title:<{width}}  "
+        + "  ".join(f"{outcomes.get(broker, _absent(number, broker)):<24}" for broker in BROKERS).rstrip()
+        for number, outcomes in sorted(by_scenario.items())
+    ]
+    head = f"{'':4}{'':<{width}}  " + "  ".join(f"{broker:<24}" for broker in BROKERS).rstrip()
+    return "\n".join([head, *lines, "", _passed(found)])
+
+
+def _outcome(one: dict[str, Any]) -> str:
+    if one["passed"]:
+        times = [verdict.get("numbers", {}) for verdict in one["verdicts"].values()]
+        found = [each for numbers in times for name in RECOVERY if (each := numbers.get(name)) is not None]
+        return f"ok    {max(found):.1f} s" if found else "ok"
+    broken = [name for name, verdict in one["verdicts"].items() if verdict["breaches"]]
+    return f"FAILED {' '.join(broken)}" if broken else "FAILED not ended"
+
+
+def _absent(number: int, broker: str) -> str:
+    return "not run" if broker in SCENARIOS[number].brokers else ""
+
+
+def _passed(found: Sequence[dict[str, Any]]) -> str:
+    return f"{sum(one['passed'] for one in found)} of {len(found)} passed."
 
 
 def _row(one: dict[str, Any], names: Sequence[str], where: Path) -> str:
@@ -59,9 +94,8 @@ def _about(found: Sequence[dict[str, Any]]) -> list[str]:
     servers = {f"{name} {version}" for one in found for name, version in one["servers"].items()}
     loads = sorted(one["machine"]["load_average"] for one in found) or [0.0]
     cores = max((one["machine"]["cores"] for one in found), default=0)
-    passed = sum(one["passed"] for one in found)
     return [
-        f"{passed} of {len(found)} passed. Commit {', '.join(sorted(commits))}; {', '.join(sorted(servers))}.",
+        f"{_passed(found)} Commit {', '.join(sorted(commits))}; {', '.join(sorted(servers))}.",
         f"Load average at the end of a scenario: {loads[0]:g} to {loads[-1]:g} on {cores} cores.",
         "fast: fewer rounds, or shorter, than the fault says; the results name the command that repeats each.",
     ]

@@ -21,7 +21,7 @@ class Scenario:
     `also`: invariants beside those that always hold. `breaks_lines`: the processes reach their servers through
     proxies. `breaks_broker`: it needs a broker of its own. `behind_sentinel`: a Redis with a replica.
     `has_spare_broker`: a broker of the other kind stands beside it. `environment`: settings beside those of
-    `chaos/run.py`.
+    `chaos/run.py`. `is_apart`: so long that it is run only when asked for by its number.
     """
 
     number: int
@@ -41,6 +41,7 @@ class Scenario:
     behind_sentinel: bool = False
     has_spare_broker: bool = False
     is_fast: bool = False
+    is_apart: bool = False
 
     @property
     def needs_own_broker(self) -> bool:

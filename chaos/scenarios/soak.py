@@ -100,5 +100,6 @@ SCENARIOS = (
         also=("I3", "I6", "I10"),
         load=Load(writes=3000, per_second=5, resources=100),
         bounds=Bounds(redone=2000, drained_seconds=60, consuming_seconds=30),
+        is_apart=True,
     ),
 )

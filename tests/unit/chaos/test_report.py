@@ -76,6 +76,30 @@ def test_the_matrix_shows_what_holds_and_what_does_not(tmp_path: Path) -> None:
     assert (directory / "13-redis.svg").exists()
 
 
+def test_the_summary_has_a_line_for_each_scenario_and_what_did_not_hold(tmp_path: Path) -> None:
+    results.write(a_result(), servers={}, where=tmp_path)
+    results.write(a_result(broker="rabbitmq", I2=verdict(["doubled"])), servers={}, where=tmp_path)
+    only_redis = a_result(trouble="the relay did not come up")
+    only_redis.scenario = 20
+    results.write(only_redis, servers={}, where=tmp_path)
+
+    head, worker_killed, failed_over, _, passed = matrix.summary(results.read(tmp_path)).splitlines()
+
+    assert head.split() == ["redis", "rabbitmq"]
+    assert worker_killed.split() == ["13", "worker", "killed", "ok", "3.2", "s", "FAILED", "I2"]
+    assert failed_over.split()[-3:] == ["FAILED", "not", "ended"]  # and nothing of a broker that it is not for
+    assert passed == "1 of 3 passed."
+
+
+def test_a_result_that_is_missing_is_named_in_the_summary(tmp_path: Path) -> None:
+    results.write(a_result(), servers={}, where=tmp_path)
+    assert matrix.summary(results.read(tmp_path)).splitlines()[1].endswith("not run")
+
+
+def test_the_soak_is_run_only_when_it_is_asked_for() -> None:
+    assert [number for number, scenario in SCENARIOS.items() if scenario.is_apart] == [34]
+
+
 def test_the_plot_is_xml_with_a_line_for_each_count(tmp_path: Path) -> None:
     results.write(a_result(), servers={}, where=tmp_path)
     [found] = results.read(tmp_path)
