@@ -91,10 +91,16 @@ def test_a_signal_ends_it_and_is_its_exit_code(process: OwnedProcess) -> None:
     assert process.exit_code == -signal.SIGTERM
 
 
-def test_where_restarts_are_measured_only_the_first_start_is_a_copy(
-    process: OwnedProcess, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(warm_start, "_restarts", False)
+@pytest.fixture
+def measured_restarts(tmp_path: Path) -> Iterator[None]:
+    """As chaos runs have it."""
+    warm_start.begin(tmp_path / "warm.log", restarts=False)
+    yield
+    warm_start.begin(tmp_path / "warm.log")  # as the tests have it; what is copied is there by now
+
+
+@pytest.mark.usefixtures("measured_restarts")
+def test_where_restarts_are_measured_only_the_first_start_is_a_copy(process: OwnedProcess) -> None:
     told(process)
     first = psutil.Process(process.pid).cmdline()
     process.kill()
