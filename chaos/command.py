@@ -109,7 +109,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="alexandria-chaos", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     running = commands.add_parser("run", help="run scenarios on servers and processes of their own")
-    running.add_argument("--scenario", type=_number, action="append", help="a number; all but the soak, 34, when left out")
+    running.add_argument(
+        "--scenario", type=_number, action="append", help="a number; all but the soak, 34, when left out"
+    )
     running.add_argument("--broker", choices=BROKERS, action="append", help="both when left out")
     running.add_argument(
         "--broker-url",
