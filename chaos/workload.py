@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -20,7 +21,7 @@ class Load:
     """
 
     writes: int = 100
-    per_second: float = 10.0
+    per_second: float = 5.0
     resources: int = 30
     deletes: float = 0.04
     words: int = 12
@@ -59,8 +60,10 @@ class Workload:
         self._client.close()
 
     def _write_until_stopped(self) -> None:
-        while not self._stop.wait(1 / self._load.per_second):
+        due = time.monotonic()
+        while not self._stop.wait(max(0.0, due - time.monotonic())):
             self.write()
+            due = max(due + 1 / self._load.per_second, time.monotonic())  # what was late is not caught up in a burst
 
     def write(self) -> None:
         """One more of the mix."""

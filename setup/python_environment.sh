@@ -47,8 +47,21 @@ if ! "$directory/bin/python" -c '' 2>/dev/null; then
     make_environment "$python"
 fi
 
+# The lock file names everything: nobody need look at what its packages ask for, nor warn of how they spell it.
+from_lock=(install --quiet --no-deps --require-hashes --requirement)
+project=(install --quiet --no-deps --editable .)
+
+# uv takes a third of the time of pip. It reads no pip.conf: who has an index of their own there is served by pip.
+with_uv() {
+    local uv=$directory/bin/uv
+    "$uv" --version >/dev/null 2>&1 || with_pip "${from_lock[@]}" <(sed -n '/^uv==/,/[^\\]$/p' requirements-dev.lock) || return
+    "$uv" pip "${from_lock[@]}" "$lock" --python "$directory" --compile-bytecode \
+        && "$uv" pip "${project[@]}" --python "$directory"
+}
+
+with_pip() {
+    "$directory/bin/python" -m pip --disable-pip-version-check "$@"
+}
+
 echo "setup: $directory gets what $lock names"
-pip=("$directory/bin/python" -m pip install --quiet --disable-pip-version-check)
-# The lock file names everything: pip need not look at what its packages ask for, nor warn of how they spell it.
-"${pip[@]}" --no-deps --require-hashes --requirement "$lock"
-"${pip[@]}" --no-deps --editable .
+with_uv || { with_pip "${from_lock[@]}" "$lock" && with_pip "${project[@]}"; }
