@@ -10,6 +10,7 @@ from chaos.scenarios import (
     database_lines,
     flower,
     processes,
+    rabbit_server,
     soak,
     work,
 )
@@ -26,6 +27,7 @@ SCENARIOS: dict[int, Scenario] = {
             *database_lines.SCENARIOS,
             *flower.SCENARIOS,
             *processes.SCENARIOS,
+            *rabbit_server.SCENARIOS,
             *soak.SCENARIOS,
             *work.SCENARIOS,
         ),

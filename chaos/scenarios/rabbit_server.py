@@ -1,0 +1,189 @@
+"""Scenarios that break RabbitMQ in ways of its own."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+import pika
+import pika.exceptions
+from pika.adapters.blocking_connection import BlockingChannel
+
+from chaos.invariants.observed import Bounds
+from chaos.scenarios.broker_server import FINDS_LOST
+from chaos.scenarios.dropped_connections import again_and_again
+from chaos.scenarios.scenario import Scenario
+from chaos.servers.rabbit import RabbitServer
+from chaos.trial import Trial
+
+ALARM_WITHIN_SECONDS = 20.0
+MAY_HOLD_A_MESSAGE_MS = 2000
+READERS = ("worker", "worker-2")
+CLOSES_CHANNELS_WITHIN_SECONDS = 60.0
+EXCHANGE = "dlx"
+REPLACED = "batch"
+"""A queue that nothing but canaries passes here: whoever is named in it stands still until it is right."""
+DIES_WITHIN_SECONDS = 60.0
+NAMED_WITHIN_SECONDS = 60.0
+
+
+def memory_alarm(trial: Trial) -> None:
+    """RabbitMQ blocks every connection that publishes."""
+    server = _rabbit(trial)
+    with trial.fault("memory alarm") as fault:
+        server.ctl("set_vm_memory_high_watermark", "0.00001")
+        trial.poll(lambda: _is_alarmed(server), within_seconds=ALARM_WITHIN_SECONDS, what="the alarm")
+        trial.wait(trial.rounds(30, fast=10))
+        fault.missed = "" if _is_alarmed(server) else "the alarm went off by itself"
+        server.ctl("set_vm_memory_high_watermark", "0.4")
+        trial.poll(lambda: not _is_alarmed(server), within_seconds=ALARM_WITHIN_SECONDS, what="the end of the alarm")
+
+
+def topology_broken(trial: Trial) -> None:
+    """Queues and the exchange are deleted under load, with what is in them; then a queue is of another kind."""
+    for queue in ("default", "ml_tasks")[: trial.rounds(2, fast=1)]:
+        with trial.fault(f"queue {queue} deleted"), closing(_pika(trial)) as connection:
+            connection.channel().queue_delete(queue)
+        trial.wait(5)
+    with trial.fault(f"exchange {EXCHANGE} deleted"), closing(_pika(trial)) as connection:
+        connection.channel().exchange_delete(EXCHANGE)
+        path = "/flaky/dead-without-exchange?fails=-1"  # rejected while there is nowhere to
+        trial.observed.expected_dead.add(str(trial.client.ingest(trial.documents.url(path))))
+        trial.poll(
+            lambda: trial.tables.query(_IS_DEAD), within_seconds=DIES_WITHIN_SECONDS, what="the letter is in the tables"
+        )
+    with trial.fault(f"queue {REPLACED} declared with other arguments") as fault:
+        with closing(_pika(trial)) as connection:
+            channel = connection.channel()
+            channel.queue_delete(REPLACED)
+            fault.missed = _declared_otherwise(channel)
+        trial.poll(lambda: _is_named(trial), within_seconds=NAMED_WITHIN_SECONDS, what="/readyz names the queue")
+        with closing(_pika(trial)) as connection:
+            connection.channel().queue_delete(REPLACED)
+    trial.poll(lambda: not _is_named(trial), within_seconds=NAMED_WITHIN_SECONDS, what="/readyz has no complaint")
+
+
+def _declared_otherwise(channel: BlockingChannel) -> str:
+    """Why it is not: a worker was sooner. Empty: it is."""
+    try:
+        channel.queue_declare(REPLACED, durable=True, arguments={"x-max-priority": 3})
+    except pika.exceptions.ChannelClosedByBroker as refusal:
+        return str(refusal.reply_text)
+    return ""
+
+
+def _is_named(trial: Trial) -> bool:
+    part = trial.stack.readiness().get("parts", {}).get("broker", {})
+    return "inequivalent arg" in part.get("detail", "") and REPLACED in part["detail"]
+
+
+def consumer_timed_out(trial: Trial) -> None:
+    """A task takes longer than a worker may hold its message: RabbitMQ closes the channel, again and again."""
+    server = _rabbit(trial)
+    for name, value in (("consumer_timeout", MAY_HOLD_A_MESSAGE_MS), ("channel_tick_interval", 500)):
+        server.ctl("eval", f"application:set_env(rabbit, {name}, {value}).")
+    for worker in trial.stack.workers:  # a channel keeps the time that it was opened with
+        trial.end(worker)
+        trial.start(worker)
+    for number in range(trial.rounds(3, fast=1)):
+        path = f"/held/long-{number}"
+        trial.client.ingest(trial.documents.url(path))
+        holder = trial.arrival(path, 1)
+        worker_of_it = trial.worker_of(holder.pid) if holder else None
+        with trial.fault(f"consumer_timeout of {MAY_HOLD_A_MESSAGE_MS} ms") as fault:
+            closed = _times_closed(server)
+            if worker_of_it is None:
+                fault.missed = f"nobody holds {path}"
+                continue
+            trial.poll(
+                lambda before=closed: _times_closed(server) >= before + 2,  # type: ignore[misc]  # bound at once
+                within_seconds=CLOSES_CHANNELS_WITHIN_SECONDS,
+                what="the channel is closed twice",
+            )
+            trial.expect(worker_of_it.running, f"{worker_of_it.name} ended by it")
+            trial.documents.release(path)
+        trial.poll(
+            lambda one=path: trial.tables.query(_IS_READ, trial.ledger.documents[trial.documents.url(one)]),  # type: ignore[misc]  # as above
+            within_seconds=30,
+            what="the document is read",
+        )
+        # RabbitMQ gives the message to another worker, which cannot know that the first one lives; never to both again.
+        count = len(trial.documents.arrivals(path))
+        trial.expect(count <= len(READERS), f"{path} was asked for {count} times by {len(READERS)} workers")
+
+
+def connections_closed(trial: Trial) -> None:
+    """The server closes every connection."""
+    server = _rabbit(trial)
+    again_and_again(trial, "every connection closed", lambda: server.ctl("close_all_connections", "chaos"))
+
+
+def _rabbit(trial: Trial) -> RabbitServer:
+    server = trial.ground.broker
+    assert isinstance(server, RabbitServer)
+    return server
+
+
+def _pika(trial: Trial) -> pika.BlockingConnection:
+    return pika.BlockingConnection(pika.URLParameters(trial.ground.broker_url))
+
+
+def _times_closed(server: RabbitServer) -> int:
+    return server.log.read_text(errors="replace").count("has timed out waiting for")
+
+
+def _is_alarmed(server: RabbitServer) -> bool:
+    return any(node["mem_alarm"] for node in server.access.management("GET", "/api/nodes"))
+
+
+_IS_READ = "SELECT 1 FROM resources WHERE id::text = %s AND ingestion_status = 'completed'"
+_IS_DEAD = "SELECT 1 FROM dead_letters WHERE closed_at IS NULL"
+
+SCENARIOS = (
+    Scenario(
+        number=23,
+        title="RabbitMQ's memory alarm",
+        fault="publishers blocked for 30 s",
+        bound="no write slower",
+        act=memory_alarm,
+        brokers=("rabbitmq",),
+        also=("I6", "I7", "I10"),
+        breaks_lines=False,
+        breaks_broker=True,
+    ),
+    Scenario(
+        number=24,
+        title="topology broken",
+        fault="two queues deleted under load, then the exchange of dead letters; one queue declared otherwise",
+        bound="every worker consumes again, what was in them is sent again; /readyz names the other queue",
+        act=topology_broken,
+        brokers=("rabbitmq",),
+        also=("I6", "I10"),
+        environment=FINDS_LOST,
+        bounds=Bounds(redone=40, drained_seconds=30, consuming_seconds=20),
+        breaks_lines=False,
+        breaks_broker=True,
+    ),
+    Scenario(
+        number=25,
+        title="consumer timeout",
+        fault="a task takes longer than RabbitMQ's consumer_timeout of 2 s, three times",
+        bound="the worker lives; the task is started once in each worker at most, and its effect is one",
+        act=consumer_timed_out,
+        brokers=("rabbitmq",),
+        also=("I3", "I6", "I10"),
+        bounds=Bounds(redone=3),
+        breaks_lines=False,
+        breaks_broker=True,
+    ),
+    Scenario(
+        number=26,
+        title="connections closed by RabbitMQ",
+        fault="all connections force-closed, 20 times",
+        bound="every worker consumes ≤ 10 s after the last",
+        act=connections_closed,
+        brokers=("rabbitmq",),
+        also=("I3", "I6", "I10"),
+        bounds=Bounds(redone=100),
+        breaks_broker=True,
+    ),
+)
