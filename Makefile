@@ -10,7 +10,7 @@ ST_LOCK := requirements-sentence-transformers.lock
 # torch for Linux names these, and computes without them on a machine that has no GPU: 1 GB less to install.
 ST_WITHOUT := triton cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cuda-cccl nvidia-cusolver nvidia-nvtx
 CHAOS := $(BIN)/python -m chaos
-AT_ONCE = $(MAKE) --no-print-directory --keep-going --output-sync=line
+AT_ONCE = $(MAKE) --no-print-directory --keep-going
 CHAOS_RESULTS ?= test-results/chaos
 BENCH_READY := .venv-bench/.ready
 COMMA := ,
@@ -22,8 +22,9 @@ PYTEST := $(BIN)/python -m pytest
 # More than the two cores: many tests wait for a process or a deadline (tests/conftest.py says who runs beside whom).
 TEST_PROCESSES ?= 4
 PYTEST_BESIDE := $(PYTEST) -n $(TEST_PROCESSES) --dist loadscope --no-loadscope-reorder
-MEASURED_FAULTS := $(addprefix tests/e2e/faults/,test_broker_outage.py test_embedded_kills.py test_hanging_worker.py) \
-	tests/conformance/faults/test_hanging_consumer.py
+MEASURED_FAULTS := $(addprefix tests/e2e/faults/,test_broker_outage.py test_embedded_kills.py)
+# Until a hanging process is replaced nothing happens for seconds: two such tests do not disturb each other.
+HANGING := tests/e2e/faults/test_hanging_worker.py tests/conformance/faults/test_hanging_consumer.py
 FAULTS := tests/conformance/faults tests/integration/tasks/faults tests/e2e/faults
 # OTHER_RELEASE="--ignore=tests/conformance/faults/test_hanging_consumer.py tests/conformance" adds the faults: seven
 # minutes more. What is left out is timed, and runs alone: TEST_SERVERS=debian-13 .venv/bin/python -m pytest …
@@ -54,10 +55,11 @@ test-servers: ## only install or find what the tests need beside Python packages
 test-faults: $(DEV_READY) test-servers ## kill, freeze and cut off the real processes and servers; 18 minutes
 	@# What measures is alone from the start: it would wait for minutes until the others have ended their test.
 	$(PYTEST) $(MEASURED_FAULTS)
+	$(PYTEST) -n 2 --dist loadfile $(HANGING)
 	$(MAKE) --no-print-directory test-other-faults
 
 test-other-faults:
-	$(PYTEST_BESIDE) $(addprefix --ignore=,$(MEASURED_FAULTS)) $(FAULTS)
+	$(PYTEST_BESIDE) $(addprefix --ignore=,$(MEASURED_FAULTS) $(HANGING)) $(FAULTS)
 
 test-harness: $(DEV_READY) test-servers ## the tests of the chaos suite and of the benchmark themselves; 2 minutes
 	$(PYTEST_BESIDE) $(HARNESS)
