@@ -55,7 +55,7 @@ test-servers: ## only install or find what the tests need beside Python packages
 test-faults: $(DEV_READY) test-servers ## kill, freeze and cut off the real processes and servers; 18 minutes
 	@# What measures is alone from the start: it would wait for minutes until the others have ended their test.
 	$(PYTEST) $(MEASURED_FAULTS)
-	$(PYTEST) -n 2 --dist loadfile $(HANGING)
+	$(PYTEST_BESIDE) -n 2 $(HANGING)
 	$(MAKE) --no-print-directory test-other-faults
 
 test-other-faults:
