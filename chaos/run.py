@@ -53,7 +53,7 @@ def run(scenario: Scenario, site: Site, *, broker: str, seed: int, is_fast: bool
         title=scenario.title,
         broker=broker,
         fault=scenario.fault,
-        load=str(scenario.load or "its own"),
+        load="its own" if scenario.load is None else scenario.load.described(is_fast=is_fast),
         embedder=scenario.embedder,
         seed=seed,
         is_fast=is_fast,
@@ -193,8 +193,9 @@ def _heal(trial: Trial, scenario: Scenario) -> None:
 
 
 def _write_enough(trial: Trial, load: Load) -> None:
-    patience = 30 + 3 * load.writes / load.per_second
-    trial.poll(lambda: trial.ledger.accepted >= load.writes, within_seconds=patience, what="the least number of writes")
+    least = load.fast_writes if trial.is_fast else load.writes
+    patience = 30 + 3 * least / load.per_second
+    trial.poll(lambda: trial.ledger.accepted >= least, within_seconds=patience, what="the least number of writes")
 
 
 def _drain(trial: Trial) -> None:

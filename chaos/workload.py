@@ -17,20 +17,27 @@ from chaos.ledger import Ledger
 class Load:
     """At least `writes` in all, `per_second`; once there are `resources`, edits and now and then a delete.
 
-    `deletes`: the share of writes that delete. `words`: the length of a text.
+    `fast_writes`: as many are enough in the fast set. `deletes`: the share of writes that delete. `words`: the length of a text.
     """
 
     writes: int = 100
-    per_second: float = 5.0
+    fast_writes: int = 60
+    per_second: float = 3.0
     resources: int = 30
     deletes: float = 0.04
     words: int = 12
 
-    def __str__(self) -> str:
+    def described(self, *, is_fast: bool) -> str:
+        """In words, for the results."""
+        least = self.fast_writes if is_fast else self.writes
         return (
-            f"≥ {self.writes} writes at {self.per_second:g}/s over {self.resources} resources,"
+            f"≥ {least} writes at {self.per_second:g}/s over {self.resources} resources,"
             f" {self.deletes:.0%} deletes, {self.words} words each"
         )
+
+
+COMPARED = Load(per_second=5.0)
+"""Where the times of writes are compared: more of them."""
 
 
 class Workload:

@@ -11,7 +11,7 @@ from chaos import faults
 from chaos.invariants.observed import Bounds
 from chaos.scenarios.scenario import Scenario
 from chaos.trial import Trial
-from chaos.workload import Load
+from chaos.workload import COMPARED, Load
 
 CONSUMERS = ("relay", "worker", "worker-2", "ml-worker")
 USERS = ("api", *CONSUMERS)
@@ -150,7 +150,7 @@ SCENARIOS = (
         bound="drained ≤ backlog / rate + 10 s; no write slower",
         act=down,
         also=("I6", "I7", "I8", "I10"),
-        load=Load(writes=400),
+        load=Load(writes=300, per_second=5),
     ),
     Scenario(
         number=4,
@@ -159,6 +159,7 @@ SCENARIOS = (
         bound="every worker consumes ≤ 20 s after healing; no write slower",
         act=stalled,
         also=("I7", "I10"),
+        load=COMPARED,
         bounds=Bounds(consuming_seconds=20, redone=20),
         is_fast=True,
     ),
@@ -206,6 +207,7 @@ SCENARIOS = (
         bound="no write slower; nothing is taken over from a living worker",
         act=slow,
         also=("I3", "I6", "I7"),
+        load=COMPARED,
         bounds=Bounds(redone=0),
     ),
     Scenario(
@@ -215,6 +217,7 @@ SCENARIOS = (
         bound="no write slower, no pile-up of threads",
         act=slower_than_the_deadline,
         also=("I6", "I7"),
+        load=COMPARED,
     ),
     Scenario(
         number=11,

@@ -12,6 +12,7 @@ from chaos.scenarios.scenario import Scenario
 from chaos.servers.redis import RedisServer
 from chaos.servers.sentinel import SentinelServer
 from chaos.trial import Trial
+from chaos.workload import COMPARED
 
 FINDS_LOST = {"RELAY_LOST_AFTER_SECONDS": "5"}
 FULL_FOR_SECONDS = 10.0
@@ -131,6 +132,7 @@ SCENARIOS = (
         act=memory_full,
         brokers=("redis",),
         also=("I6", "I7", "I10"),
+        load=COMPARED,
         breaks_lines=False,
         breaks_broker=True,
     ),

@@ -7,6 +7,7 @@ from contextlib import closing
 from chaos import faults
 from chaos.scenarios.scenario import Scenario
 from chaos.trial import Trial
+from chaos.workload import COMPARED
 
 READERS = ("api", "worker", "worker-2", "ml-worker")
 
@@ -54,5 +55,6 @@ SCENARIOS = (
         bound="right answers, no write slower",
         act=broken_in_four_ways,
         also=("I6", "I7"),
+        load=COMPARED,
     ),
 )

@@ -27,6 +27,7 @@ def kill_workers(trial: Trial) -> None:
         with trial.fault("SIGKILL of a worker with a task in hand") as fault:
             if worker is None:
                 fault.missed = f"nobody holds {path}"
+                trial.documents.release(path)
                 continue
             killed = time.monotonic()
             trial.kill(worker)
@@ -83,6 +84,7 @@ def kill_children(trial: Trial) -> None:
         with trial.fault("SIGKILL of a pool process with a task in hand") as fault:
             if holder is None or not holder.pid:
                 fault.missed = f"nobody holds {path}"
+                trial.documents.release(path)
                 continue
             killed = time.monotonic()
             psutil.Process(holder.pid).kill()
@@ -123,6 +125,7 @@ def freeze(trial: Trial) -> None:
         with trial.fault("SIGSTOP of a worker with a task in hand, SIGCONT after its lease") as fault:
             if worker is None:
                 fault.missed = f"nobody holds {path}"
+                trial.documents.release(path)
                 continue
             frozen = time.monotonic()
             worker.pause()

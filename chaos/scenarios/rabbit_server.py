@@ -14,6 +14,7 @@ from chaos.scenarios.dropped_connections import again_and_again
 from chaos.scenarios.scenario import Scenario
 from chaos.servers.rabbit import RabbitServer
 from chaos.trial import Trial
+from chaos.workload import COMPARED
 
 ALARM_WITHIN_SECONDS = 20.0
 MAY_HOLD_A_MESSAGE_MS = 2000
@@ -147,6 +148,7 @@ SCENARIOS = (
         act=memory_alarm,
         brokers=("rabbitmq",),
         also=("I6", "I7", "I10"),
+        load=COMPARED,
         breaks_lines=False,
         breaks_broker=True,
     ),
