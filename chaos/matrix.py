@@ -97,7 +97,7 @@ def _about(found: Sequence[dict[str, Any]]) -> list[str]:
     return [
         f"{_passed(found)} Commit {', '.join(sorted(commits))}; {', '.join(sorted(servers))}.",
         f"Load average at the end of a scenario: {loads[0]:g} to {loads[-1]:g} on {cores} cores.",
-        "fast: fewer rounds and writes, or shorter, than the fault says; the results name the command that repeats each.",
+        "fast: fewer rounds and writes than the list says, or shorter; the results name the command that repeats each.",
     ]
 
 

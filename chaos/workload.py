@@ -17,8 +17,8 @@ from chaos.ledger import Ledger
 class Load:
     """At least `writes` in all, `per_second`; once there are `resources`, edits and now and then a delete.
 
-    `fast_writes`: as many are enough in the fast set. `deletes`: the share of writes that delete. `words`: the length of
-    a text.
+    `fast_writes`: as many are enough in the fast set. `deletes`: the share of writes that delete. `words`: the length
+    of a text.
     """
 
     writes: int = 100
