@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -130,9 +130,13 @@ class Trial:
             code = None
         self.observed.exits.append(Exit(name=process.name, code=code, intended=True))
 
+    def let_end(self, processes: Iterable[StackProcess]) -> None:
+        """From now on these may end on their own; `ends_by_itself` looks whether they have."""
+        self._meant.update(process.pid for process in processes)
+
     def ends_by_itself(self, process: StackProcess, *, code: int, within_seconds: float) -> None:
         """It is to end on its own, and with this exit code."""
-        self._meant.add(process.pid)
+        self.let_end((process,))
         self.poll(lambda: not process.running, within_seconds=within_seconds, what=f"{process.name} has ended")
         self.sampler.mark(f"{process.name} ended")
         self.expect(process.exit_code == code, f"{process.name} ended with {process.exit_code} and not with {code}")

@@ -69,6 +69,10 @@ def _names_both(stack: Stack) -> bool:
 
 def _switch(trial: Trial, *, to: Stack, away_from: Stack) -> None:
     """One command; whoever serves the other broker ends to be restarted. The gap: until every worker consumes."""
+    ending = [
+        process for process in _senders(away_from) if process.running
+    ]  # the first may end before the command does
+    trial.let_end(ending)
     since = datetime.now(UTC)
     to.run_command("broker", "switch")
     found = trial.wait_until_consuming(within_seconds=ENDS_WITHIN_SECONDS, since=since, workers=to.workers)
