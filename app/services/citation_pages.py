@@ -58,18 +58,21 @@ def overview(session: Session, *, most: int = 10) -> dict[str, Any]:
     live = select(Resource.id).where(Resource.deleted_at.is_(None))
     target = aliased(Resource)
     edge = and_(citation_edges.is_edge(), target.id.is_not(None))
-    own = Citation.target_resource_id == Citation.resource_id
     counted = (
         select(
-            func.count(case((~func.coalesce(own, False), 1))).label("citations"),
+            func.count().label("citations"),
             func.count(case((edge, 1))).label("resolved"),
         )
         .select_from(Citation)
         .outerjoin(target, and_(target.id == Citation.target_resource_id, target.deleted_at.is_(None)))
-        .where(Citation.resource_id.in_(live))
+        .where(Citation.resource_id.in_(live), _is_of_another())
     )
     citations, resolved = session.execute(counted).one()
-    by_type = select(Citation.type, func.count()).where(Citation.resource_id.in_(live)).group_by(Citation.type)
+    by_type = (
+        select(Citation.type, func.count())
+        .where(Citation.resource_id.in_(live), _is_of_another())
+        .group_by(Citation.type)
+    )
     pairs = select(Citation.resource_id, Citation.target_resource_id).where(
         citation_edges.is_edge(), Citation.resource_id.in_(live), Citation.target_resource_id.in_(live)
     )
@@ -96,10 +99,13 @@ def _top(session: Session, most: int) -> list[dict[str, Any]]:
 
 
 def _listed(resource_id: UUID, direction: Direction) -> ColumnElement[bool]:
-    """A document that names itself cites nothing by it."""
-    other = or_(Citation.target_resource_id.is_(None), Citation.target_resource_id != Citation.resource_id)
     end = Citation.resource_id if direction == "outgoing" else Citation.target_resource_id
-    return and_(end == resource_id, other)
+    return and_(end == resource_id, _is_of_another())
+
+
+def _is_of_another() -> ColumnElement[bool]:
+    """A document that names itself cites nothing by it."""
+    return or_(Citation.target_resource_id.is_(None), Citation.target_resource_id != Citation.resource_id)
 
 
 def _item(row: Citation, *, source_title: str, target_title: str | None) -> dict[str, Any]:
