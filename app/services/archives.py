@@ -22,6 +22,7 @@ from app.models.resource import Resource
 from app.services.archive_records import TableRecords
 from app.services.code_archive import CodeRecords
 from app.services.decision_archive import DecisionRecords
+from app.services.deleted_code_archive import DeletedCodeRecords
 from app.services.interaction_archive import InteractionRecords
 from app.services.library import Library
 from app.services.resource_archive import ResourceRecords
@@ -29,10 +30,12 @@ from app.services.resource_archive import ResourceRecords
 FORMAT = 1
 HEADER = "library"
 EXAMPLE = '{"record":"library","format":1,"counts":{"author_decision":0,"resource":0,"interaction":0}}\n'
-# Decisions and codes first: what is derived from the resources is right from its first time.
+# Decisions and codes first: what is derived from the resources is right from its first time. Deleted codes after the
+# others: what was below one of them is elsewhere by then.
 RECORD_KINDS: tuple[TableRecords, ...] = (
     DecisionRecords("author_decision", AuthorDecision),
     CodeRecords("classification_code", ClassificationCode),
+    DeletedCodeRecords("deleted_code", ClassificationCode),
     ResourceRecords("resource", Resource),
     InteractionRecords("interaction", Interaction),
 )

@@ -87,18 +87,23 @@ def delete(library: Library, code: str) -> None:
     """
     with library.work() as unit:
         classifiers.move_tree(unit.session)
-        row = unit.session.get(ClassificationCode, code, with_for_update=True)
-        if row is None:
-            raise _unknown(code)
-        if tree(unit.session).children(code):
-            raise CodeInUse(f"{code} has codes below it")
-        decided = exists().where(Resource.classification_code == code, Resource.deleted_at.is_(None))
-        if unit.session.scalar(select(decided)):
-            raise CodeInUse(f"people have put documents into {code}")
-        taught = unit.session.scalars(select(ModelVersion.label_counts).where(ModelVersion.is_active)).one_or_none()
-        if taught and code in taught:
-            raise CodeInUse(f"the classification model in force knows {code}")
-        unit.session.delete(row)
+        delete_within(unit, code)
+
+
+def delete_within(unit: UnitOfWork, code: str) -> None:
+    """`delete`, as part of a transaction that has moved the tree."""
+    row = unit.session.get(ClassificationCode, code, with_for_update=True)
+    if row is None:
+        raise _unknown(code)
+    if tree(unit.session).children(code):
+        raise CodeInUse(f"{code} has codes below it")
+    decided = exists().where(Resource.classification_code == code, Resource.deleted_at.is_(None))
+    if unit.session.scalar(select(decided)):
+        raise CodeInUse(f"people have put documents into {code}")
+    taught = unit.session.scalars(select(ModelVersion.label_counts).where(ModelVersion.is_active)).one_or_none()
+    if taught and code in taught:
+        raise CodeInUse(f"the classification model in force knows {code}")
+    unit.session.delete(row)
 
 
 def hold(session: Session, code: str) -> None:

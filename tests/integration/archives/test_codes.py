@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from app.knowledge.category_tree import Category
-from app.models.classification import ClassificationCode
-from app.services import archives, category_codes, classifiers
+from app.services import archives, category_codes, classifiers, resources
+from app.services.deleted_code_archive import FIRST_CODES_AT
 from app.services.library import Library
-from tests.integration.archives.conftest import as_lines, exported, imported, records
+from tests.integration.archives.conftest import as_lines, create, exported, imported, records
 
 pytestmark = pytest.mark.integration
 
@@ -64,13 +64,44 @@ def test_two_edits_of_one_time_stay_where_they_are(library: Library) -> None:
     assert code(library, "520") == said
 
 
-def test_a_code_that_was_deleted_where_the_export_is_from_stays(library: Library, other: Library) -> None:
-    category_codes.delete(library, "990")
+def test_first_codes_that_were_deleted_are_deleted_where_nobody_needs_them(library: Library, other: Library) -> None:
+    below = [said["code"] for said in codes(library) if said["parent"] == "900"]
+    for name in (*below, "900"):
+        category_codes.delete(library, name)
     lines = exported(library)
+    looked = archives.import_lines(other, b"".join(lines), is_only_checked=True)
 
-    assert imported(other, lines).failures == []
-    with other.database.reader() as session:
-        assert session.get(ClassificationCode, "990") is not None
+    report = imported(other, lines)
+
+    assert looked.outcomes == report.outcomes == {"unchanged": len(codes(library)), "updated": len(below) + 1}
+    assert exported(other) == lines
+    before = in_force(other)
+    assert imported(other, lines).outcomes == {"unchanged": len(lines) - 1}
+    assert in_force(other) == before
+
+
+def test_a_deleted_code_that_was_changed_or_is_in_use_stays(library: Library, other: Library) -> None:
+    for name in ("970", "980", "990"):
+        category_codes.delete(library, name)
+    category_codes.change(other, Category(code="980", parent="900", label="The Andes", description="Incas"))
+    category_codes.create(other, Category(code="Z9", parent="970", label="Zebras", description="stripes"))
+    resources.update(other, create(other, title="Maoris"), {"classification_code": "990"})
+
+    report = imported(other, as_lines(*records(exported(library), "deleted_code")))
+
+    assert (report.outcomes, report.failures) == ({"kept": 3}, [])
+    assert {"970", "980", "990"} <= {said["code"] for said in codes(other)}
+
+
+def test_a_deleted_code_that_no_library_begins_with_is_refused(small: Library) -> None:
+    report = imported(small, as_lines({"record": "deleted_code", "code": "Z9"}))
+
+    assert [one.detail for one in report.failures] == ["code: Z9 is none of the codes that a library begins with"]
+    assert code(small, "Z9")
+
+
+def test_every_first_code_is_of_the_first_day(library: Library) -> None:
+    assert {datetime.fromisoformat(said["updated_at"]) for said in codes(library)} == {FIRST_CODES_AT}
 
 
 def test_codes_that_make_no_tree_are_refused(library: Library) -> None:
