@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import unquote, urlsplit
 
-from app.knowledge.citations.identifiers import arxiv_key, doi_key, without_closing
+from app.knowledge.citations.identifiers import WIDE_MARKS, arxiv_key, doi_key, without_closing
 
 _MAX_CHARS = 2000
 _KEY_CHARS = 300
+_LABEL_CHARS = 63  # of a host (RFC 1035); what is longer is none
 _ADDRESS = re.compile(
-    rf"""(?:https?|ftp):\n?//\n?[^\s"<>{{}}|\\^`\u201c\u201d]{{1,{_MAX_CHARS}}}"""
-    rf"""|(?<![\w@/.])www\.[^\s"<>{{}}|\\^`]{{3,{_MAX_CHARS}}}"""
+    rf"""(?:https?|ftp):\n?//\n?[^\s"<>{{}}|\\^`\u201c\u201d{WIDE_MARKS}]{{1,{_MAX_CHARS}}}"""
+    rf"""|(?a:(?<![\w@/.]))www\.[^\s"<>{{}}|\\^`{WIDE_MARKS}]{{3,{_MAX_CHARS}}}"""
 )
 # RFC 3986, appendix C: between angle brackets a line end is none of the address.
 _BRACKETED = re.compile(r"[ \t]{0,3}\n[ \t]{0,20}([^\s\"<>{}|\\^`]{1,500})>")
@@ -109,12 +111,26 @@ def page_key(url: str) -> str | None:
 def _parsed(url: str) -> _Parts | None:
     try:
         parts = urlsplit(url)
-        scheme, host, port = parts.scheme.lower(), (parts.hostname or "").lower(), parts.port
+        scheme, host, port = parts.scheme.lower(), _in_letters_of_dns(parts.hostname or ""), parts.port
     except ValueError:
         return None
     if scheme not in _DEFAULT_PORTS or not _HOST.fullmatch(f"[{host}]" if ":" in host else host):
         return None
     return _Parts(scheme=scheme, host=host, port=port, path=parts.path, query=parts.query)
+
+
+def _in_letters_of_dns(host: str) -> str:
+    """As servers are asked for it and as libraries store it: `例え.jp` is `xn--r8jz45g.jp` (RFC 3492).
+
+    Without the tables of IDNA: they would take half a second for as many hosts as one text may name.
+    """
+    if host.isascii():
+        return host.lower()
+    labels = unicodedata.normalize("NFKC", host).lower().split(".")
+    return ".".join(
+        label if label.isascii() or len(label) > _LABEL_CHARS else f"xn--{label.encode('punycode').decode('ascii')}"
+        for label in labels
+    )
 
 
 def _work_key(host: str, path: str) -> str | None:

@@ -12,9 +12,12 @@ from dataclasses import dataclass
 
 SCHEMES = ("doi", "arxiv", "rfc", "pmid", "isbn", "url")
 
+# Chinese and Japanese put no space between an identifier and the word or mark beside it.
+_WORD_ENDS = r"(?a:\b)"
+WIDE_MARKS = r"\u3001\u3002\u3008-\u3011\uff01\uff08\uff09\uff0c\uff1a\uff1b\uff1f"
 # Crossref's advice for finding DOIs (prefix of 4 to 9 digits, then anything printable) without the characters that
 # surround them in running text; the longest real ones have under 200 characters.
-_DOI = re.compile(r"""(?<![\w/.])10\.\d{4,9}/[^\s"'<>{}|\\^`\[\]\u201c\u201d\u2019]{1,250}""")
+_DOI = re.compile(rf"""(?a:(?<![\w/.]))10\.\d{{4,9}}/[^\s"'<>{{}}|\\^`\[\]\u201c\u201d\u2019{WIDE_MARKS}]{{1,250}}""")
 # A line end inside of a DOI, as PDFs have it: after a mark that no DOI ends with. A full stop may end a sentence, and
 # then the next line begins with a name.
 _DOI_BROKEN = re.compile(r"""[ \t]?\n[ \t]{0,8}([A-Za-z0-9][^\s"'<>{}|\\^`\[\]]{0,100})""")
@@ -30,13 +33,15 @@ _ARXIV_ARCHIVES = (
 )
 _ARXIV_OLD = rf"{_ARXIV_ARCHIVES}/\d{{2}}(?:0[1-9]|1[0-2])\d{{3}}"
 _ARXIV = re.compile(
-    rf"(?i:\barxiv)(?:\.org/(?:abs|pdf)/|[:.\s]\s{{0,3}})({_ARXIV_NEW}|{_ARXIV_OLD})(?:v\d{{1,3}})?(?![\w.]\d)"
-    rf"|(?<![\w./-])({_ARXIV_OLD})(?:v\d{{1,3}})?\b"
+    rf"{_WORD_ENDS}(?i:arxiv)(?:\.org/(?:abs|pdf)/|[:.\s]\s{{0,3}})({_ARXIV_NEW}|{_ARXIV_OLD})(?:v\d{{1,3}})?(?![\w.]\d)"
+    rf"|(?a:(?<![\w./-]))({_ARXIV_OLD})(?:v\d{{1,3}})?{_WORD_ENDS}"
 )
 _ARXIV_DETAIL = re.compile(r"\.[A-Za-z]{2}(?=/)|v\d{1,3}$")
 _ARXIV_DOI = re.compile(r"10\.48550/arxiv\.([\w./-]{1,40})", re.IGNORECASE | re.ASCII)
 _RFC_DOI = re.compile(r"10\.17487/rfc0*(\d{1,5})", re.IGNORECASE)
-_RFC = re.compile(r"\bRFCs?(?:[ \t]{0,3}\n[ \t]{0,30}|[ \t-]{0,3})0{0,4}([1-9]\d{0,4})(?![\d.]*\d)")
+_RFC = re.compile(
+    rf"{_WORD_ENDS}RFCs?(?:[ \t]{{0,3}}\n[ \t]{{0,30}}|[ \t-]{{0,3}})0{{0,4}}([1-9]\d{{0,4}})(?![\d.]*\d)"
+)
 # What goes on after the first number of "RFCs 2818, 7231 and 7232".
 _RFC_NEXT = re.compile(r"(?:,\s{0,20}|\s{1,20})(?:(?:and|or|&)\s{1,20})?(?:RFC[\s-]?)?([1-9]\d{2,4})(?![\w-]|\.\d)")
 # The first page of an RFC names others by their numbers alone.
@@ -44,9 +49,11 @@ _RFC_HEADER = re.compile(
     r"^(?:Obsoletes|Updates)[ \t]{0,3}:[ \t]{0,3}(?:RFCs?[ \t-]{0,3})?([1-9]\d{1,4})(?![\w-])", re.MULTILINE
 )
 _RFC_HEADER_CHARS = 3000
-_PMID = re.compile(r"\bPMID\s{0,2}:?\s{0,2}(\d{1,8})\b")
+_PMID = re.compile(rf"{_WORD_ENDS}PMID\s{{0,2}}:?\s{{0,2}}(\d{{1,8}}){_WORD_ENDS}")
 # In either case: the check digit tells it, and a Dublin Core identifier is written "urn:isbn:9780387952840".
-_ISBN = re.compile(r"\b(?i:ISBN)(?:-1[03])?\s{0,2}:?\s{0,2}((?:97[89][-\s]?)?\d(?:[-\s]?\d){8}[-\s]?[\dXx])\b")
+_ISBN = re.compile(
+    rf"{_WORD_ENDS}(?i:ISBN)(?:-1[03])?\s{{0,2}}:?\s{{0,2}}((?:97[89][-\s]?)?\d(?:[-\s]?\d){{8}}[-\s]?[\dXx]){_WORD_ENDS}"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

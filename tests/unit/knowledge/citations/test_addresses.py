@@ -23,6 +23,9 @@ def found(text: str) -> list[str]:
         ("URL http://example.org/.\nSarkar D (2008)", "http://example.org/"),
         ("at http://example.org/\nand elsewhere", "http://example.org/"),
         ("at www.example.org, today", "http://www.example.org"),
+        ("網站www.example.org\u3002", "http://www.example.org"),
+        ("参照https://例え.jp/パス。次に", "https://例え.jp/パス"),
+        ("\uff08见http://example.org/a\uff09\uff0c然后", "http://example.org/a"),
     ],
 )
 def test_an_address_ends_where_a_reader_ends_it(text: str, url: str) -> None:
@@ -45,6 +48,8 @@ def test_what_leads_nowhere_is_no_address(text: str) -> None:
         ("https://arxiv.org/pdf/1406.5823v1.pdf", "http://arxiv.org/abs/1406.5823"),
         ("https://www.rfc-editor.org/info/rfc2119", "https://datatracker.ietf.org/doc/html/rfc2119"),
         ("http://tools.ietf.org/html/rfc2119#section-1", "https://www.rfc-editor.org/rfc/rfc2119.txt"),
+        ("https://MÜLLER.example/a", "https://xn--mller-kva.example/a"),
+        ("https://例え.jp/パス", "http://xn--r8jz45g.jp/%E3%83%91%E3%82%B9"),
         ("https://www.ncbi.nlm.nih.gov/pubmed/123", "https://pubmed.ncbi.nlm.nih.gov/123/"),
     ],
 )

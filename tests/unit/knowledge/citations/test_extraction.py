@@ -232,6 +232,7 @@ ADVERSE = {
     "ISBNs": "ISBN 0",
     "line ends": "\n",
     "ranges": "[1-999] ",
+    "foreign hosts": " ".join(f"http://{'é' * 60}{number}.jp" for number in range(2000)),
 }
 
 

@@ -33,6 +33,11 @@ def keys(text: str) -> set[str]:
         ("ISBN-13: 978-0-387-95284-0", "isbn:9780387952840"),
         ("ISBN 0-8044-2957-X", "isbn:9780804429573"),
         ("urn:isbn:9780387952840", "isbn:9780387952840"),
+        ("文献doi:10.1234/abc。次に", "doi:10.1234/abc"),
+        ("詳細はRFC 2119を参照", "rfc:2119"),
+        ("論文arXiv:1209.5145を", "arxiv:1209.5145"),
+        ("文献PMID:12345678を", "pmid:12345678"),
+        ("書籍ISBN 0-387-95284-5を", "isbn:9780387952840"),
     ],
 )
 def test_every_spelling_has_the_key_of_the_work(text: str, key: str) -> None:
