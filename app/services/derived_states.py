@@ -18,7 +18,8 @@ REVISIONS: Mapping[DerivedKind, int] = {
     DerivedKind.SEARCH_INDEX: 1,
     DerivedKind.QUALITY: 1,
     DerivedKind.AUTHORS: 2,  # 2: a name that is there twice stands where it is first
-    # 2: lists that pages number; two entries at one address are two works. 3: what stands in other scripts
+    # 2: lists that pages number; two entries at one address are two works. 3: what stands in other scripts, and DOIs in
+    # more addresses
     DerivedKind.CITATIONS: 3,
 }
 """Of the algorithm that builds each kind. Whoever changes what it says of some document raises it: all that an earlier

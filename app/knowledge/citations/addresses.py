@@ -35,8 +35,10 @@ _ARXIV_PATH = re.compile(
     r"/(?:abs|pdf|html|format)/((?:[a-z-]{2,12}(?:\.[A-Za-z]{2})?/)?[\d.]{4,12}(?:v\d{1,3})?)(?:\.pdf)?/?"
 )
 _PUBMED_PATH = re.compile(r"(?:/pubmed)?/(\d{1,8})/?")
+# Atypon's publishers; Springer, Frontiers, BMC, OUP and others that name the sort of work there.
 _DOI_IN_PATH = re.compile(
-    r"/doi(?:/(?:abs|full|pdf|epdf|pdfplus|book|ref|suppl|figure|citedby|full-xml))?/(10\.\d{4,9}/.{1,250})"
+    r"(?:/doi(?:/(?:abs|full|pdf|epdf|pdfplus|book|ref|suppl|figure|citedby|full-xml))?|/(?:articles?|chapter|book))"
+    r"/(10\.\d{4,9}/.{1,250})"
 )
 _AFTER_DOI = re.compile(r"/(?:abstract|full|pdf|epdf|fulltext|summary|references|html|meta)$", re.IGNORECASE)
 
@@ -136,7 +138,7 @@ def _in_letters_of_dns(host: str) -> str:
 def _work_key(host: str, path: str) -> str | None:
     path = _unquoted(path)
     if host in {"doi.org", "dx.doi.org", "www.doi.org"}:
-        doi = without_closing(path.lstrip("/"))
+        doi = without_closing(path.lstrip("/").removeprefix("doi:"))
         return doi_key(doi) if re.match(r"10\.\d{4,9}/.", doi) else None
     if host.removeprefix("www.").removeprefix("export.") == "arxiv.org" and (match := _ARXIV_PATH.fullmatch(path)):
         return arxiv_key(match[1].rstrip("."))

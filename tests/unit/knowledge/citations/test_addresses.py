@@ -45,6 +45,13 @@ def test_what_leads_nowhere_is_no_address(text: str) -> None:
         ("https://example.org/%7Ejoe", "https://example.org/~joe"),
         ("https://doi.org/10.1234/AbC", "http://dx.doi.org/10.1234/abc"),
         ("https://onlinelibrary.wiley.com/doi/abs/10.1002/sim.1/abstract", "https://doi.org/10.1002/sim.1"),
+        ("http://dx.doi.org/doi:10.1234/abc", "https://doi.org/10.1234/abc"),
+        ("https://link.springer.com/article/10.1007/s00124-020-1", "https://doi.org/10.1007/s00124-020-1"),
+        ("https://link.springer.com/chapter/10.1007/978-3-540-1_2", "https://doi.org/10.1007/978-3-540-1_2"),
+        (
+            "https://www.frontiersin.org/articles/10.3389/fpsyg.2013.00863/full",
+            "https://doi.org/10.3389/fpsyg.2013.00863",
+        ),
         ("https://arxiv.org/pdf/1406.5823v1.pdf", "http://arxiv.org/abs/1406.5823"),
         ("https://www.rfc-editor.org/info/rfc2119", "https://datatracker.ietf.org/doc/html/rfc2119"),
         ("http://tools.ietf.org/html/rfc2119#section-1", "https://www.rfc-editor.org/rfc/rfc2119.txt"),
