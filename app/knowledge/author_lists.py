@@ -108,7 +108,17 @@ def _is_person(piece: str) -> bool:
 
 def _is_family(piece: str) -> bool:
     bare = _bare(piece)
-    return bool(bare) and not looks_like_group(bare) and not _is_initials(bare) and len(bare.split()) <= 4
+    if not bare or looks_like_group(bare) or _is_initials(bare) or len(bare.split()) > 4:
+        return False
+    return not _has_its_initials(bare)
+
+
+def _has_its_initials(bare: str) -> bool:
+    """ "Smith J" and "Smith JA" are whole names; in "GARCIA DIAZ" all is in capitals, and "van der A" is a family."""
+    words = bare.split()
+    if len(words) < 2 or words[0].lower() in PARTICLES or not _is_initials(words[-1]):
+        return False
+    return len(fold(words[-1])) == 1 or not bare.isupper()
 
 
 def _is_given(piece: str, *, after: str) -> bool:

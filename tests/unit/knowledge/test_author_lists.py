@@ -41,6 +41,10 @@ from app.knowledge.author_lists import names_of, split_names
         ("Department of Health and Human Services", ["Department of Health and Human Services"]),
         ("John Smith and R Core Team", ["John Smith", "R Core Team"]),
         ("Acme, Inc.", ["Acme, Inc."]),
+        ("Smith J, Doe JA, Ray B", ["Smith J", "Doe JA", "Ray B"]),
+        ("SMITH J, DOE J", ["SMITH J", "DOE J"]),
+        ("GARCIA DIAZ, Juan", ["GARCIA DIAZ, Juan"]),
+        ("van der A, Jan", ["van der A, Jan"]),
     ],
 )
 def test_a_line_is_cut_into_its_names(text: str, names: list[str]) -> None:
