@@ -12,7 +12,8 @@ AUTHORS_MAX = 500
 """Names read of one document; the largest collaborations print more, and are groups by then."""
 _LIST_CHARS_MAX = 50 * NAME_CHARS_MAX
 _INTRODUCTION = re.compile(r"\s*(?:by|authors?|written by|editors?)\s*[: ]\s*", re.IGNORECASE)
-_STRONG = re.compile("[;\n\uff1b\u3001\u00b7\u2022]+")
+# The wide comma as well: who writes it puts the family name first, and no comma behind it.
+_STRONG = re.compile("[;\n\uff1b\uff0c\u3001\u00b7\u2022]+")
 _AND = re.compile(r",?\s(?:and|&|und|et)\s|,\s*&\s?", re.IGNORECASE)
 _REMARK = re.compile(r"[(\[][^()\[\]]{0,300}[)\]]")
 _GLUED = re.compile(
@@ -64,7 +65,7 @@ def _names_somebody_before_and(part: str) -> bool:
 def _pieces(part: str) -> list[str]:
     """At commas; `Jr.`, `Ed.`, `Inc.` and an ORCID iD stay with the name before."""
     pieces: list[str] = []
-    for piece in re.split("[,\uff0c]", _kept_whole(part)):
+    for piece in _kept_whole(part).split(","):
         said = piece.replace("\0", ",").strip()
         if not said:
             continue

@@ -41,6 +41,7 @@ from app.knowledge.author_lists import names_of, split_names
         ("Department of Health and Human Services", ["Department of Health and Human Services"]),
         ("John Smith and R Core Team", ["John Smith", "R Core Team"]),
         ("Acme, Inc.", ["Acme, Inc."]),
+        ("王小明\uff0c李雷\uff0c张三", ["王小明", "李雷", "张三"]),
         ("Smith J, Doe JA, Ray B", ["Smith J", "Doe JA", "Ray B"]),
         ("SMITH J, DOE J", ["SMITH J", "DOE J"]),
         ("GARCIA DIAZ, Juan", ["GARCIA DIAZ, Juan"]),
