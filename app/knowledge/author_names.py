@@ -35,6 +35,13 @@ _GROUP_WORDS = (
     "workshop"
 )
 GROUP_WORDS = frozenset(_GROUP_WORDS.split())
+# What programs and catalogues write where they know no author, folded.
+_NOBODY = frozenset(
+    (
+        *("admin", "administrator", "anonymous", "author", "et al", "n a", "no author", "nobody", "none", "null"),
+        *("others", "root", "unknown", "unknown author", "unnamed", "user"),
+    )
+)
 _PAREN = re.compile(r"[(\[{<\uff08][^()\[\]{}<>\uff08\uff09]{0,300}[)\]}>\uff09]")
 _MARKS = re.compile(r"[*\u2020\u2021\u00a7\u00b6#|^\u00b9\u00b2\u00b3\u2070-\u209f]|(?<=\D)\d+$")
 _ROLE = re.compile(r"[,\s]+\(?(?:eds?\.?|editors?|(?:wg |co-)?chair|author|maintainer)\)?\s*$", re.IGNORECASE)
@@ -137,7 +144,7 @@ def parse_name(text: str) -> AuthorName | None:
     written = " ".join(text[: 4 * NAME_CHARS_MAX].split())
     orcid = find_orcid(written)
     name = _without_remarks(written)
-    if not _WORD.search(name) or name.isdigit():
+    if not _WORD.search(name) or name.isdigit() or fold(name) in _NOBODY:
         return None
     if len(name) > NAME_CHARS_MAX or looks_like_group(name):
         return AuthorName(written=written, family=name[:NAME_CHARS_MAX].strip(), orcid=orcid, is_group=True)
@@ -147,8 +154,13 @@ def parse_name(text: str) -> AuthorName | None:
 
 
 def looks_like_group(name: str) -> bool:
-    """Whether it names an organisation: by a word that only those have, or as an acronym, or by its length."""
+    """Whether it names an organisation: by a word that only those have, or as an acronym, or by its length.
+
+    A mail address is none, and is nothing to take apart either.
+    """
     words = fold(name).split()
+    if "@" in name and len(name.split()) == 1:
+        return True
     if GROUP_WORDS & set(words) or any(word.isdigit() for word in words) or name.casefold().startswith("the "):
         return True
     stripped = name.strip(". ")

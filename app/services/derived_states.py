@@ -17,7 +17,8 @@ from app.models.resource import Resource
 REVISIONS: Mapping[DerivedKind, int] = {
     DerivedKind.SEARCH_INDEX: 1,
     DerivedKind.QUALITY: 1,
-    # 2: a name that is there twice stands where it is first. 3: lists of "Smith J, Doe J", and with wide commas
+    # 2: a name that is there twice stands where it is first. 3: lists of "Smith J, Doe J", and with wide commas; who is
+    # called unknown is nobody
     DerivedKind.AUTHORS: 3,
     # 2: lists that pages number; two entries at one address are two works. 3: what stands in other scripts, and DOIs in
     # more addresses

@@ -60,7 +60,14 @@ def test_the_parts_of_a_name(text: str, given: list[str], particles: str, family
 
 @pytest.mark.parametrize(
     "text",
-    ["R Core Team", "The PostgreSQL Global Development Group", "ISO", "zoo Development Team", "Cray Research, Inc."],
+    [
+        "R Core Team",
+        "The PostgreSQL Global Development Group",
+        "ISO",
+        "zoo Development Team",
+        "Cray Research, Inc.",
+        "ann@x.org",
+    ],
 )
 def test_an_organisation_is_not_taken_apart(text: str) -> None:
     name = parsed(text)
@@ -69,7 +76,13 @@ def test_an_organisation_is_not_taken_apart(text: str) -> None:
     assert name.display == text.rstrip(".") or name.display == text
 
 
-@pytest.mark.parametrize("text", ["", "  ", "<b>", "1990", ";,", "(0000-0002-1825-0097)"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "  ", "<b>", "1990", ";,", "(0000-0002-1825-0097)"),
+        *("Unknown", "N/A", "Anonymous", "admin", "others", "et al."),
+    ],
+)
 def test_what_names_nobody_is_no_name(text: str) -> None:
     assert parse_name(text) is None
 
