@@ -108,6 +108,13 @@ class CacheServer:
         )
         return reply == 1
 
+    def renew(self, key: str, payload: bytes, *, ttl_seconds: int, found: Hit, until: float) -> bool:
+        """Store in the place of that entry; not if its family, or whatever stands there, was dropped since."""
+        lease = Lease(token="", generation=found.raw.split(b" ", 1)[0])
+        return self.store(
+            key, payload, ttl_seconds=ttl_seconds, version=None, lease=lease, is_only_over=True, until=until
+        )
+
     def release(self, key: str, lease: Lease, *, until: float) -> None:
         """Let another caller compute."""
         self._script(scripts.RELEASE, [self._names.lease(key)], [lease.token], until=until)

@@ -12,7 +12,8 @@ What keeps an old value out:
   `invalidate`, both checked by the server in one step.
 - `search_query:*` and the other families carry a random *generation*; dropping a family removes
   that mark, so every entry and every computation begun before is unreadable at once, in O(1).
-- `get_or_compute(is_current=…)` asks the caller whether an entry still holds before it is given.
+- `get_or_compute(is_current=…, renewed=…)` asks the caller whether an entry still holds, or what has become of it,
+  before it is given.
 
 The cache server should not persist: an old snapshot would bring dropped entries back.
 """
@@ -21,6 +22,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from threading import Event, Lock
 from time import monotonic
 from typing import Any, TypeVar, cast
@@ -82,16 +84,18 @@ class RedisCache:
         ttl: int | None = None,
         version: int | None = None,
         is_current: Callable[[T], bool] | None = None,
+        renewed: Callable[[T], T | None] | None = None,
     ) -> T:
         """The cached value, or that of `compute`, which callers that come together run once.
 
         `version` is what the caller knows to be current: an older entry is a miss, and so is one that is not
-        `is_current` (its time does not count for the deadline). Who loses the race waits for the winner's value within
-        the deadline, then computes and stores nothing. A computed value is returned as it is, a cached one as JSON
-        brings it back.
+        `is_current` (its time does not count for the deadline). `renewed` gives what is to be taken for an entry:
+        itself, what has become of it, which then stands in its place, or None, a miss. Who loses the race waits for
+        the winner's value within the deadline, then computes and stores nothing. A computed value is returned as it
+        is, a cached one as JSON brings it back.
         """
         try:
-            found = self._current_hit_or_lease(key, version=version, is_current=is_current)
+            found = self._current_hit_or_lease(key, version=version, is_current=is_current, renewed=renewed)
         except CacheUnavailable:
             found = None
         self._count_read(key, found=isinstance(found, Hit))
@@ -176,15 +180,35 @@ class RedisCache:
             server.close()
 
     def _current_hit_or_lease(
-        self, key: str, *, version: int | None, is_current: Callable[[T], bool] | None
+        self,
+        key: str,
+        *,
+        version: int | None,
+        is_current: Callable[[T], bool] | None,
+        renewed: Callable[[T], T | None] | None,
     ) -> Hit | Lease | None:
         """`_hit_or_lease`, where a hit that holds no longer is none."""
         unwanted: Hit | None = None
         while True:
             found = self._hit_or_lease(key, version=version, unwanted=unwanted, until=self._deadline())
-            if is_current is None or not isinstance(found, Hit) or is_current(found.value):
+            if not isinstance(found, Hit):
                 return found
+            if is_current is None or is_current(found.value):
+                value = found.value if renewed is None else renewed(found.value)
+                if value is found.value:
+                    return found
+                if value is not None:
+                    self._renew(key, found, value)
+                    return replace(found, value=value)
             unwanted = found
+
+    def _renew(self, key: str, found: Hit, value: object) -> None:
+        """Put in the place of an entry what it has become, unless it was dropped meanwhile; best effort."""
+        try:
+            payload, ttl = encode_value(value), self.get_default_ttl(key)
+            self._server().renew(key, payload, ttl_seconds=ttl, found=found, until=self._deadline())
+        except CacheUnavailable:
+            logger.debug("entry left as it was", extra={"key": key})
 
     def _hit_or_lease(self, key: str, *, version: int | None, unwanted: Hit | None, until: float) -> Hit | Lease | None:
         """What is cached, or the right to compute it, or None when another caller is still at it."""

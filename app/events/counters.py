@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import delete, select
@@ -14,6 +15,12 @@ from app.models.derived import Counter
 def read(session: Session, name: str) -> int:
     """Where a counter stands; 0 before it was ever moved."""
     return session.scalar(select(Counter.value).where(Counter.name == name)) or 0
+
+
+def read_all(session: Session, names: Sequence[str]) -> dict[str, int]:
+    """Where several stand, at one moment."""
+    moved = session.execute(select(Counter.name, Counter.value).where(Counter.name.in_(names)))
+    return dict.fromkeys(names, 0) | {row.name: row.value for row in moved}
 
 
 def count(session: Session, name: str, more: int) -> int:

@@ -21,8 +21,6 @@ from app.transports.base import Priority
 
 # A debounced call waits its delay after the last trigger, and at most this many delays after the first.
 MAX_DELAYS = 6
-# After these the search index answers otherwise, and no row tells a reader of a cached page so.
-MOVES_SEARCHES = (E.SEARCH_INDEX_UPDATED, E.CLASSIFICATION_COMPLETED, E.RESOURCE_DELETED)
 # Whoever reads these values asks the database whether they hold (ADR 0036): dropping them early only saves memory.
 # `embedding:` is a key of the seed's that nothing here keeps.
 CHECKED_WHEN_READ: Mapping[str, Callable[[str], str]] = {
@@ -47,7 +45,7 @@ def cache_keys_of(event: Event) -> list[str]:
         return [recommendations_key(str(event.user_id))]
     own = CHECKED_WHEN_READ.get(event.name)
     keys = [] if own is None or event.subject is None else [own(str(event.subject))]
-    return [*keys, ALL_SEARCH_QUERIES] if event.name in MOVES_SEARCHES and _moves_searches(event) else keys
+    return [*keys, ALL_SEARCH_QUERIES] if event.name == E.RESOURCE_DELETED else keys
 
 
 def _user_id(event: Event) -> list[Any]:
@@ -61,11 +59,6 @@ def _always(_event: Event) -> bool:
 def _touches_graph(event: Event) -> bool:
     """Who changed the resource has looked whether a citation can lead from it or to it: most lead nowhere here."""
     return bool(event.data.get("touches_graph", True))
-
-
-def _moves_searches(event: Event) -> bool:
-    """Who wrote the index has compared what it says: most reasons to write it change nothing that is searched."""
-    return bool(event.data.get("index_changed", True))
 
 
 def _names_authors(event: Event) -> bool:
@@ -206,12 +199,11 @@ HOOKS: tuple[Hook, ...] = (
     ),
     # Whoever commits drops the cached pages at once; this call is for those who died before they could.
     Hook(
-        triggers=MOVES_SEARCHES,
+        triggers=(E.RESOURCE_DELETED,),
         task=TaskName.INVALIDATE_CACHE,
         priority=Priority.URGENT,
         debounce_seconds=1,
         arguments=_search_pages,
-        only_if=_moves_searches,
     ),
 )
 

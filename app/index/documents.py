@@ -52,10 +52,14 @@ class Filters:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hit:
-    """One resource found. The score orders the hits of one answer and means nothing elsewhere; higher is better."""
+    """One resource found. The score orders the hits of one answer and means nothing elsewhere; higher is better.
+
+    `number` is the document's in the index: of equal scores the lower comes first.
+    """
 
     resource_id: UUID
     score: float
+    number: int
 
 
 Facets = Mapping[str, Mapping[str, int]]

@@ -157,7 +157,7 @@ def _shown(values: Counter[str]) -> dict[str, int]:
 
 def _hits(rows: Iterable[Row[*tuple[Any, ...]]]) -> list[Hit]:
     ordered = sorted(rows, key=lambda row: (-row.exact, -row.score, row.number))
-    return [Hit(resource_id=UUID(row.value), score=_score(row)) for row in ordered]
+    return [Hit(resource_id=UUID(row.value), score=_score(row), number=row.number) for row in ordered]
 
 
 def _score(row: Row[Any]) -> float:

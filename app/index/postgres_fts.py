@@ -79,6 +79,8 @@ def drop_schema(connection: Connection) -> None:
 class PostgresTermStore:
     """A GIN index over vectors, ranked by cover density."""
 
+    scores_stand_alone = True
+
     def write(self, session: Session, number: int, streams: TermStreams) -> None:
         """Replace the terms of a document."""
         fields = streams.by_field()

@@ -76,7 +76,7 @@ class SearchIndex:
 
     def entry(self, session: Session, resource_id: UUID) -> tuple[Any, ...] | None:
         """All that searches know of the resource: as long as it is equal, they answer the same. None: not indexed."""
-        columns = [column for column in SearchDocument.__table__.columns if column.key != "built_from"]
+        columns = [column for column in SearchDocument.__table__.columns if column.key not in {"built_from", "change"}]
         row = session.execute(select(*columns).where(SearchDocument.resource_id == resource_id)).one_or_none()
         if row is None:
             return None
@@ -100,11 +100,27 @@ class SearchIndex:
         matched = matching_documents(self._terms.candidates(query), query, filters)
         return answer(session, matched, limit=limit, offset=offset)
 
-    def best(self, session: Session, query: Query, *, filters: Filters, limit: int) -> list[Hit]:
-        """The first hits of `search`, without their count and their facets."""
+    def best(
+        self,
+        session: Session,
+        query: Query,
+        *,
+        filters: Filters,
+        limit: int,
+        among: Sequence[UUID] | None = None,
+    ) -> list[Hit]:
+        """The first hits of `search` (of these resources, or of all), without their count and their facets."""
         if not query.asks_for_something:
             return []
-        return best(session, matching_documents(self._terms.candidates(query), query, filters), limit=limit)
+        matched = matching_documents(self._terms.candidates(query), query, filters)
+        if among is not None:
+            matched = matched.where(SearchDocument.resource_id.in_(among))
+        return best(session, matched, limit=limit)
+
+    @property
+    def scores_stand_alone(self) -> bool:
+        """Whether the score of a document is its own, whatever the others say."""
+        return self._terms.scores_stand_alone
 
     def admitted(
         self, session: Session, query: Query, *, filters: Filters, among: Sequence[UUID] | None = None

@@ -43,7 +43,9 @@ def drop_schema(connection: Connection) -> None:
 
 
 class SqliteTermStore:
-    """FTS5 with bm25."""
+    """FTS5 with bm25: a word counts by how rare it is, a text by how long the others are."""
+
+    scores_stand_alone = False
 
     def write(self, session: Session, number: int, streams: TermStreams) -> None:
         """Replace the terms of a document."""

@@ -43,6 +43,9 @@ AnySelect = Select[*tuple[Any, ...]]
 class TermStore(Protocol):
     """One engine. Rows are keyed by the number of the `SearchDocument` and vanish with it."""
 
+    scores_stand_alone: bool
+    """Whether the score of a document does not depend on other documents."""
+
     def write(self, session: Session, number: int, streams: TermStreams) -> None:
         """Replace the terms of a document."""
 

@@ -30,6 +30,8 @@ class SearchDocument(Base):
     creator: Mapped[str | None] = mapped_column(Text)
     publication_year: Mapped[int | None]
     classification_code: Mapped[str | None] = mapped_column(String(16))
+    # Of Counter "search index": what is newer than a page of hits.
+    change: Mapped[int] = mapped_column(default=0, server_default="0", index=True)
 
 
 class SearchSubject(Base):

@@ -30,7 +30,7 @@ from app.models.base import now
 from app.models.classification import ResourceCategory
 from app.models.derived import DerivedKind, Embedding
 from app.models.resource import Resource
-from app.services import category_codes, classification, classifiers, derived_states, embeddings
+from app.services import category_codes, classification, classifiers, derived_states, embeddings, index_changes
 from app.services.library import Library, Work
 from app.services.unit_of_work import UnitOfWork
 
@@ -205,7 +205,7 @@ def _store(
     session.add(row)
     derived_states.mark_built(session, resource_id, DerivedKind.CLASSIFICATION, version=version)
     session.flush()
-    is_another = classification.tell_the_index(session, resource)
+    index_changed = classification.tell_the_index(session, resource)
     unit.emit(
         EventType.CLASSIFICATION_COMPLETED,
         {
@@ -214,9 +214,10 @@ def _store(
             "predicted": row.predicted,
             "confidence": row.confidence,
             "classifier": classifier,
-            "index_changed": is_another,
         },
     )
+    if index_changed:
+        index_changes.note(session, [resource_id])
 
 
 def _plain(one: LikelyCode) -> dict[str, str | float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from sqlalchemy import update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.events import counters
@@ -23,6 +23,12 @@ def forget(session: Session, resource_id: UUID) -> None:
 def newest(session: Session) -> int:
     """The number of the last committed change: what is computed after this was read has seen it."""
     return counters.read(session, CHANGES)
+
+
+def since(session: Session, number: int, *, limit: int) -> dict[UUID, Embedding]:
+    """Vectors that were changed after that number; not all of them where they are as many as `limit`."""
+    newer = select(Embedding).where(Embedding.change > number).limit(limit)
+    return {row.resource_id: row for row in session.scalars(newer)}
 
 
 def next_change(session: Session) -> int:

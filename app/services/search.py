@@ -16,14 +16,14 @@ from app.index.documents import Facets, Filters
 from app.index.matching import is_live
 from app.index.search_index import SearchIndex
 from app.knowledge.query_grammar import Query, parse
-from app.knowledge.rank_fusion import fuse
 from app.knowledge.snippets import snippet_of
 from app.models.resource import Resource
+from app.services.rankings import COSINE_MIN, Ranking, Rankings, ranking_by_meaning, ranking_by_words, with_spare
 from app.services.search_cursor import OFFSET_MAX, decode_cursor, encode_cursor, question_digest
 
 if TYPE_CHECKING:  # loaded with the model, by the first search that asks for meaning
     from app.embedding.embedder import Embedder
-    from app.index.vectors import Near, Vectors
+    from app.index.vectors import Floats, Near, Vectors
 
 Mode = Literal["keyword", "semantic", "hybrid"]
 
@@ -31,8 +31,6 @@ DEPTH = 200
 """Hits of each ranking that are fused, and the most that a semantic search gives."""
 PASSAGE_SLACK = 200
 """Characters before a passage's reckoned beginning in which its sentence or paragraph is looked for."""
-COSINE_MIN = 0.1
-"""Texts below it have nothing to do with each other (all-MiniLM-L6-v2 gives unrelated texts 0 ± 0.1)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +77,22 @@ class _Ranking:
     facets: Facets
     passages: Mapping[UUID, Near]
     found_by_words: int
+    kept: Rankings | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _NearInMeaning:
+    hits: Sequence[Near]
+    ranking: Ranking
+    vector: Floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A page, and the rankings it was cut from, by which it can be brought up to date: None for a keyword search."""
+
+    page: SearchPage
+    rankings: Rankings | None
 
 
 class SearchService:
@@ -108,6 +122,18 @@ class SearchService:
         limit: int = 20,
         cursor: str | None = None,
     ) -> SearchPage:
+        """The page of `answer`."""
+        return self.answer(text, mode=mode, filters=filters, limit=limit, cursor=cursor).page
+
+    def answer(
+        self,
+        text: str,
+        *,
+        mode: Mode = "hybrid",
+        filters: Filters | None = None,
+        limit: int = 20,
+        cursor: str | None = None,
+    ) -> Answer:
         """One page of hits. Any text is a query.
 
         `InvalidInput` for a cursor of another search, `EmbedderUnavailable` for `semantic` without an embedder.
@@ -122,7 +148,7 @@ class SearchService:
         ranking = self._rank(query, answered, filters=filters, limit=limit, offset=offset)
         after = offset + limit
         more = len(ranking.scores) == limit and after < min(ranking.total, OFFSET_MAX)
-        return SearchPage(
+        page = SearchPage(
             mode=answered,
             total=ranking.total,
             items=self._items(query, ranking),
@@ -130,6 +156,7 @@ class SearchService:
             did_you_mean=self._suggestion(query, text, answered, ranking) if offset == 0 else None,
             next_cursor=encode_cursor(after, question=question) if more else None,
         )
+        return Answer(page=page, rankings=ranking.kept)
 
     def _answerable(self, mode: Mode, query: Query) -> Mode:
         if mode == "keyword" or not query.meaning:
@@ -155,20 +182,22 @@ class SearchService:
                 passages={},
                 found_by_words=matches.total,
             )
-        near = self._near(query, filters)
-        by_words: list[UUID] = []
-        ranked = [(one.resource_id, one.score) for one in near]
+        reach = with_spare(self._depth)
+        near, words = self._near(query, filters, limit=reach), None
         if mode == "hybrid":
-            hits = self._index.best(self._session, query, filters=filters, limit=self._depth)
-            by_words = [hit.resource_id for hit in hits]
-            ranked = fuse(by_words, [one.resource_id for one in near])
-        found = set(by_words)
-        passages = {one.resource_id: one for one in near if one.resource_id not in found}
+            hits = self._index.best(self._session, query, filters=filters, limit=reach)
+            words = ranking_by_words(hits, is_complete=len(hits) < reach)
+        kept = Rankings(words=words, meaning=near.ranking, vector=near.vector, depth=self._depth)
+        ranked, found = kept.fused(), kept.found_by_words()
+        passages = {one.resource_id: one for one in near.hits if one.resource_id not in found}
         facets = self._index.facets(self._session, [one for one, _ in ranked])
         page = dict(ranked[offset : offset + limit])
-        return _Ranking(total=len(ranked), scores=page, facets=facets, passages=passages, found_by_words=len(by_words))
+        total = len(ranked)
+        return _Ranking(
+            total=total, scores=page, facets=facets, passages=passages, found_by_words=len(found), kept=kept
+        )
 
-    def _near(self, query: Query, filters: Filters) -> list[Near]:
+    def _near(self, query: Query, filters: Filters, *, limit: int) -> _NearInMeaning:
         """Live resources near in meaning that satisfy fields, exclusions and filters, best first."""
         assert self._embedder is not None
         assert self._vectors is not None
@@ -177,6 +206,7 @@ class SearchService:
         vectors.refresh(self._session)
         vector = embedder.embed([query.meaning])[0]
         near = vectors.nearest(vector, limit=2 * self._depth)
+        looked_at = 2 * self._depth
         ids = [one.resource_id for one in near]
         constraints = query.constraints
         if constraints == Query() and filters.is_empty:
@@ -185,8 +215,12 @@ class SearchService:
             admitted = self._index.admitted(self._session, constraints, filters=filters, among=ids)
             if len(admitted) < self._depth and len(near) == 2 * self._depth:  # few pass: look among those that do
                 admitted = self._index.admitted(self._session, constraints, filters=filters)
-                near = vectors.nearest(vector, limit=self._depth, allowed=admitted)
-        return [one for one in near if one.resource_id in admitted and one.score >= COSINE_MIN][: self._depth]
+                near = vectors.nearest(vector, limit=limit, allowed=admitted)
+                looked_at = limit
+        is_all = len(near) < looked_at or near[-1].score < COSINE_MIN
+        hits = [one for one in near if one.resource_id in admitted and one.score >= COSINE_MIN]
+        ranking = ranking_by_meaning(hits[:limit], is_complete=is_all and len(hits) <= limit)
+        return _NearInMeaning(hits=hits[:limit], ranking=ranking, vector=vector)
 
     def _live(self, ids: Sequence[UUID]) -> set[UUID]:
         """Asked of indexes alone: `deleted_at` stands behind the text, and SQLite would read 400 rows to see it."""

@@ -15,7 +15,7 @@ from app.index.search_index import PreparedDocument, SearchIndex
 from app.models.derived import DerivedKind
 from app.models.resource import Resource
 from app.models.search import SearchDocument
-from app.services import classification, derived_states
+from app.services import classification, derived_states, index_changes
 from app.services.library import Library, Work
 from app.services.unit_of_work import UnitOfWork
 
@@ -64,8 +64,9 @@ def _write(unit: UnitOfWork, index: SearchIndex, prepared: PreparedDocument) -> 
         unit.built(version)
         derived_states.mark_built(unit.session, resource_id, kind, version=version)
         changed = before is None or before != index.entry(unit.session, resource_id)
-        data = {"resource_id": str(resource_id), "version": version, "index_changed": changed}
-        unit.emit(EventType.SEARCH_INDEX_UPDATED, data)
+        unit.emit(EventType.SEARCH_INDEX_UPDATED, {"resource_id": str(resource_id), "version": version})
+        if changed:
+            index_changes.note(unit.session, [resource_id])
 
 
 def _is_written(session: Session, resource_id: UUID, *, version: int) -> bool:
@@ -123,6 +124,7 @@ def rebuild_search_index(database: Database, index: SearchIndex) -> int:
             for resource in slice_:
                 update_search_index(session, index, resource)
                 indexed += resource.content_version > 0
+            index_changes.note(session, [resource.id for resource in slice_])
         if not slice_:
             break
         last = slice_[-1].id

@@ -60,11 +60,10 @@ def write_effect(
     call: StartedCall,
     *,
     cache: Cache,
-    name: EventType = EventType.SEARCH_INDEX_UPDATED,
-    index_changed: bool = True,
+    name: EventType = EventType.RESOURCE_DELETED,
 ) -> None:
     with unit_of_work(database, emitter=EventEmitter(), cache=cache, debounce_scale=1.0, call=call) as unit:
-        unit.emit(name, {"resource_id": str(call.subject), "version": 2, "index_changed": index_changed})
+        unit.emit(name, {"resource_id": str(call.subject), "version": 2, "touches_graph": False})
 
 
 def delete(begin: Begin, resource_id: UUID) -> None:
@@ -107,20 +106,20 @@ def test_an_edit_needs_no_call_for_what_its_readers_check_themselves(
 
 
 @pytest.mark.parametrize(
-    ("name", "index_changed"),
+    "name",
     [
-        (EventType.SEARCH_INDEX_UPDATED, False),
-        (EventType.CLASSIFICATION_COMPLETED, False),
-        (EventType.EMBEDDING_GENERATED, True),
-        (EventType.QUALITY_COMPUTED, True),
-        (EventType.AUTHORS_NORMALIZED, True),
-        (EventType.GRAPH_EDGE_ADDED, True),
+        EventType.SEARCH_INDEX_UPDATED,
+        EventType.CLASSIFICATION_COMPLETED,
+        EventType.EMBEDDING_GENERATED,
+        EventType.QUALITY_COMPUTED,
+        EventType.AUTHORS_NORMALIZED,
+        EventType.GRAPH_EDGE_ADDED,
     ],
 )
-def test_what_changes_no_answer_of_the_index_leaves_no_call(
-    database: Database, running: StartedCall, name: EventType, index_changed: bool
+def test_what_readers_of_cached_values_ask_the_database_leaves_no_call(
+    database: Database, running: StartedCall, name: EventType
 ) -> None:
-    write_effect(database, running, cache=Cache(answers=False), name=name, index_changed=index_changed)
+    write_effect(database, running, cache=Cache(answers=False), name=name)
 
     assert waiting_invalidations(database) == []
 

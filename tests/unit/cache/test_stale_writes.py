@@ -261,6 +261,40 @@ def test_an_entry_that_holds_no_longer_is_a_miss_and_its_successor_is_kept(cache
     assert (cache.stats.hits, cache.stats.misses) == (2, 1)
 
 
+def test_what_an_entry_has_become_stands_in_its_place(cache: RedisCache) -> None:
+    cache.set("search_query:a", 1)
+
+    assert cache.get_or_compute("search_query:a", lambda: 0, renewed=lambda value: value + 1) == 2
+    assert cache.get_or_compute("search_query:a", lambda: 0, renewed=lambda value: value) == 2
+    assert cache.get_or_compute("search_query:a", lambda: 9, renewed=lambda _value: None) == 9
+    assert cache.get("search_query:a") == 9
+    assert (cache.stats.hits, cache.stats.misses) == (3, 1)
+
+
+@pytest.mark.parametrize("drop", [DROPS[0], DROPS[2], DROPS[3], DROPS[4]], ids=["delete", "family", "glob", "all"])
+def test_what_was_made_of_an_entry_before_a_drop_is_not_cached_after_it(cache: RedisCache, drop: Drop) -> None:
+    cache.set("search_query:a", "old")
+
+    def renewed(value: str) -> str:
+        assert drop(cache)
+        return f"{value}, renewed"
+
+    assert cache.get_or_compute("search_query:a", lambda: "computed", renewed=renewed) == "old, renewed"
+    assert cache.lookup("search_query:a") is None
+
+
+def test_what_was_made_of_an_entry_before_a_drop_does_not_replace_what_came_after_it(cache: RedisCache) -> None:
+    cache.set("search_query:a", "old")
+
+    def renewed(value: str) -> str:
+        cache.delete_pattern("search_query:*")
+        cache.set("search_query:a", "new")
+        return f"{value}, renewed"
+
+    cache.get_or_compute("search_query:a", lambda: "computed", renewed=renewed)
+    assert cache.get("search_query:a") == "new"
+
+
 def test_who_finds_an_old_entry_waits_for_whoever_replaces_it(server: RedisServer, make_cache: CacheMaker) -> None:
     cache = make_cache(url=server.url)
     cache.set("search_query:a", 0)

@@ -129,38 +129,30 @@ def test_every_tenth_interaction_calls_at_once(total: int, seconds: int) -> None
 
 
 @pytest.mark.parametrize(
-    ("name", "index_changed", "own", "drops_searches"),
+    ("name", "own", "drops_searches"),
     [
-        (EventType.RESOURCE_UPDATED, True, "resource", False),
-        (EventType.RESOURCE_DELETED, True, "resource", True),
-        (EventType.INGESTION_COMPLETED, True, "resource", False),
-        (EventType.EMBEDDING_GENERATED, True, "embedding", False),
-        (EventType.QUALITY_COMPUTED, True, "quality", False),
-        (EventType.SEARCH_INDEX_UPDATED, True, None, True),
-        (EventType.SEARCH_INDEX_UPDATED, False, None, False),
-        (EventType.CLASSIFICATION_COMPLETED, True, None, True),
-        (EventType.CLASSIFICATION_COMPLETED, False, None, False),
-        (EventType.RESOURCE_CONTENT_CHANGED, True, None, False),
-        (EventType.CITATIONS_EXTRACTED, True, None, False),
-        (EventType.GRAPH_EDGE_ADDED, True, None, False),
-        (EventType.AUTHORS_NORMALIZED, True, None, False),
+        (EventType.RESOURCE_UPDATED, "resource", False),
+        (EventType.RESOURCE_DELETED, "resource", True),
+        (EventType.INGESTION_COMPLETED, "resource", False),
+        (EventType.EMBEDDING_GENERATED, "embedding", False),
+        (EventType.QUALITY_COMPUTED, "quality", False),
+        (EventType.SEARCH_INDEX_UPDATED, None, False),
+        (EventType.CLASSIFICATION_COMPLETED, None, False),
+        (EventType.RESOURCE_CONTENT_CHANGED, None, False),
+        (EventType.CITATIONS_EXTRACTED, None, False),
+        (EventType.GRAPH_EDGE_ADDED, None, False),
+        (EventType.AUTHORS_NORMALIZED, None, False),
     ],
 )
 def test_an_event_drops_what_it_makes_old_and_calls_for_what_no_reader_can_check(
-    name: EventType, index_changed: bool, own: str | None, drops_searches: bool
+    name: EventType, own: str | None, drops_searches: bool
 ) -> None:
-    event = Event(name=name, data={"resource_id": str(RESOURCE), "version": 2, "index_changed": index_changed})
+    event = Event(name=name, data={"resource_id": str(RESOURCE), "version": 2})
     calls = [call for call in plan(event) if call.task == TaskName.INVALIDATE_CACHE]
     searches = ["search_query:*"] if drops_searches else []
 
     assert cache_keys_of(event) == [*([f"{own}:{RESOURCE}"] if own else []), *searches]
     assert [call.args for call in calls] == ([[searches]] if drops_searches else [])
-
-
-def test_an_event_of_an_earlier_release_that_does_not_say_drops_every_search() -> None:
-    event = Event(name=EventType.SEARCH_INDEX_UPDATED, data={"resource_id": str(RESOURCE), "version": 2})
-
-    assert cache_keys_of(event) == ["search_query:*"]
 
 
 def test_a_new_profile_drops_what_was_recommended_by_the_old_one_without_a_call() -> None:
