@@ -140,6 +140,17 @@ def test_what_a_few_changes_make_of_a_page_is_what_a_search_gives(library: Libra
         assert brought["keyword"] > 0
 
 
+def test_a_page_of_a_newer_database_is_not_a_page_of_its_older_copy(library: Library) -> None:
+    Writer(library, 4)
+    question = QUESTIONS[2]
+    page = computed(library, question, depth=200)
+    assert renewed(library, page, question) is page
+
+    for number in page["numbers"]:
+        ahead = page | {"numbers": page["numbers"] | {number: page["numbers"][number] + 1}}
+        assert renewed(library, ahead, question) is None
+
+
 def test_a_cached_page_is_what_a_search_gives_whatever_was_written(library: Library) -> None:
     writer = Writer(library, 3)
     for _ in range(WRITES):
