@@ -82,9 +82,8 @@ def brought_up_to_date(
     Only what was changed is read. A page that would show another document, or a document otherwise, is computed.
     """
     now, seen = Numbers.read(session), Numbers(**page["numbers"])
-    if now.index < seen.index or now.vectors < seen.vectors:  # an older copy of the database
-        return None
-    if not _shows_documents_as_they_are(session, page):
+    is_older_copy = now.index < seen.index or now.vectors < seen.vectors  # of the database
+    if is_older_copy or not _shows_documents_as_they_are(session, page):
         return None
     if now.index == seen.index and (now.vectors == seen.vectors or question.mode == "keyword"):
         return page
