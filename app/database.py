@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
+from sqlalchemy import Connection, Engine, PoolProxiedConnection, QueuePool, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -42,6 +42,7 @@ _TRANSIENT_SQLITE = {
 }
 _BROKEN_SQLITE = {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}
 _WRITE = "alexandria_write"
+_STEP = "alexandria_step"
 
 
 @dataclass(slots=True)
@@ -76,7 +77,7 @@ class Database:
         if self.is_sqlite:
             self._steps, self._glances = self._writers, self._readers
         else:
-            self._steps = self._glances = _sessions(self.engine.execution_options(isolation_level="AUTOCOMMIT"))
+            self._steps = self._glances = _sessions(self.engine.execution_options(**{_STEP: True}))
 
     @contextmanager
     def writer(self) -> Iterator[Session]:
@@ -84,25 +85,25 @@ class Database:
 
         Raises `DatabaseUnavailable` when the database is away, busy or full, `DatabaseBroken` when it is none.
         """
-        with _driver_errors_wrapped(), self._writers.begin() as session:
+        with _driver_errors_wrapped(self.engine), self._writers.begin() as session:
             yield session
 
     @contextmanager
     def reader(self) -> Iterator[Session]:
         """A session that reads one snapshot and writes nothing."""
-        with _driver_errors_wrapped(), self._readers() as session:
+        with _driver_errors_wrapped(self.engine), self._readers() as session:
             yield session
 
     @contextmanager
     def step(self) -> Iterator[Session]:
         """A session in which each statement is committed for itself (PostgreSQL), or all at the end (SQLite)."""
-        with _driver_errors_wrapped(), self._steps.begin() as session:
+        with _driver_errors_wrapped(self.engine), self._steps.begin() as session:
             yield session
 
     @contextmanager
     def glance(self) -> Iterator[Session]:
         """A session for one statement that reads."""
-        with _driver_errors_wrapped(), self._glances() as session:
+        with _driver_errors_wrapped(self.engine), self._glances() as session:
             yield session
 
     def pool_status(self) -> dict[str, int]:
@@ -140,18 +141,26 @@ def is_transient(error: DBAPIError) -> bool:
 
 
 @contextmanager
-def _driver_errors_wrapped() -> Iterator[None]:
+def _driver_errors_wrapped(engine: Engine) -> Iterator[None]:
+    driver = engine.dialect.loaded_dbapi
     try:
         yield
     except PoolTimeout as error:
         raise DatabaseUnavailable("every database connection of this process is in use") from error
+    except (driver.OperationalError, driver.InterfaceError) as error:  # on the way to or from the pool
+        raise DatabaseUnavailable(f"DATABASE_URL: the database does not answer: {_said(error)}") from error
     except DBAPIError as error:
-        said = " ".join(str(error.orig).split())  # libpq says it on three lines
+        said = _said(error.orig)
         if getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in _BROKEN_SQLITE:
             raise DatabaseBroken(f"DATABASE_URL: this is no SQLite database, or a damaged one: {said}") from error
         if not is_transient(error):
             raise
         raise DatabaseUnavailable(f"DATABASE_URL: the database does not answer: {said}") from error
+
+
+def _said(error: BaseException | None) -> str:
+    """In one line: libpq uses three."""
+    return " ".join(str(error).split())
 
 
 def open_database(settings: Settings, *, role: Role = "worker") -> Database:
@@ -178,6 +187,7 @@ def open_database(settings: Settings, *, role: Role = "worker") -> Database:
         _prepare_sqlite(engine, url, settings)
     else:
         ask_the_rested(engine)
+        _let_steps_commit_themselves(engine)
     return database
 
 
@@ -206,6 +216,28 @@ def _count_pool_events(engine: Engine, counters: PoolCounters) -> None:
     @event.listens_for(engine, "invalidate")
     def invalidated(_dbapi: object, _entry: ConnectionPoolEntry, _error: object) -> None:
         counters.invalidations += 1
+
+
+def _let_steps_commit_themselves(engine: Engine) -> None:
+    """By the driver's own switch, which asks no server.
+
+    SQLAlchemy's isolation level "AUTOCOMMIT" sends a statement when a connection is taken and another when it is given
+    back. Where the server has gone by then, the pool loses the place of that connection for good.
+    """
+
+    @event.listens_for(engine, "begin")
+    def begun(connection: Connection) -> None:
+        if connection.get_execution_options().get(_STEP):
+            _driver_connection(connection.connection).autocommit = True
+
+    @event.listens_for(engine, "reset")
+    def given_back(connection: Any, _entry: ConnectionPoolEntry, _state: object) -> None:
+        if connection.autocommit:
+            connection.autocommit = False
+
+
+def _driver_connection(connection: PoolProxiedConnection) -> Any:
+    return connection.dbapi_connection
 
 
 def _prepare_sqlite(engine: Engine, url: URL, settings: Settings) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from sqlalchemy import text
 from sqlalchemy.exc import DataError, IntegrityError, StatementError
 
 from app.errors import InvalidInput, PermanentError
@@ -61,7 +62,7 @@ def export(library: Library) -> Iterator[bytes]:
     """The lines of the library as it is at the first of them. Holds a connection until the last is taken."""
     with library.database.reader() as session:
         if not library.database.is_sqlite:  # SQLite reads one snapshot anyway
-            session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+            session.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
         counts = {kind.name: kind.count(session) for kind in RECORD_KINDS}
         yield _line(json.dumps({"record": HEADER, "format": FORMAT, "counts": counts}, separators=(",", ":")))
         for kind in RECORD_KINDS:

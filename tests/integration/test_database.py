@@ -366,6 +366,29 @@ def test_each_statement_of_a_step_is_committed_on_postgresql(migrated_postgres_u
     database.engine.dispose()
 
 
+def test_a_server_that_goes_while_a_step_ends_costs_no_connection_of_the_pool(migrated_postgres_url: str) -> None:
+    tight = load_settings(
+        database_url=migrated_postgres_url,
+        db_worker_pool_size=1,
+        db_worker_max_overflow=0,
+        db_connect_timeout_seconds=1,
+    )
+    database, executioner = open_database(tight), open_database(load_settings(database_url=migrated_postgres_url))
+
+    for _ in range(2):  # connections that are used for the second time, as nearly all are
+        with database.step() as session:
+            session.execute(text("SELECT 1"))
+    for _ in range(2):
+        with database.step() as session, executioner.reader() as other:
+            own = session.scalar(text("SELECT pg_backend_pid()"))
+            other.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": own})
+
+    with database.step() as session:
+        assert session.scalar(text("SELECT 1")) == 1
+    for one in (database, executioner):
+        one.engine.dispose()
+
+
 def test_a_server_that_is_not_there_is_a_passing_error() -> None:
     database = open_database(load_settings(database_url=f"postgresql://nobody@127.0.0.1:{free_port()}/none"))
 
