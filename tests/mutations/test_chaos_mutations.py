@@ -76,11 +76,14 @@ MUTATIONS = (
     Mutation(
         name="the effect of whoever comes last",
         file="app/events/execution.py",
-        before="""            TaskCall.generation == call.generation,
-            TaskCall.owner == call.owner,
-            TaskCall.state == CallState.RUNNING,
+        before="""        .where(*_MINE)
+        .values(
+            lease_until=None,
 """,
-        after="",
+        after="""        .where(TaskCall.id == bindparam("call"), bindparam("of") == bindparam("of"), bindparam("by") == bindparam("by"))
+        .values(
+            lease_until=None,
+""",
         scenario=17,
         broker="redis",
         caught_by="I2",
