@@ -48,6 +48,7 @@ def library(deployment: Deployment) -> Iterator[FilledLibrary]:
         environment={
             "LOG_LEVEL": "WARNING",
             "RECONCILE_INTERVAL_SECONDS": "3",
+            "CANARY_INTERVAL_SECONDS": "15",  # of this stack nothing is broken
             "EMBEDDING_MAX_PASSAGES": "16",
             "EMBEDDING_THREADS": "1",  # two need a quarter more of the processors, which other tests want too
         },

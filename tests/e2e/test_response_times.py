@@ -95,7 +95,11 @@ def served(postgres_server: PostgresServer) -> Iterator[Served]:
                 broker_url=broker.url,
                 cache_url=cache.url,
                 processes=(EVERYTHING,),
-                environment={"LOG_LEVEL": "WARNING", "EMBEDDING_ENGINE": "hashing"},
+                environment={
+                    "LOG_LEVEL": "WARNING",
+                    "EMBEDDING_ENGINE": "hashing",
+                    "CANARY_INTERVAL_SECONDS": "15",  # of this stack nothing is broken
+                },
             ) as stack,
             closing(Client(stack.url)) as client,
         ):
