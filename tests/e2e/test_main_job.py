@@ -51,6 +51,7 @@ def library(deployment: Deployment) -> Iterator[FilledLibrary]:
             "CANARY_INTERVAL_SECONDS": "15",  # of this stack nothing is broken
             "EMBEDDING_MAX_PASSAGES": "16",
             "EMBEDDING_THREADS": "1",  # two need a quarter more of the processors, which other tests want too
+            "ML_WORKER_CONCURRENCY": "2",  # with one, the last third of a filling is its work alone
         },
     ) as stack:
         files = [str(path) for path in (*html_pages(), *pdfs())]
