@@ -8,7 +8,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.events import counters
-from app.models.derived import Counter, Embedding
+from app.models.derived import Embedding
 
 CHANGES = "embeddings"
 
@@ -33,10 +33,4 @@ def since(session: Session, number: int, *, limit: int) -> dict[UUID, Embedding]
 
 def next_change(session: Session) -> int:
     """The counter's row lock orders embedding commits, so a matrix that has seen change n misses none below it."""
-    moved = update(Counter).where(Counter.name == CHANGES).values(value=Counter.value + 1).returning(Counter.value)
-    value = session.execute(moved).scalar_one_or_none()
-    if value is None:
-        session.add(Counter(name=CHANGES, value=1))
-        session.flush()
-        return 1
-    return int(value)
+    return counters.count(session, CHANGES, 1)

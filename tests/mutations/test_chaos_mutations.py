@@ -80,7 +80,7 @@ MUTATIONS = (
         .values(
             lease_until=None,
 """,
-        after="""        .where(TaskCall.id == bindparam("call"), bindparam("of") == bindparam("of"), bindparam("by") == bindparam("by"))
+        after="""        .where(TaskCall.id == bindparam("call"), *(bindparam(one) == bindparam(one) for one in ("of", "by")))
         .values(
             lease_until=None,
 """,
