@@ -80,7 +80,7 @@ MUTATIONS = (
         .values(
             lease_until=None,
 """,
-        after="""        .where(TaskCall.id == bindparam("call"), *(bindparam(one) == bindparam(one) for one in ("of", "by")))
+        after="""        .where(TaskCall.id == bindparam("call"), *(bindparam(p) == bindparam(p) for p in ("of", "by")))
         .values(
             lease_until=None,
 """,

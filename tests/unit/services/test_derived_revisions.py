@@ -87,8 +87,8 @@ def quality() -> object:
 @pytest.mark.parametrize(
     ("kind", "algorithm", "revision", "said"),
     [
-        (DerivedKind.CITATIONS, citations, 2, "a2991e6d39e9e6d3"),
-        (DerivedKind.AUTHORS, authors, 2, "ea843b1ff06de286"),
+        (DerivedKind.CITATIONS, citations, 3, "a2991e6d39e9e6d3"),
+        (DerivedKind.AUTHORS, authors, 3, "ea843b1ff06de286"),
         (DerivedKind.QUALITY, quality, 1, "b0741e92983a63f6"),
         (DerivedKind.SEARCH_INDEX, terms, 1, "d185a5cf685e202d"),
     ],
