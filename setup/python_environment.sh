@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Make a virtual environment that holds exactly what a lock file names, and this project itself.
+# Make a virtual environment that holds what a lock file names, this project itself, and uv, which installs them.
 #
 #   setup/python_environment.sh DIRECTORY LOCK_FILE
 #
@@ -51,7 +51,7 @@ fi
 from_lock=(install --quiet --no-deps --require-hashes --requirement)
 project=(install --quiet --no-deps --editable .)
 
-# uv takes a third of the time of pip. It reads no pip.conf: who has an index of their own there is served by pip.
+# uv is sooner done than pip. It reads no pip.conf: who has an index of their own there is served by pip.
 with_uv() {
     local uv=$directory/bin/uv
     "$uv" --version >/dev/null 2>&1 || with_pip "${from_lock[@]}" <(sed -n '/^uv==/,/[^\\]$/p' requirements-dev.lock) || return

@@ -29,7 +29,7 @@ def read_all(session: Session, names: Sequence[str]) -> dict[str, int]:
 def count(session: Session, name: str, more: int) -> int:
     """Add to a counter, which begins at 0, and return where it stands; two processes at once both count.
 
-    Whoever else counts waits for the commit, so count last. On PostgreSQL this transaction may rest for no more than
+    Whoever else moves this counter waits for the commit. On PostgreSQL the transaction may rest for no more than
     `HELD_IDLE_SECONDS` at a time from here on.
     """
     statement: Any = insert_of(session)(Counter).values(name=name, value=more)

@@ -45,8 +45,9 @@ def topology_broken(trial: Trial) -> None:
         with trial.fault(f"queue {queue} deleted"), closing(_pika(trial)) as connection:
             connection.channel().queue_delete(queue)
         trial.wait(5)
-    with trial.fault(f"exchange {EXCHANGE} deleted"), closing(_pika(trial)) as connection:
-        connection.channel().exchange_delete(EXCHANGE)
+    with trial.fault(f"exchange {EXCHANGE} deleted"):
+        with closing(_pika(trial)) as connection:
+            connection.channel().exchange_delete(EXCHANGE)
         path = "/flaky/dead-without-exchange?fails=-1"  # rejected while there is nowhere to
         trial.observed.expected_dead.add(str(trial.client.ingest(trial.documents.url(path))))
         trial.poll(
