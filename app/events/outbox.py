@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, case, delete, func, insert, select, text, update
+from sqlalchemy import ColumnElement, Select, case, delete, func, insert, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -45,30 +45,35 @@ def is_postgres(session: Session) -> bool:
     return session.get_bind().dialect.name == "postgresql"
 
 
-def store(session: Session, events: Sequence[Event], *, debounce_scale: float = 1.0) -> list[StoredCall]:
-    """Store durable events and the calls they cause; returns those calls."""
-    if not events:
-        return []
+def store(
+    session: Session, events: Sequence[Event], calls: Iterable[PlannedCall] = (), *, debounce_scale: float = 1.0
+) -> list[StoredCall]:
+    """Store durable events, the calls they cause and others; returns the calls.
+
+    Once a transaction: its calls are stored in the one order of keys.
+    """
     session.flush()
-    session.execute(insert(EventRecord), [_event_row(event) for event in events])
-    calls = [
-        (call, _Cause(correlation_id=e.correlation_id, causation_id=str(e.id))) for e in events for call in plan(e)
+    if events:
+        session.execute(insert(EventRecord), [_event_row(event) for event in events])
+    caused = [
+        (_debounced(call, debounce_scale), _Cause(correlation_id=e.correlation_id, causation_id=str(e.id)))
+        for e in events
+        for call in plan(e)
     ]
-    return _upsert(session, calls, debounce_scale=debounce_scale)
+    cause = _Cause(correlation_id=current_correlation_id(), causation_id=causation_id.get())
+    return _upsert(session, [*caused, *((call, cause) for call in calls)])
 
 
 def enqueue(session: Session, calls: Iterable[PlannedCall]) -> list[StoredCall]:
     """Store calls that no event caused (reconciler, schedule, commands)."""
-    session.flush()
-    cause = _Cause(correlation_id=current_correlation_id(), causation_id=causation_id.get())
-    return _upsert(session, [(call, cause) for call in calls], debounce_scale=1.0)
+    return store(session, (), calls)
 
 
 def enqueue_once(session: Session, call: PlannedCall, *, call_id: UUID) -> bool:
     """Store a call under an id that its cause determines; False when that is done already: nothing is doubled."""
     session.flush()
     cause = _Cause(correlation_id=current_correlation_id(), causation_id=causation_id.get())
-    row = _call_row(call, cause, moment=now(), debounce_scale=1.0) | {"id": call_id}
+    row = _call_row(call, cause, moment=now()) | {"id": call_id}
     key = insert_of(session)(TaskCall).values(**row).on_conflict_do_nothing(index_elements=[TaskCall.id])
     return session.execute(key.returning(TaskCall.id)).first() is not None
 
@@ -88,15 +93,13 @@ def enqueue_tick(session: Session, call: PlannedCall, *, schedule: str, tick: da
 
 def withdraw(session: Session, calls: Iterable[StoredCall], *, caused_by: Iterable[str]) -> None:
     """Take back calls that still wait for these events and no later one: what they stand for is done already."""
-    session.execute(
-        delete(TaskCall)
-        .where(
-            TaskCall.id.in_([call.id for call in calls]),
-            TaskCall.state == CallState.WAITING,
-            TaskCall.causation_id.in_(list(caused_by)),
-        )
-        .execution_options(synchronize_session=False)
+    waits = (
+        TaskCall.id.in_([call.id for call in calls]),
+        TaskCall.state == CallState.WAITING,
+        TaskCall.causation_id.in_(list(caused_by)),
     )
+    taken_back = delete(TaskCall).where(TaskCall.id.in_(_free(*waits)), *waits)
+    session.execute(taken_back.execution_options(synchronize_session=False))
 
 
 def put_off(session: Session, task: str, *, until: datetime) -> None:
@@ -111,16 +114,19 @@ def bring_forward(session: Session, task: str, *, moment: datetime) -> int:
 
 def _reschedule(session: Session, task: str, which: ColumnElement[bool], *, due_at: datetime) -> int:
     waits = (TaskCall.task == task, in_state(CallState.WAITING), which)
-    # Who holds one of the rows is at work on it: waiting for one while holding others could end in a deadlock.
-    free = select(TaskCall.id).where(*waits).with_for_update(skip_locked=True)
     changed = session.execute(
         update(TaskCall)
-        .where(TaskCall.id.in_(free), *waits)
+        .where(TaskCall.id.in_(_free(*waits)), *waits)
         .values(due_at=due_at)
         .returning(TaskCall.id)
         .execution_options(synchronize_session=False)
     )
     return len(changed.all())
+
+
+def _free(*which: ColumnElement[bool]) -> Select[UUID]:
+    """Who holds one of the rows is at work on it: waiting for one while holding others could end in a deadlock."""
+    return select(TaskCall.id).where(*which).with_for_update(skip_locked=True)
 
 
 def wake_relay(session: Session) -> None:
@@ -165,8 +171,11 @@ def _joined(calls: Iterable[tuple[PlannedCall, _Cause]]) -> list[tuple[PlannedCa
     return list(joined.values())
 
 
-def _call_row(call: PlannedCall, cause: _Cause, *, moment: datetime, debounce_scale: float) -> dict[str, Any]:
-    delay: timedelta = call.delay * debounce_scale
+def _debounced(call: PlannedCall, scale: float) -> PlannedCall:
+    return call if scale == 1.0 else replace(call, delay=call.delay * scale)
+
+
+def _call_row(call: PlannedCall, cause: _Cause, *, moment: datetime) -> dict[str, Any]:
     return {
         "id": new_id(),
         "task": call.task,
@@ -178,19 +187,17 @@ def _call_row(call: PlannedCall, cause: _Cause, *, moment: datetime, debounce_sc
         "subject_version": call.subject_version,
         "coalesce_key": call.coalesce_key,
         "state": CallState.WAITING,
-        "due_at": moment + delay,
-        "latest_due_at": moment + delay * MAX_DELAYS,
+        "due_at": moment + call.delay,
+        "latest_due_at": moment + call.delay * MAX_DELAYS,
         "correlation_id": cause.correlation_id,
         "causation_id": cause.causation_id,
         "created_at": moment,
     }
 
 
-def _upsert(
-    session: Session, calls: Iterable[tuple[PlannedCall, _Cause]], *, debounce_scale: float
-) -> list[StoredCall]:
+def _upsert(session: Session, calls: Iterable[tuple[PlannedCall, _Cause]]) -> list[StoredCall]:
     moment = now()
-    rows = [_call_row(call, cause, moment=moment, debounce_scale=debounce_scale) for call, cause in _joined(calls)]
+    rows = [_call_row(call, cause, moment=moment) for call, cause in _joined(calls)]
     if not rows:
         return []
     # One order of keys everywhere, so that two transactions never wait for each other's rows.

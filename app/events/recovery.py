@@ -1,5 +1,7 @@
 """What was lost on the way: calls to send again, and no others.
 
+Each function finds and locks a slice of one kind of loss; `let_wait_again` then takes all of a transaction together.
+
 A wait in a queue is not a loss. Three things are: a claim whose relay died, a start whose lease ran out, and a
 sent message that the broker no longer holds. The last shows itself in two ways: the queue is served and has come to
 calls that were sent later, or the queue is not served and the broker says that it holds nothing.
@@ -7,8 +9,10 @@ calls that were sent later, or the queue is not served and the broker says that 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from sqlalchemy import ColumnElement, and_, false, func, or_, select, update
 from sqlalchemy.orm import Session
@@ -26,36 +30,44 @@ SLICE = 100  # a request may wait for one of these rows until the commit
 REDISPATCHED = "redispatched_total"
 
 
-def return_abandoned_claims(session: Session, *, claimed_before: datetime, moment: datetime) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LostCall:
+    """A call to send again, locked by the transaction that found it."""
+
+    id: UUID
+    generation: int
+    state: CallState
+    coalesce_key: str | None
+
+
+def abandoned_claims(session: Session, *, claimed_before: datetime) -> list[LostCall]:
     """Claims of a relay that died before it could mark them sent."""
-    abandoned = (in_state(CallState.CLAIMED), TaskCall.claimed_at < claimed_before)
-    return _let_wait_again(session, abandoned, state=CallState.CLAIMED, moment=moment)
+    return _oldest(session, in_state(CallState.CLAIMED), TaskCall.claimed_at < claimed_before)
 
 
-def return_left_behind(session: Session, *, moment: datetime) -> int:
-    """A slice of the calls that were claimed or sent for a broker that is no longer active; 0: there are none."""
+def left_behind(session: Session) -> list[LostCall]:
+    """Calls that were claimed or sent for a broker that is no longer active."""
     epoch = select(ActiveBroker.epoch).scalar_subquery()
-    return sum(
-        _let_wait_again(session, (in_state(state), TaskCall.epoch < epoch), state=state, moment=moment)
+    return [
+        call
         for state in (CallState.CLAIMED, CallState.SENT)
-    )
+        for call in _oldest(session, in_state(state), TaskCall.epoch < epoch)
+    ]
 
 
-def return_sent(session: Session, *, sent_before: datetime, moment: datetime) -> int:
-    """A slice of the calls whose message was sent before, whatever became of it; 0: there are none."""
-    sent = (in_state(CallState.SENT), TaskCall.sent_at < sent_before)
-    return _let_wait_again(session, sent, state=CallState.SENT, moment=moment)
+def sent(session: Session, *, before: datetime) -> list[LostCall]:
+    """Calls whose message was sent before, whatever became of it."""
+    return _oldest(session, in_state(CallState.SENT), TaskCall.sent_at < before)
 
 
-def return_expired_leases(session: Session, *, moment: datetime) -> int:
+def expired_leases(session: Session, *, moment: datetime) -> list[LostCall]:
     """Starts whose worker no longer renews the lease."""
-    expired = (in_state(CallState.RUNNING), TaskCall.lease_until < moment)
-    return _let_wait_again(session, expired, state=CallState.RUNNING, moment=moment)
+    return _oldest(session, in_state(CallState.RUNNING), TaskCall.lease_until < moment)
 
 
-def return_lost_messages(
+def lost_messages(
     session: Session, *, depth_of: Callable[[str], QueueDepth | None], lost_after: timedelta, moment: datetime
-) -> int:
+) -> list[LostCall]:
     """Sent calls that their broker no longer holds; `depth_of` says None when the broker cannot tell.
 
     Age alone proves nothing: a backlog may be older than any bound. What is old enough is lost when the broker says
@@ -63,15 +75,22 @@ def return_lost_messages(
     broker holds a message for every open call: a busy worker keeps what it was given before others.
     """
     old = (in_state(CallState.SENT), TaskCall.sent_at < moment - lost_after)
-    returned = 0
+    found: list[LostCall] = []
     for queue in session.scalars(select(TaskCall.queue).where(*old).distinct()).all():
         depth = depth_of(queue)
         missing = _missing(session, queue, depth)
         if missing > 0:
             evidence = () if _is_empty(depth) else (_overtaken(session, queue, moment=moment),)
-            lost = (*old, TaskCall.queue == queue, *evidence)
-            returned += _let_wait_again(session, lost, state=CallState.SENT, moment=moment, most=missing)
-    return returned
+            found += _oldest(session, *old, TaskCall.queue == queue, *evidence, most=missing)
+    return found
+
+
+def let_wait_again(session: Session, calls: Iterable[LostCall], *, moment: datetime) -> int:
+    """All that a transaction found lost, at once: they wait again in the one order of keys. How many do."""
+    return sum(
+        wait_again(session, call.id, generation=call.generation, states=(call.state,), due_at=moment)
+        for call in in_order_of_keys(calls)
+    )
 
 
 def _missing(session: Session, queue: str, depth: QueueDepth | None) -> int:
@@ -103,22 +122,12 @@ def _is_empty(depth: QueueDepth | None) -> bool:
     return depth is not None and depth.ready == 0 and depth.unacked == 0
 
 
-def _let_wait_again(
-    session: Session,
-    lost: tuple[ColumnElement[bool], ...],
-    *,
-    state: CallState,
-    moment: datetime,
-    most: int = SLICE,
-) -> int:
-    """The oldest first: no more than `most`, nor than a slice."""
-    columns = (TaskCall.id, TaskCall.generation, TaskCall.coalesce_key)
+def _oldest(session: Session, *lost: ColumnElement[bool], most: int = SLICE) -> list[LostCall]:
+    """Lock and name them: no more than `most`, nor than a slice."""
+    columns = (TaskCall.id, TaskCall.generation, TaskCall.state, TaskCall.coalesce_key)
     oldest = select(*columns).where(*lost).order_by(TaskCall.sent_at, TaskCall.id).limit(min(most, SLICE))
-    rows = oldest.with_for_update(skip_locked=True)
-    return sum(
-        wait_again(session, row.id, generation=row.generation, states=(state,), due_at=moment)
-        for row in in_order_of_keys(session.execute(rows).all())
-    )
+    rows = session.execute(oldest.with_for_update(skip_locked=True)).mappings().all()
+    return [LostCall(**row) for row in rows]
 
 
 def extend_leases(session: Session, *, until: datetime) -> None:

@@ -83,20 +83,20 @@ def resend_left_behind(database: Database) -> int:
 
     Not the running ones: their worker holds a lease.
     """
-    return _in_slices(database, recovery.return_left_behind)
+    return _in_slices(database, recovery.left_behind)
 
 
 def resend(database: Database) -> int:
     """Let every call that was sent wait again; returns how many."""
-    return _in_slices(database, partial(recovery.return_sent, sent_before=now()))
+    return _in_slices(database, partial(recovery.sent, before=now()))
 
 
-def _in_slices(database: Database, returned: Callable[..., int]) -> int:
+def _in_slices(database: Database, find: Callable[[Session], list[recovery.LostCall]]) -> int:
     """Each slice is a transaction: killed in between, the rest is found when asked again."""
     total = 0
     while True:
         with database.writer() as session:
-            count = returned(session, moment=now())
+            count = recovery.let_wait_again(session, find(session), moment=now())
         if not count:
             return total
         total += count

@@ -126,7 +126,6 @@ def reconcile(*, embedding_model: str, work: Work, most: int = RECONCILE_SLICE) 
     with work() as unit:
         found = {kind: _forgotten(kind, embedding_model).limit(most) for kind in DerivedKind}
         stale = {kind: unit.session.execute(rows).all() for kind, rows in found.items()}
-        # All at once, so that they are stored in the one order of keys.
         unit.enqueue(
             *(rebuild_call(kind, str(row.id), version=row.version) for kind, rows in stale.items() for row in rows)
         )

@@ -225,7 +225,8 @@ def _call_from_message(unit: UnitOfWork, letter: DeadLetter) -> tuple[UUID | Non
         subject=_resource_of(letter) if hook and not is_of_users(hook) else None,
         kind=hook.kind if hook else None,
     )
-    return unit.enqueue(call)[0].id, "a new call has its task and arguments"
+    unit.enqueue(call)
+    return unit.store()[0].id, "a new call has its task and arguments"
 
 
 def why_not_replayable(letter: DeadLetter) -> str | None:

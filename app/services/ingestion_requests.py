@@ -98,7 +98,7 @@ def _request_within(
         )
     resource.ingestion_status, resource.ingestion_error = IngestionState.PENDING, None
     unit.emit(EventType.INGESTION_REQUESTED, {"resource_id": str(resource.id), "source": source or key})
-    call = next(stored for stored in unit.store_events() if stored.task == TaskName.INGEST_RESOURCE)
+    call = next(stored for stored in unit.store() if stored.task == TaskName.INGEST_RESOURCE)
     return IngestReceipt(resource_id=resource.id, call_id=call.id, created=created)
 
 

@@ -46,6 +46,7 @@ class UnitOfWork:
         self.invalidations: list[outbox.StoredCall] = []
         self._debounce_scale = debounce_scale
         self._unstored: list[Event] = []
+        self._planned: list[PlannedCall] = []
         self._call_count = 0
         self._effect_version: int | None = None
 
@@ -77,10 +78,9 @@ class UnitOfWork:
         """
         self.new_values[key] = (value, version)
 
-    def enqueue(self, *calls: PlannedCall) -> list[outbox.StoredCall]:
+    def enqueue(self, *calls: PlannedCall) -> None:
         """Calls that no event causes; their delays are no debounce, and not scaled like one."""
-        self._call_count += len(calls)
-        return outbox.enqueue(self.session, calls)
+        self._planned += calls
 
     def enqueue_once(self, call: PlannedCall, *, call_id: UUID) -> bool:
         """A call under an id that its cause determines; False when it is stored already."""
@@ -88,10 +88,14 @@ class UnitOfWork:
         self._call_count += stored
         return stored
 
-    def store_events(self) -> list[outbox.StoredCall]:
-        """Write the events emitted so far, and return the calls they cause."""
+    def store(self) -> list[outbox.StoredCall]:
+        """Write the events and calls so far, and return the calls: for who needs their ids before `close`, at the end.
+
+        Two transactions that store theirs piecemeal could wait for each other's.
+        """
         events, self._unstored = self._unstored, []
-        stored = outbox.store(self.session, events, debounce_scale=self._debounce_scale)
+        planned, self._planned = self._planned, []
+        stored = outbox.store(self.session, events, planned, debounce_scale=self._debounce_scale)
         self._call_count += len(stored)
         self.invalidations += [call for call in stored if call.task == TaskName.INVALIDATE_CACHE]
         return stored
@@ -102,8 +106,7 @@ class UnitOfWork:
 
     def close(self) -> None:
         """Last writes before the commit: events, calls, and the done-mark of the call this work is the effect of."""
-        self.store_events()
-        self.session.flush()
+        self.store()
         if self.call is not None:
             execution.finish(self.session, self.call, version=self._effect_version, moment=now())
         if self._call_count:

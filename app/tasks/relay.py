@@ -137,9 +137,11 @@ class Relay:
                 # This process, the database or its writes stood still, so leases ran out unrenewed, or the clock was
                 # set: everyone gets a new one.
                 recovery.extend_leases(session, until=moment + timedelta(seconds=self._settings.call_lease_seconds))
-            recovery.return_abandoned_claims(session, claimed_before=abandoned_before, moment=moment)
-            lost = recovery.return_expired_leases(session, moment=moment)
-            lost += recovery.return_lost_messages(session, depth_of=depths.get, lost_after=lost_after, moment=moment)
+            unsent = recovery.abandoned_claims(session, claimed_before=abandoned_before)
+            sent = recovery.expired_leases(session, moment=moment)
+            sent += recovery.lost_messages(session, depth_of=depths.get, lost_after=lost_after, moment=moment)
+            recovery.let_wait_again(session, [*unsent, *sent], moment=moment)
+            lost = len(sent)
             if lost:
                 recovery.count_redispatched(session, lost)
         self._recovered_at = moment

@@ -205,16 +205,15 @@ class CallMachine(RuleBasedStateMachine):
     @rule()
     def relay_recovers(self) -> None:
         with self.database.writer() as session:
-            recovery.return_abandoned_claims(
-                session, claimed_before=self.moment - timedelta(seconds=15), moment=self.moment
-            )
-            recovery.return_expired_leases(session, moment=self.moment)
-            recovery.return_lost_messages(
+            lost = recovery.abandoned_claims(session, claimed_before=self.moment - timedelta(seconds=15))
+            lost += recovery.expired_leases(session, moment=self.moment)
+            lost += recovery.lost_messages(
                 session,
                 depth_of=lambda queue: QueueDepth(ready=[one.queue for one in self.on_broker].count(queue), unacked=0),
                 lost_after=LOST_AFTER,
                 moment=self.moment,
             )
+            recovery.let_wait_again(session, lost, moment=self.moment)
 
     # --- the broker ----------------------------------------------------------------------------------------------
 

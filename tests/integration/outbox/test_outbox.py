@@ -48,7 +48,7 @@ def test_event_and_calls_are_committed_with_the_change_or_not_at_all(
     def change_and_fail() -> None:
         with begin() as unit:
             unit.emit(EventType.RESOURCE_CONTENT_CHANGED, {"resource_id": str(resource_id)})
-            unit.store_events()
+            unit.store()
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -294,7 +294,8 @@ def recover(session: Session, moment: datetime, *, ready: int | None, unacked: i
     def depth_of(queue: str) -> QueueDepth | None:
         return None if ready is None else QueueDepth(ready=ready, unacked=unacked)
 
-    return recovery.return_lost_messages(session, depth_of=depth_of, lost_after=timedelta(seconds=60), moment=moment)
+    lost = recovery.lost_messages(session, depth_of=depth_of, lost_after=timedelta(seconds=60), moment=moment)
+    return recovery.let_wait_again(session, lost, moment=moment)
 
 
 def test_many_lost_calls_come_back_together_while_canaries_flow(database: Database, begin: Begin) -> None:

@@ -80,7 +80,8 @@ class Outbox:
 
     def store(self, call: PlannedCall) -> UUID:
         with self.library.work() as unit:
-            return unit.enqueue(call)[0].id
+            unit.enqueue(call)
+            return unit.store()[0].id
 
     def claim(self, *, queue: str = "default", moment: datetime | None = None) -> ClaimedCall:
         """The one call that is due."""

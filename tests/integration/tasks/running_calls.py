@@ -98,5 +98,6 @@ def take_over(library: Library) -> None:
     """What the relay does for calls whose relay or worker is gone."""
     moment = now()
     with library.database.writer() as session:
-        recovery.return_abandoned_claims(session, claimed_before=moment + timedelta(hours=1), moment=moment)
-        recovery.return_expired_leases(session, moment=moment + timedelta(hours=1))
+        lost = recovery.abandoned_claims(session, claimed_before=moment + timedelta(hours=1))
+        lost += recovery.expired_leases(session, moment=moment + timedelta(hours=1))
+        recovery.let_wait_again(session, lost, moment=moment)

@@ -41,8 +41,8 @@ def test_relay_recovery_leases_and_status_pages_find_open_calls_by_their_index(s
         with library.database.writer() as session:
             execution.renew(session, ["somebody"], until=moment)
             recovery.extend_leases(session, until=moment)
-            recovery.return_sent(session, sent_before=moment, moment=moment)
-            recovery.return_left_behind(session, moment=moment)
+            recovery.sent(session, before=moment)
+            recovery.left_behind(session)
             consistency.overview(session, embedding_model=library.embedding_model)
             queue_service.canaries(session, since=moment - timedelta(hours=1))
             list(metrics.LibraryCollector(library).collect())

@@ -57,7 +57,8 @@ def canaries(count: int, *, queue: str = "default", priority: int = 5, first: in
 
 def store(library: Library, calls: list[PlannedCall]) -> list[UUID]:
     with library.work() as unit:
-        return [stored.id for stored in unit.enqueue(*calls)]
+        unit.enqueue(*calls)
+        return [stored.id for stored in unit.store()]
 
 
 def states(library: Library) -> Counter[str]:

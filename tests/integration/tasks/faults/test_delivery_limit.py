@@ -80,7 +80,8 @@ class House:
     def send(self, task: str, name: str, *, priority: int = INNOCENT) -> UUID:
         call: Any = {"task": task, "args": [name], "queue": "default", "priority": priority}
         with self.library.work() as unit:
-            return unit.enqueue(PlannedCall(**call, delay=timedelta(0), coalesce_key=name))[0].id
+            unit.enqueue(PlannedCall(**call, delay=timedelta(0), coalesce_key=name))
+            return unit.store()[0].id
 
     def letters(self) -> dict[str, dict[str, Any]]:
         """Dead letters by their reason."""
