@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from uuid import UUID
 
 
@@ -46,8 +46,8 @@ class Filters:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is filtered out."""
-        return self == Filters()
+        """Whether nothing is filtered out: no values, be it a list or a tuple that has none."""
+        return all(getattr(self, one.name) in (None, (), []) for one in fields(self))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from uuid import UUID
 import pytest
 
 from app.index.documents import Filters
+from app.schemas.search import SearchFilters
 from app.services import cached_search, embeddings, resources, search_indexing
 from app.services.kept_pages import PAGES, Numbers, Question, brought_up_to_date, kept
 from app.services.library import Library
@@ -20,16 +21,17 @@ from tests.integration.libraries import a_library
 pytestmark = pytest.mark.integration
 
 WORDS = [f"{first}{second}{third}" for first in "bdfk" for second in "aeiou" for third in "ln"]
+UNFILTERED = Filters(**SearchFilters().model_dump())  # as the API asks
 QUESTIONS = [
     Question(text=text, mode=mode, filters=filters, limit=limit, cursor=None)
     for text, filters, limit in (
-        ("bal", Filters(), 3),
-        ("bel dan", Filters(), 4),
-        ("kun", Filters(), 20),
-        ('"fon bil" -dul', Filters(), 5),
+        ("bal", UNFILTERED, 3),
+        ("bel dan", UNFILTERED, 4),
+        ("kun", UNFILTERED, 20),
+        ('"fon bil" -dul', UNFILTERED, 5),
         ("bal", Filters(language=("de",)), 5),
-        ("xyzzy", Filters(), 5),
-        ("baln", Filters(), 5),
+        ("xyzzy", UNFILTERED, 5),
+        ("baln", UNFILTERED, 5),
     )
     for mode in ("keyword", "semantic", "hybrid")
 ]
