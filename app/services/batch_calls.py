@@ -15,6 +15,11 @@ CHUNK = 50
 QUEUE = "batch"
 
 
+def places_of(number: int) -> range:
+    """The places of a chunk."""
+    return range(number * CHUNK, (number + 1) * CHUNK)
+
+
 def tending_call(batch_id: UUID, *, delay: timedelta) -> PlannedCall:
     """Freezes, settles and ends the batch; one of them waits at a time."""
     return _call(batch_id, None, key=tending_key(batch_id), delay=delay)
@@ -28,13 +33,26 @@ def tending_key(batch_id: UUID) -> str:
 def enqueue_chunks(unit: UnitOfWork, batch_id: UUID, *, first: int, end: int) -> None:
     """The calls of the chunks from `first` up to, not including, `end`; those stored before are not stored again."""
     for number in range(first, end):
-        call = _call(batch_id, number, key=None, delay=timedelta(0))
-        unit.enqueue_once(call, call_id=chunk_call_id(batch_id, number))
+        _enqueue_once(unit, batch_id, number, call_id=chunk_call_id(batch_id, number))
+
+
+def enqueue_successor(unit: UnitOfWork, batch_id: UUID, number: int, *, place: int) -> None:
+    """Another call of a chunk, whose earlier one died: it begins what waits, from `place` on."""
+    _enqueue_once(unit, batch_id, number, call_id=successor_id(batch_id, place))
 
 
 def chunk_call_id(batch_id: UUID, number: int) -> UUID:
     """The same whoever fans out, and however often (RFC 9562, version 5)."""
     return uuid5(batch_id, f"chunk {number}")
+
+
+def successor_id(batch_id: UUID, place: int) -> UUID:
+    """The same whoever takes up the chunk, and however often."""
+    return uuid5(batch_id, f"from {place}")
+
+
+def _enqueue_once(unit: UnitOfWork, batch_id: UUID, number: int, *, call_id: UUID) -> None:
+    unit.enqueue_once(_call(batch_id, number, key=None, delay=timedelta(0)), call_id=call_id)
 
 
 def _call(batch_id: UUID, number: int | None, *, key: str | None, delay: timedelta) -> PlannedCall:

@@ -6,6 +6,8 @@ may be doubled, late, or killed between any two statements, as a chunk may.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -18,7 +20,16 @@ from app.models.batch import OPEN_BATCHES, Batch, BatchItem, BatchState, ItemSta
 from app.models.derived import DerivedState
 from app.models.outbox import OPEN_STATES, CallState, TaskCall, in_state
 from app.models.resource import Resource
-from app.services.batch_calls import CHUNK, chunk_call_id, enqueue_chunks, tending_call, tending_key
+from app.services.batch_calls import (
+    CHUNK,
+    chunk_call_id,
+    enqueue_chunks,
+    enqueue_successor,
+    places_of,
+    successor_id,
+    tending_call,
+    tending_key,
+)
 from app.services.batch_chunks import fail, fail_items, of_state, unsynchronised
 from app.services.batch_operations import ANOTHER_VERSION, OPERATIONS
 from app.services.batches import complete, filter_of, lock
@@ -31,6 +42,8 @@ SLICE = 10 * CHUNK
 """Items in one transaction: a request waits for it some milliseconds."""
 SLICES_A_CALL = 20
 SOONEST, LATEST = timedelta(seconds=0.5), timedelta(seconds=10)
+DELIVERY_LIMIT = "delivery-limit"
+"""What a call dies of whose worker died each time."""
 LOOK_AGAIN_SHARE = 10
 """It looks again after a tenth of its age: what it shows is never older than that, and a long batch costs few calls."""
 
@@ -85,21 +98,26 @@ def settle_slice(library: Library, batch_id: UUID) -> bool:
 
 
 def take_up_stranded(library: Library, batch_id: UUID) -> None:
-    """What waits in a chunk whose call is dead fails with the reason of the call; a chunk without a call gets one."""
+    """Chunks with waiting items and no live call: what waits goes on, or fails with the reason of the call.
+
+    A call that died with its workers again and again is made up for by another. If it had begun nothing since it was
+    sent, the item that it was at fails: it may well be what the workers died of.
+    """
     with library.database.reader() as session:
         batch = session.get(Batch, batch_id)
         chunks = {} if batch is None or batch.state not in OPEN_BATCHES else _waiting_chunks(session, batch_id)
-        ids = {number: chunk_call_id(batch_id, number) for number in chunks}
-        calls = select(TaskCall.id, TaskCall.state, TaskCall.last_error).where(TaskCall.id.in_(list(ids.values())))
-        known = {row.id: row for row in session.execute(calls)}
+        calls = _latest_calls(session, batch_id, list(chunks))
     for number, places in chunks.items():
-        call = known.get(ids[number])
+        call = calls.get(number)
         if call is None:
             with library.work() as unit:
                 enqueue_chunks(unit, batch_id, first=number, end=number + 1)
         elif call.state == CallState.DEAD:
-            reason = call.last_error or {"type": "dead", "detail": "the call of its chunk is dead"}
-            fail_items(library, batch_id, places, reason, among=ItemState.WAITING)
+            reason = call.error or {"type": "dead", "detail": "the call of its chunk is dead"}
+            if reason["type"] == DELIVERY_LIMIT:
+                _go_on(library, batch_id, number, places, has_begun=places[0] > call.begins, reason=reason)
+            else:
+                fail_items(library, batch_id, places, reason, among=ItemState.WAITING)
 
 
 def revive(library: Library) -> int:
@@ -123,6 +141,44 @@ def _untended(session: Session) -> list[UUID]:
     tended = select(TaskCall.coalesce_key).where(in_state(*OPEN_STATES), TaskCall.coalesce_key.in_(list(keys)))
     known = set(session.scalars(tended)) if keys else set()
     return [one for key, one in sorted(keys.items()) if key not in known]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ChunkCall:
+    """The latest call of a chunk, and the first place that waited when it was sent."""
+
+    state: CallState
+    error: dict[str, Any] | None
+    begins: int
+
+
+def _latest_calls(session: Session, batch_id: UUID, chunks: Sequence[int]) -> dict[int, _ChunkCall]:
+    """By the number of the chunk. A successor begins behind whom it succeeds."""
+    begins = {chunk_call_id(batch_id, number): number * CHUNK for number in chunks}
+    latest = _known_calls(session, begins)
+    died = [number for number, call in latest.items() if call.state == CallState.DEAD]
+    of_dead = {successor_id(batch_id, place): place for number in died for place in places_of(number)}
+    return latest | _known_calls(session, of_dead)
+
+
+def _known_calls(session: Session, begins: Mapping[UUID, int]) -> dict[int, _ChunkCall]:
+    """Of these ids; where a chunk has several, the one that begins last."""
+    rows = select(TaskCall.id, TaskCall.state, TaskCall.last_error).where(TaskCall.id.in_(list(begins)))
+    found = [_ChunkCall(state=row.state, error=row.last_error, begins=begins[row.id]) for row in session.execute(rows)]
+    return {call.begins // CHUNK: call for call in sorted(found, key=lambda call: call.begins)}
+
+
+def _go_on(
+    library: Library, batch_id: UUID, number: int, places: list[int], *, has_begun: bool, reason: dict[str, Any]
+) -> None:
+    """With the rest of a chunk, in one commit."""
+    with library.work() as unit:
+        lock(unit.session, batch_id)
+        if not has_begun:
+            fail(unit.session, batch_id, places[:1], reason, among=ItemState.WAITING)
+            places = places[1:]
+        if places:
+            enqueue_successor(unit, batch_id, number, place=places[0])
 
 
 def _waiting_chunks(session: Session, batch_id: UUID) -> dict[int, list[int]]:

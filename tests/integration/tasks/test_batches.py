@@ -356,19 +356,52 @@ def test_an_item_that_fails_says_why_and_stops_no_other(library: Library) -> Non
     assert batch_state(library, batch_id) == "completed"
 
 
+def die(library: Library, call_id: UUID, reason: str) -> None:
+    """The end of a call, as a worker writes it."""
+    error = {"type": reason, "detail": "for a reason"}
+    with library.database.writer() as session:
+        dead = {"state": CallState.DEAD, "last_error": error, "done_at": now()}
+        session.execute(update(TaskCall).where(TaskCall.id == call_id).values(**dead))
+
+
 def test_a_chunk_whose_call_is_dead_fails_with_its_reason_and_one_without_a_call_gets_one(library: Library) -> None:
     ids = shelf(library, batch_calls.CHUNK + 1)
     batch_id = ask(library, BatchOperation.DELETE, ids)
     dead, lost = (batch_calls.chunk_call_id(batch_id, number) for number in range(2))
+    die(library, dead, "retries-exhausted")
     with library.database.writer() as session:
-        error = {"type": "delivery-limit", "detail": "started 5 times and never came to an end"}
-        session.execute(update(TaskCall).where(TaskCall.id == dead).values(state=CallState.DEAD, last_error=error))
         session.delete(session.get_one(TaskCall, lost))
 
     run_all(library)
 
     assert Counter(states(library, batch_id).values()) == {"failed": batch_calls.CHUNK, "done": 1}
-    assert set(errors(library, batch_id).values()) == {"delivery-limit"}
+    assert set(errors(library, batch_id).values()) == {"retries-exhausted"}
+    assert batch_state(library, batch_id) == "completed"
+
+
+def test_only_the_item_that_a_call_died_at_with_its_workers_fails_if_any(library: Library) -> None:
+    """Whose worker died while it went on is no reason against an item; whose worker died at it each time is one."""
+    ids = shelf(library, batch_calls.CHUNK + 3)
+    batch_id = ask(library, BatchOperation.DELETE, ids)
+    first, second = (batch_calls.chunk_call_id(batch_id, number) for number in range(2))
+    for place in range(10):
+        batch_chunks.begin_item(library, batch_id, place)
+    for call in (first, second):
+        die(library, call, "delivery-limit")
+
+    for _ in range(2):  # once more changes nothing
+        batch_tending.take_up_stranded(library, batch_id)
+    assert errors(library, batch_id) == {ids[batch_calls.CHUNK]: "delivery-limit"}
+
+    for place in (10, batch_calls.CHUNK + 1):  # that its successors begin with
+        die(library, batch_calls.successor_id(batch_id, place), "delivery-limit")
+    batch_tending.take_up_stranded(library, batch_id)
+    failed = {ids[place] for place in (10, batch_calls.CHUNK, batch_calls.CHUNK + 1)}
+    assert errors(library, batch_id) == dict.fromkeys(failed, "delivery-limit")
+
+    run_all(library)
+
+    assert states(library, batch_id) == dict.fromkeys(ids, "done") | dict.fromkeys(failed, "failed")
     assert batch_state(library, batch_id) == "completed"
 
 
