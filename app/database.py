@@ -196,10 +196,16 @@ def _sqlite_arguments() -> dict[str, Any]:
 
 
 def _postgres_arguments(settings: Settings, role: Role) -> dict[str, Any]:
+    """A process that stands still in a transaction is cut off: others wait for the rows that it holds."""
+    parameters = {
+        "statement_timeout": settings.db_statement_timeout_seconds * 1000,
+        "idle_in_transaction_session_timeout": settings.db_idle_in_transaction_seconds * 1000,
+        "timezone": "UTC",
+    }
     return {
         "connect_timeout": settings.db_connect_timeout_seconds,
         "application_name": f"alexandria-{role}",
-        "options": f"-c statement_timeout={settings.db_statement_timeout_seconds * 1000} -c timezone=UTC",
+        "options": " ".join(f"-c {name}={value}" for name, value in parameters.items()),
         **KEEPALIVES,
     }
 

@@ -97,6 +97,7 @@ class Settings(BaseSettings):
     db_worker_max_overflow: Annotated[int, Field(ge=0)] = 2
     db_connect_timeout_seconds: PositiveInt = 5
     db_statement_timeout_seconds: PositiveInt = 60
+    db_idle_in_transaction_seconds: PositiveInt = 10
     sqlite_synchronous: Literal["NORMAL", "FULL"] = "NORMAL"
     sqlite_write_timeout_seconds: PositiveSeconds = 30.0
 

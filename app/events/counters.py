@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from app.events.outbox import insert_of, is_postgres
+from app.events.outbox import insert_of
 from app.models.derived import Counter
-
-HELD_IDLE_SECONDS = 10
-"""A process that stands still between counting and its commit is cut off by PostgreSQL: the others wait for it."""
 
 
 def read(session: Session, name: str) -> int:
@@ -29,16 +26,12 @@ def read_all(session: Session, names: Sequence[str]) -> dict[str, int]:
 def count(session: Session, name: str, more: int) -> int:
     """Add to a counter, which begins at 0, and return where it stands; two processes at once both count.
 
-    Whoever else moves this counter waits for the commit. On PostgreSQL the transaction may rest for no more than
-    `HELD_IDLE_SECONDS` at a time from here on.
+    Whoever else moves this counter waits for the commit.
     """
     statement: Any = insert_of(session)(Counter).values(name=name, value=more)
     added = statement.on_conflict_do_update(
         index_elements=[Counter.name], set_={"value": Counter.value + statement.excluded.value}
     )
-    if is_postgres(session):  # in the same round trip
-        patience = func.set_config("idle_in_transaction_session_timeout", str(HELD_IDLE_SECONDS * 1000), True)
-        return int(session.execute(added.returning(Counter.value, patience)).one()[0])
     return int(session.scalars(added.returning(Counter.value)).one())
 
 

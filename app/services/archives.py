@@ -63,6 +63,8 @@ def export(library: Library) -> Iterator[bytes]:
     with library.database.reader() as session:
         if not library.database.is_sqlite:  # SQLite reads one snapshot anyway
             session.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
+            # It rests for as long as nobody takes the next line, and holds no row meanwhile.
+            session.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
         counts = {kind.name: kind.count(session) for kind in RECORD_KINDS}
         yield _line(json.dumps({"record": HEADER, "format": FORMAT, "counts": counts}, separators=(",", ":")))
         for kind in RECORD_KINDS:

@@ -15,7 +15,8 @@ from app.models.outbox import EventRecord, TaskCall
 from app.models.resource import PendingUpload, Resource
 from app.services import archives, authors, resources
 from app.services.library import Library
-from tests.integration.archives.conftest import as_lines, exported, imported, records
+from tests.integration.archives.conftest import as_lines, create, exported, imported, records
+from tests.integration.libraries import a_library
 
 pytestmark = pytest.mark.integration
 
@@ -143,3 +144,17 @@ def test_an_older_version_is_brought_up_to_that_of_the_export(full: Library) -> 
         found = resources.find(session, resource_id)
         assert (found.title, found.version) == ("From the other library", record["version"] + 3)
         assert found.metadata_version == record["metadata_version"] + 1
+
+
+def test_an_export_waits_for_whoever_takes_its_lines(migrated_postgres_url: str, cache_url: str) -> None:
+    """Longer than a transaction may stand still in which rows are held."""
+    hurried = {"db_idle_in_transaction_seconds": 1, "database_url": migrated_postgres_url}
+    with a_library(**hurried, cache_url=cache_url) as library:
+        create(library, title="Owls")
+        lines = archives.export(library)
+        first = next(lines)
+        with library.database.glance() as session:
+            session.execute(select(func.pg_sleep(2)))
+        rest = list(lines)
+
+    assert len(rest) == sum(json.loads(first)["counts"].values())
