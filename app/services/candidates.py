@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
-from sqlalchemy import Select, and_, case, func, or_, select
+from sqlalchemy import Select, and_, case, func, or_, select, union_all
 from sqlalchemy.orm import Session, aliased
 
 from app.errors import EmbedderUnavailable
@@ -162,7 +162,7 @@ def seen_among(session: Session, user_id: str, ids: Sequence[UUID]) -> set[UUID]
         .join(Interaction, Interaction.resource_id == copy.id)
         .where(Interaction.user_id == user_id, copy.duplicate_of.in_(ids))
     )
-    return {*session.scalars(own), *(one for one in session.scalars(by_copy) if one is not None)}
+    return {one for one in session.scalars(union_all(own, by_copy)) if one is not None}
 
 
 def _liked(terms: Mapping[str, float]) -> list[str]:

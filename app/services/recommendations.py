@@ -57,7 +57,7 @@ _WORDS: Mapping[str, str] = {
 
 def recommend(library: Library, user_id: str, *, limit: int) -> dict[str, Any]:
     """At most `limit` documents, the best first; `cold_start` when nothing is known that the user likes."""
-    with library.database.reader() as session:
+    with library.database.glance() as session:
         born, revision = profiles.edition(session, user_id)
     found = _cached(library, user_id, born=str(born) if born else None, revision=revision)
     with library.database.reader() as session:
