@@ -89,7 +89,7 @@ def clean_up(library: Library, *, work: Work) -> dict[str, int]:
         "events": _remove(library, EventRecord.id, EventRecord.timestamp < events),
         "idempotency keys": _remove(library, IdempotencyKey.key, IdempotencyKey.created_at < keys),
         "heartbeats": _remove(library, ProcessHeartbeat.name, ProcessHeartbeat.seen_at < moment - timedelta(days=1)),
-        "schedule ticks": _remove(library, ScheduleTick.call_id, ScheduleTick.tick < calls),
+        "schedule ticks": _remove(library, ScheduleTick.call_id, _is_old_tick(calls)),
         "old scores": _remove(library, QualityHistory.id, old_scores & ~in_force),
         "batches": _remove_batches(library, before=moment - timedelta(days=settings.batch_retention_days)),
         "deleted documents": _remove(library, Resource.id, _swept(moment)),
@@ -115,6 +115,13 @@ def forget_canaries(library: Library) -> None:
     _remove(library, TaskCall.id, old)
     stale = (EffectRecord.task == TaskName.CANARY) & (EffectRecord.at < now() - CANARY_RETENTION)
     _remove(library, EffectRecord.id, stale)
+
+
+def _is_old_tick(before: datetime) -> ColumnElement[bool]:
+    """Not the last one of its schedule: by that a beat knows, a month later, what was missed."""
+    newer = aliased(ScheduleTick)
+    is_followed = exists().where(newer.name == ScheduleTick.name, newer.tick > ScheduleTick.tick)
+    return and_(ScheduleTick.tick < before, is_followed)
 
 
 def _swept(moment: datetime) -> ColumnElement[bool]:

@@ -65,16 +65,21 @@ class OutboxScheduler(Scheduler):
     producer = None  # type: ignore[assignment]  # never asked for a connection
 
     def setup_schedule(self) -> None:
-        """Take up where the last beat left off: a tick missed meanwhile is due at once, and so is a first interval."""
+        """Take up where the last beat left off: a tick missed meanwhile is due at once, and so is a first interval.
+
+        What never ticked though beats have run is missed since the first of them: no beat was there at its hour.
+        """
         super().setup_schedule()
         self.merge_inplace(self.app.conf.beat_schedule)
-        ticked = _last_ticks()
+        ticked, known_since = _known_ticks()
         for name, entry in self.schedule.items():
             when: Any = entry.schedule  # the stub of an interval lacks its length
             if name in ticked:
                 entry.last_run_at = ticked[name]
             elif not isinstance(when, crontab):  # of a new library, say: its canaries tell that it works
                 entry.last_run_at = now() - when.run_every
+            elif known_since is not None:
+                entry.last_run_at = known_since
 
     def apply_async(self, entry: Any, producer: object = None, advance: bool = True, **_: object) -> None:  # noqa: ARG002
         """Store the call of this tick; waits for the database as long as it takes."""
@@ -114,9 +119,11 @@ def store_tick(entry: Any, tick: datetime) -> bool:
     return stored is not None
 
 
-def _last_ticks() -> dict[str, datetime]:
-    newest = select(ScheduleTick.name, func.max(ScheduleTick.tick)).group_by(ScheduleTick.name)
+def _known_ticks() -> tuple[dict[str, datetime], datetime | None]:
+    """The last tick of each schedule, and the first that is known of any."""
+    of_each = select(ScheduleTick.name, func.max(ScheduleTick.tick), func.min(ScheduleTick.tick))
     for attempt in stamina.retry_context(on=DatabaseUnavailable, attempts=None, timeout=None, wait_max=5.0):
         with attempt, get_database("worker").reader() as session:
-            return dict(session.execute(newest).all())
+            rows = session.execute(of_each.group_by(ScheduleTick.name)).all()
+            return {name: last for name, last, _ in rows}, min((first for _, _, first in rows), default=None)
     raise AssertionError("unreachable: the retry has no end")

@@ -21,6 +21,8 @@ from app.commands.scheduled import Scheduled
 from app.database import Database, open_database
 from app.models.base import new_id, now
 from app.models.outbox import CallState, ScheduleTick, TaskCall
+from app.services import upkeep
+from app.services.library import Library
 from app.services.scheduled_tasks import SCHEDULED
 from app.settings import load_settings
 from app.tasks.schedule import beat_schedule, tick_of
@@ -178,6 +180,37 @@ def test_a_tick_missed_while_no_beat_ran_is_taken_up_by_the_next(database: Datab
     [call] = calls(database, TaskName.CLEANUP)
     assert ticks(database, NIGHTLY)[missed] == call.id
     assert (call.state, call.queue, call.due_at <= now()) == (CallState.WAITING, "default", True)
+
+
+def test_a_tick_that_was_missed_before_there_was_any_of_its_schedule_is_taken_up_too(
+    database: Database, beats: Beats
+) -> None:
+    """As where the library never runs at night."""
+    with database.writer() as session:
+        session.add(ScheduleTick(name=EVERY_SECOND, tick=now() - timedelta(days=2), call_id=new_id()))
+
+    beat = beats.start("beat")
+    poll_until(lambda: calls(database, TaskName.CLEANUP), within_seconds=60, what="the missed tick is stored")
+    beat.kill()
+
+    [missed] = ticks(database, NIGHTLY)
+    assert (missed.hour, missed.minute) == (4, 0)
+    assert now() - timedelta(days=2) < missed < now()
+
+
+def test_the_last_tick_of_a_schedule_outlives_the_retention(database: Database, library: Library) -> None:
+    """What comes once a month is not forgotten in the month between."""
+    old = [moment("2026-01-01T00:00:00"), moment("2026-02-01T00:00:00")]
+    with database.writer() as session:
+        session.add_all(ScheduleTick(name=MONTHLY, tick=one, call_id=new_id()) for one in old)
+        session.add(ScheduleTick(name=NIGHTLY, tick=old[0], call_id=new_id()))
+
+    with time_machine.travel(moment("2026-03-01T00:05:00"), tick=False):
+        for removed in (1, 0):
+            assert upkeep.clean_up(library, work=library.work)["schedule ticks"] == removed
+
+    assert set(ticks(database, MONTHLY)) == {old[1]}
+    assert set(ticks(database, NIGHTLY)) == {old[0]}
 
 
 def test_a_beat_that_is_killed_and_started_again_does_not_double_a_tick(database: Database, beats: Beats) -> None:
