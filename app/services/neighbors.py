@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Row, func, select, union_all
 from sqlalchemy.orm import Session
 
 from app.cache.keys import graph_neighbors_key
+from app.index.matching import is_live
 from app.knowledge.category_tree import CategoryTree
 from app.knowledge.nearness import is_same_class, jaccard, nearness
 from app.models.citation import Citation
@@ -92,7 +93,7 @@ def _neighbors(
 
 
 def _reached(session: Session, resource_id: UUID, *, hops: int) -> dict[UUID, int]:
-    """Resources that citations, followed either way, lead to in so many hops at least.
+    """Resources that citations, followed either way, lead to in so many hops at least, over nothing that is deleted.
 
     Hop by hop, and not as one recursive statement: PostgreSQL allows no limit inside of a recursion.
     """
@@ -108,7 +109,8 @@ def _reached(session: Session, resource_id: UUID, *, hops: int) -> dict[UUID, in
             ),
         ).subquery()
         seen = [*distances, resource_id]
-        new = select(rows.c.id).where(rows.c.id.not_in(seen)).distinct().order_by(rows.c.id).limit(FRONTIER)
+        new = select(rows.c.id).where(rows.c.id.not_in(seen), is_live(rows.c.id)).distinct()
+        new = new.order_by(rows.c.id).limit(FRONTIER)
         frontier = set(session.scalars(new))
         if not frontier:
             break

@@ -57,6 +57,19 @@ def test_neighbours_are_by_meaning_and_by_citation_and_never_an_old_list(library
     assert str(middle) not in {item["resource_id"] for item in neighbors.read(library, one, hops=2, limit=10)}
 
 
+def test_no_neighbour_is_found_over_a_document_that_is_deleted(library: Library, shelf: Shelf) -> None:
+    """From the moment of its deletion on, not only when its edges are taken away."""
+    far = shelf.put("Quantum field theory.", doi="10.1234/far")
+    middle = shelf.put("Cited: doi:10.1234/far", arxiv_id="1406.5823")
+    one = shelf.put("Zebras graze, says arXiv:1406.5823.")
+    found = {item["resource_id"] for item in neighbors.read(library, one, hops=2, limit=10)}
+    assert found == {str(middle), str(far)}
+
+    resources.delete(library, middle)
+
+    assert neighbors.read(library, one, hops=2, limit=10) == []
+
+
 def test_neighbours_are_of_one_class_by_the_class_in_force_and_the_tree_as_it_is_now(
     library: Library, shelf: Shelf
 ) -> None:
