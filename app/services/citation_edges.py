@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session, aliased
 from app.events import counters
 from app.events.event_types import EventType
 from app.events.outbox import is_postgres
+from app.index.matching import is_live
 from app.models.citation import Citation, CitationKey, ResourceKey
 from app.models.derived import Counter
 from app.models.resource import Resource
@@ -130,9 +131,10 @@ def _count_change(session: Session) -> None:
 
 
 def _wrong(session: Session, among: ColumnElement[bool], *, limit: int) -> list[WrongTarget]:
+    """Of what lives: a deleted resource cites nothing, though its citations may stand until it is swept."""
     right = _right_target()
     rows = select(Citation.id, Citation.resource_id, Citation.target_resource_id, right.label("right")).where(
-        among, Citation.target_resource_id.is_distinct_from(right)
+        among, is_live(Citation.resource_id), Citation.target_resource_id.is_distinct_from(right)
     )
     return [
         WrongTarget(id=row.id, source=row.resource_id, held=row.target_resource_id, right=row.right)

@@ -47,6 +47,17 @@ def test_a_citation_is_resolved_whichever_of_the_two_comes_first(shelf: Shelf) -
     assert [item["resource_id"] for item in shelf.listed(target, direction="incoming")] == [early, late]
 
 
+def test_no_edge_leads_from_a_deleted_document_to_what_comes_later(shelf: Shelf) -> None:
+    """It had no edge, so nothing was called for at its deletion, and its citations stand until it is swept."""
+    gone = shelf.put(f"As was shown (doi:{DOI}), zebras graze.")
+    resources.delete(shelf.library, gone)
+
+    shelf.put(doi=DOI)
+
+    assert shelf.edges() == set()
+    assert shelf.events(EventType.GRAPH_EDGE_ADDED) == []
+
+
 @pytest.mark.parametrize(
     ("text", "identity"),
     [
