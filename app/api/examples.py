@@ -86,7 +86,7 @@ _RECOMMENDED = {
     "title": "The Voyage of the Beagle",
     "creator": "Charles Darwin",
     "score": 0.53,
-    "parts": {"content": 0.3, "affinity": 0.1, "quality": 0.12, "recency": 0.01, "popularity": 0.0},
+    "parts": {"content": 0.3, "affinity": 0.1, "citations": 0.0, "quality": 0.12, "recency": 0.01, "popularity": 0.0},
     "reason": {
         "text": "because you annotated “On the Origin of Species”",
         "part": "content",

@@ -3,6 +3,8 @@
 content     cosine of the document's vector and the taste's, 0 where it is below 0
 affinity    how far its subjects and authors are those of what the user likes: 1 - (1 - s)(1 - a), each the share of
             the likings that have them (`knowledge.taste`)
+citations   1 - the product of 1 - w/2 over the liked documents that it cites or is cited by, w being how much each is
+            liked by that of the most liked one: independent evidence, of as much weight as in `knowledge.nearness`
 quality     the overall score of `knowledge.quality`, 0 until there is one
 recency     2^(-age / 90 days) since it came into the library, by whole days
 popularity  how many others liked it of late, log(1 + n) / log(1 + n of the most liked one asked about)
@@ -16,15 +18,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from math import fsum, log1p
+from math import fsum, log1p, prod
 
+from app.knowledge.nearness import LINKED_AT_ONE_HOP
 from app.knowledge.taste import ROCCHIO_LIKED
 from app.knowledge.time_decay import decayed
 
 NEWS_HALF_LIFE = timedelta(days=90)
 WITH_TASTE: Mapping[str, float] = {
-    "content": 0.50,
-    "affinity": 0.20,
+    "content": 0.40,
+    "affinity": 0.15,
+    "citations": 0.15,
     "quality": 0.15,
     "recency": 0.10,
     "popularity": 0.05,
@@ -38,6 +42,7 @@ class Parts:
 
     content: float
     affinity: float
+    citations: float
     quality: float
     recency: float
     popularity: float
@@ -71,6 +76,11 @@ def affinity(
 ) -> float:
     """See the module."""
     return 1 - (1 - _share(subjects, liked_subjects)) * (1 - _share(authors, liked_authors))
+
+
+def joined(weights: Iterable[float], *, most: float) -> float:
+    """See the module: `citations`. `weights` are above 0, and `most` is none of them below."""
+    return 1 - prod(1 - LINKED_AT_ONE_HOP * weight / most for weight in sorted(weights))
 
 
 def recency(age: timedelta) -> float:

@@ -119,7 +119,7 @@ class Reason(Output):
     """Why: in words, by the part that adds most to the score, and by what that part is due to."""
 
     text: str
-    part: Literal["content", "affinity", "quality", "recency", "popularity"]
+    part: Literal["content", "affinity", "citations", "quality", "recency", "popularity"]
     because: Because | None
     about: str | None = Field(description="The liked subject or author that the document shares")
 
@@ -129,6 +129,7 @@ class RecommendationParts(Output):
 
     content: Score
     affinity: Score
+    citations: Score
     quality: Score
     recency: Score
     popularity: Score

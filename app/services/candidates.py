@@ -12,16 +12,18 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
-from sqlalchemy import Select, and_, case, func, or_, select, union_all
+from sqlalchemy import Select, and_, case, func, or_, select, union, union_all
 from sqlalchemy.orm import Session, aliased
 
 from app.errors import EmbedderUnavailable
 from app.knowledge.taste import MIDDLE_RATING
 from app.models.base import now
+from app.models.citation import Citation
 from app.models.derived import Embedding, QualityScore
 from app.models.interaction import Interaction, UserProfile
 from app.models.resource import Resource
 from app.models.search import SearchDocument, SearchSubject
+from app.services.citation_edges import is_edge
 from app.services.library import Library
 from app.services.profiles import authors_of
 
@@ -47,10 +49,18 @@ class Asker:
         """Whether anything is known that the user likes."""
         return self.profile is not None and bool(self.profile.likings)
 
+    @property
+    def liked(self) -> Mapping[UUID, float]:
+        """How much each document is liked that the taste names, the most liked first."""
+        return {UUID(one["resource_id"]): one["weight"] for one in self.profile.likings} if self.profile else {}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A live document that the user has not seen and that is nobody's duplicate. `vector`: see `Embedding`."""
+    """A live document that the user has not seen and that is nobody's duplicate. `vector`: see `Embedding`.
+
+    `joined`: the liked documents that it cites or is cited by.
+    """
 
     id: UUID
     subjects: Sequence[str]
@@ -59,6 +69,7 @@ class Candidate:
     quality: float
     likes: float
     vector: bytes | None
+    joined: frozenset[UUID]
 
 
 class Source(Protocol):
@@ -102,6 +113,15 @@ def of_liked_authors(library: Library, session: Session, asker: Asker) -> list[U
     return _best(session, SearchDocument.creator.in_(liked)) if liked else []
 
 
+def joined_by_citations(library: Library, session: Session, asker: Asker) -> list[UUID]:  # noqa: ARG001 — a source
+    """What the documents that the user likes cite, and what cites them: those that most of these are joined with."""
+    if not asker.has_taste:
+        return []
+    joints = _joints(asker).subquery()
+    most = select(joints.c.id).group_by(joints.c.id).order_by(func.count().desc(), joints.c.id)
+    return list(session.scalars(most.limit(OTHERS_MAX)))
+
+
 def of_best_quality(library: Library, session: Session, asker: Asker) -> list[UUID]:  # noqa: ARG001 — a source
     """The best of all."""
     best = select(QualityScore.resource_id).order_by(QualityScore.overall.desc(), QualityScore.resource_id)
@@ -124,6 +144,7 @@ SOURCES: tuple[Source, ...] = (
     near_in_meaning,
     of_liked_subjects,
     of_liked_authors,
+    joined_by_citations,
     of_best_quality,
     newest,
     most_popular,
@@ -139,6 +160,7 @@ def candidates_for(
     unseen = [one for one in named if one not in seen]
     of_these = _ACTS.where(Interaction.resource_id.in_(unseen))
     likes = {row.resource_id: float(row.likes) for row in session.execute(_likes(of_these, asker))}
+    joined = _joined(session, unseen, asker)
     return [
         Candidate(
             id=row.id,
@@ -148,6 +170,7 @@ def candidates_for(
             quality=row.overall or 0.0,
             likes=likes.get(row.id, 0.0),
             vector=row.vector if row.passage_count else None,
+            joined=frozenset(joined.get(row.id, ())),
         )
         for row in session.execute(_facts(unseen, embedding_model=library.embedding_model))
     ]
@@ -177,6 +200,23 @@ def _best(session: Session, condition: Any) -> list[UUID]:
         .order_by(func.coalesce(QualityScore.overall, 0.0).desc(), SearchDocument.resource_id)
     )
     return list(session.scalars(found.limit(OTHERS_MAX)))
+
+
+def _joints(asker: Asker) -> Any:
+    """Each document that a citation joins with a liked one, and that one, whichever of the two cites the other."""
+    liked, source, target = list(asker.liked), Citation.resource_id, Citation.target_resource_id
+    cited = select(target.label("id"), source.label("liked")).where(source.in_(liked), is_edge())
+    return union(cited, select(source.label("id"), target.label("liked")).where(target.in_(liked), is_edge()))
+
+
+def _joined(session: Session, ids: Sequence[UUID], asker: Asker) -> Mapping[UUID, set[UUID]]:
+    """The liked documents that each of these is joined with."""
+    found: dict[UUID, set[UUID]] = {}
+    if asker.has_taste:
+        joints = _joints(asker).subquery()
+        for row in session.execute(select(joints.c.id, joints.c.liked).where(joints.c.id.in_(ids))):
+            found.setdefault(row.id, set()).add(row.liked)
+    return found
 
 
 def _likes(interactions: Any, asker: Asker) -> Select[UUID, float]:

@@ -37,6 +37,8 @@ DEPTH = 60
 """Recommendations that are kept: more than anyone is shown, for some are seen or deleted meanwhile."""
 LOOK_AHEAD = 2
 """Times as many as are wanted are looked up at once, before more are."""
+FORM = 2
+"""Of what is kept: another number is another release's, of other parts."""
 NEAR_MIN = 0.1
 """Cosine below which two documents have nothing to do with each other, as for searches."""
 _DID: Mapping[str, str] = {
@@ -46,9 +48,11 @@ _DID: Mapping[str, str] = {
     "export": "because you exported {title}",
     "rating": "because you rated {title} highly",
 }
+_JOINT = ", and one cites the other"
 _WORDS: Mapping[str, str] = {
     "content": "because it is near to what you like",
     "affinity": "because it is about or by {about}, as is what you like",
+    "citations": "because it cites what you like, or is cited by it",
     "quality": "because it is among the best of the library",
     "recency": "because it is new in the library",
     "popularity": "because others liked it of late",
@@ -70,9 +74,10 @@ def _cached(library: Library, user_id: str, *, born: str | None, revision: int) 
     def compute() -> dict[str, Any]:
         return _compute(library, user_id)
 
-    return library.cache.get_or_compute(
-        recommendations_key(user_id), compute, version=revision, is_current=lambda found: found["profile_id"] == born
-    )
+    def is_current(found: dict[str, Any]) -> bool:
+        return found.get("form") == FORM and found["profile_id"] == born
+
+    return library.cache.get_or_compute(recommendations_key(user_id), compute, version=revision, is_current=is_current)
 
 
 def _compute(library: Library, user_id: str) -> dict[str, Any]:
@@ -102,7 +107,7 @@ def _compute(library: Library, user_id: str) -> dict[str, Any]:
         for one in (pool[place] for place in order)
     ]
     born = str(profile.id) if profile else None
-    return {"cold_start": not asker.has_taste, "items": items, "profile_id": born}
+    return {"cold_start": not asker.has_taste, "items": items, "profile_id": born, "form": FORM}
 
 
 def _parts(candidates: Sequence[Candidate], asker: Asker) -> dict[UUID, Parts]:
@@ -110,12 +115,15 @@ def _parts(candidates: Sequence[Candidate], asker: Asker) -> dict[UUID, Parts]:
     cosines = _cosines(candidates, profile.vector if profile else None)
     most, moment = max((one.likes for one in candidates), default=0.0), now()
     liked_subjects, liked_authors = (profile.subjects, profile.authors) if profile else ({}, {})
+    liked = asker.liked
+    most_liked = max(liked.values(), default=0.0)
     return {
         one.id: Parts(
             content=recommendation.content(cosines.get(one.id, 0.0)),
             affinity=recommendation.affinity(
                 one.subjects, one.authors, liked_subjects=liked_subjects, liked_authors=liked_authors
             ),
+            citations=recommendation.joined((liked[joint] for joint in one.joined), most=most_liked),
             quality=one.quality,
             recency=recommendation.recency(max(moment - one.created_at, timedelta(0))),
             popularity=recommendation.popularity(one.likes, most=most),
@@ -165,6 +173,8 @@ def _reason(
     """The part that adds most, and what it is due to: a document that the user likes, or a subject or author."""
     part = parts.strongest(has_taste=asker.has_taste)
     because = _nearest_liked(candidate, liked) if part == "content" else None
+    if part == "citations":
+        because = _most_liked_joint(candidate, asker)
     about = _liked_term(candidate, asker.profile) if part == "affinity" else None
     return {"part": part, "because": because, "about": about}
 
@@ -180,6 +190,13 @@ def _nearest_liked(candidate: Candidate, liked: Sequence[tuple[dict[str, Any], b
         return None
     one = liked[pulls.index(max(pulls))][0]
     return {"resource_id": one["resource_id"], "type": one["type"]}
+
+
+def _most_liked_joint(candidate: Candidate, asker: Asker) -> dict[str, Any] | None:
+    likings = asker.profile.likings if asker.profile else []
+    joints = (one for one in likings if UUID(one["resource_id"]) in candidate.joined)
+    one = next(joints, None)
+    return None if one is None else {"resource_id": one["resource_id"], "type": one["type"]}
 
 
 def _liked_term(candidate: Candidate, profile: UserProfile | None) -> str | None:
@@ -220,4 +237,5 @@ def _in_words(reason: Mapping[str, Any], rows: Mapping[UUID, Any]) -> dict[str, 
         text = _WORDS[reason["part"]].format(about=reason["about"])
         return {**reason, "because": None, "text": text}
     title = f"“{cause.title}”" if cause.title else "a document without a title"
-    return {**reason, "because": {**because, "title": cause.title}, "text": _DID[because["type"]].format(title=title)}
+    text = _DID[because["type"]].format(title=title) + (_JOINT if reason["part"] == "citations" else "")
+    return {**reason, "because": {**because, "title": cause.title}, "text": text}

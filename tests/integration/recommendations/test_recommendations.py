@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +11,8 @@ import pytest
 
 from app.errors import EmbedderUnavailable
 from app.index.vectors import Vectors
-from app.services import interactions, recommendations, resources
+from app.services import citation_graph, citations, interactions, profiles, recommendations, resources
+from app.services.candidates import Asker, joined_by_citations
 from app.services.library import Library
 from tests.integration.recommendations.conftest import Readers
 
@@ -67,6 +69,54 @@ def test_a_shared_subject_is_a_reason_where_there_is_nothing_near(library: Libra
 
     assert (item["title"], item["reason"]["part"], item["reason"]["about"]) == ("Another sound", "affinity", "folklore")
     assert "folklore" in item["reason"]["text"]
+
+
+def test_what_cites_what_is_liked_or_is_cited_by_it_is_a_candidate_and_says_so(
+    library: Library, readers: Readers
+) -> None:
+    """Also where it is neither near nor new nor good: no other source names it."""
+    cited = readers.document("", title="Cited", doi="10.1234/cited")
+    liked = readers.document("Tea is picked, see doi:10.1234/cited for how.", title="Liked", doi="10.1234/liked")
+    citing = readers.document("Zebras graze (doi:10.1234/liked).", title="Citing")
+    readers.document("Zebras sleep.", title="Apart")
+    for one in (cited, liked, citing):
+        citations.extract(library, one, work=library.work)
+        citation_graph.update(library, one, work=library.work)
+    readers.act(liked, "annotation")
+    readers.refresh()
+
+    found = {item["title"]: item for item in recommended(library)}
+
+    assert set(found) == {"Cited", "Citing", "Apart"}
+    assert {title: item["parts"]["citations"] for title, item in found.items()} == {
+        "Cited": pytest.approx(0.075),
+        "Citing": pytest.approx(0.075),
+        "Apart": 0.0,
+    }
+    with library.database.reader() as session:
+        asker = Asker(user_id="ada", profile=profiles.find(session, "ada"), half_life=timedelta(days=30))
+        assert set(joined_by_citations(library, session, asker)) == {cited, citing}
+        stranger = Asker(user_id="eve", profile=None, half_life=timedelta(days=30))
+        assert joined_by_citations(library, session, stranger) == []
+
+
+def test_a_citation_is_the_reason_where_it_says_the_most(library: Library, readers: Readers) -> None:
+    liked = [readers.document("", title=f"Liked {number}", doi=f"10.1234/{number}") for number in range(4)]
+    review = readers.document(" ".join(f"doi:10.1234/{number}" for number in range(4)), title="Review")
+    citations.extract(library, review, work=library.work)
+    citation_graph.update(library, review, work=library.work)
+    for one in liked:
+        readers.act(one, "annotation")
+    readers.act(liked[2], "export")
+    readers.refresh()
+
+    [item] = recommended(library)
+
+    assert (item["title"], item["reason"]["part"]) == ("Review", "citations")
+    assert item["reason"]["text"] == "because you exported “Liked 2”, and one cites the other"
+    assert item["reason"]["because"]["resource_id"] == str(liked[2])
+    resources.delete(library, liked[2])
+    assert recommended(library)[0]["reason"]["text"] == "because it cites what you like, or is cited by it"
 
 
 def test_who_is_unknown_gets_what_is_good_new_and_liked_by_others(
@@ -158,6 +208,19 @@ def test_a_new_profile_is_a_new_order_and_a_user_who_comes_again_is_a_new_user(
     library.cache.set("recommendations:ada", of_ada, version=1)
 
     assert titles(library)[0] == "Black"
+
+
+def test_what_another_release_has_kept_is_not_shown(library: Library, readers: Readers, shelf: dict[str, UUID]) -> None:
+    readers.act(shelf["hive"])
+    readers.refresh()
+    order = recommended(library)
+    kept: dict[str, Any] = library.cache.get("recommendations:ada")
+    del kept["form"]
+    for item in kept["items"]:
+        del item["parts"]["citations"]
+    library.cache.set("recommendations:ada", kept, version=1)
+
+    assert recommended(library) == order
 
 
 def test_recommendations_do_without_an_embedding_model(

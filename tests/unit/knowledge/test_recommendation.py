@@ -10,7 +10,7 @@ from app.knowledge import recommendation
 from app.knowledge.recommendation import WITH_TASTE, WITHOUT_TASTE, Parts
 
 SHARES = st.floats(0, 1)
-NAMES = ("content", "affinity", "quality", "recency", "popularity")
+NAMES = ("content", "affinity", "citations", "quality", "recency", "popularity")
 
 
 def parts(**values: float) -> Parts:
@@ -32,7 +32,7 @@ def test_the_weights_are_shares_of_one() -> None:
 
 
 def test_without_a_taste_there_is_nothing_to_suit() -> None:
-    assert parts(content=1.0, affinity=1.0).score(has_taste=False) == 0.0
+    assert parts(content=1.0, affinity=1.0, citations=1.0).score(has_taste=False) == 0.0
 
 
 def test_the_reason_is_the_part_that_adds_most() -> None:
@@ -58,6 +58,13 @@ def test_affinity(subjects: list[str], authors: list[str], expected: float) -> N
     found = recommendation.affinity(subjects, authors, liked_subjects=liked, liked_authors={"Ada": 0.375})
 
     assert found == pytest.approx(expected)
+
+
+def test_citations_join_more_closely_the_more_there_are_and_the_more_is_liked() -> None:
+    assert recommendation.joined([], most=1.5) == recommendation.joined([], most=0) == 0.0
+    assert recommendation.joined([1.5], most=1.5) == pytest.approx(0.5)  # as near as one hop
+    assert recommendation.joined([0.75], most=1.5) == pytest.approx(0.25)
+    assert recommendation.joined([1.5, 1.5], most=1.5) == pytest.approx(0.75)
 
 
 def test_news_age_by_days() -> None:
