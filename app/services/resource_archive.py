@@ -16,7 +16,7 @@ from app.events.event_types import EventType
 from app.models.base import Base, now
 from app.models.resource import IngestionState, PendingUpload, Resource
 from app.schemas.resource import ReadStatus
-from app.services import citations, duplicates, identities, resources
+from app.services import citations, duplicates, identities, index_changes, resources
 from app.services.archive_records import Outcome, TableRecords
 from app.services.library import Library
 from app.services.unit_of_work import UnitOfWork
@@ -80,9 +80,12 @@ class ResourceRecords(TableRecords):
             _refuse_another_of_its_key(unit.session, record)
             outcome = Outcome.CREATED if row is None or row.deleted_at is not None else Outcome.UPDATED
             if not is_only_checked:
-                if row is not None and row.deleted_at is not None:
-                    library.index.distrust(unit.session, [row.id])  # it may be indexed still, and is found again
+                is_back = row is not None and row.deleted_at is not None
+                if is_back:
+                    library.index.distrust(unit.session, [record["id"]])  # it may be indexed still, and is found again
                 _write(unit, row, record, upload=values["upload"], links=values["links"])
+                if is_back:
+                    index_changes.note(unit.session, [record["id"]])  # at once, and on pages that were kept without it
             return outcome
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from app.index.documents import Filters
 from app.schemas.search import SearchFilters
-from app.services import cached_search, embeddings, resources, search_indexing
+from app.services import archives, cached_search, embeddings, resources, search_indexing
 from app.services.kept_pages import PAGES, Numbers, Question, brought_up_to_date, kept
 from app.services.library import Library
 from app.services.search import SearchPage, SearchService
@@ -151,6 +151,26 @@ def test_a_page_of_a_newer_database_is_not_a_page_of_its_older_copy(library: Lib
     for number in page["numbers"]:
         ahead = page | {"numbers": page["numbers"] | {number: page["numbers"][number] + 1}}
         assert renewed(library, ahead, question) is None
+
+
+def test_a_document_that_an_import_brings_back_is_on_kept_pages_again(library: Library) -> None:
+    writer = Writer(library, 5)
+    [back] = [line for line in archives.export(library) if str(writer.ids[0]).encode() in line]
+    resources.update(library, writer.ids[0], {"title": "xyzzy"})
+    search_indexing.update(library, writer.ids[0], work=library.work)
+    resources.update(library, writer.ids[1], {"title": "xyzzy"})
+    search_indexing.update(library, writer.ids[1], work=library.work)
+
+    def found() -> set[UUID]:
+        page = cached_search.search(library, "xyzzy", mode="keyword", filters=UNFILTERED, limit=5)
+        return {item.id for item in page.items}
+
+    resources.delete(library, writer.ids[0])
+    assert found() == {writer.ids[1]}
+
+    archives.import_lines(library, back)  # and nobody has indexed it anew yet
+
+    assert found() == set(writer.ids[:2])
 
 
 def test_a_cached_page_is_what_a_search_gives_whatever_was_written(library: Library) -> None:
