@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -37,7 +38,7 @@ def consistency(
     Example:  alexandria consistency --repair
     """
     if repair:
-        _repair()
+        _repair(as_json=as_json)
         return
     state = _get(api, "/consistency")
     if as_json:
@@ -51,18 +52,24 @@ def consistency(
     typer.echo(f"{converged}: {state['open_calls']} open calls, {state['dead_letters']} dead letters")
 
 
-def _repair() -> None:
+def _repair(*, as_json: bool) -> None:
     from app.composition import open_library
     from app.services import batch_tending
     from app.services.consistency import repair
 
     require_tables()
     library = open_library()
-    for kind, count in repair(library).items():
-        typer.echo(f"{count} documents will have their {kind.replace('_', ' ')} built anew")
+    called = repair(library)
     revived = batch_tending.revive(library)
+    if as_json:
+        typer.echo(json.dumps({"called_for": called | ({"batches": revived} if revived else {})}))
+        return
+    for kind, count in called.items():
+        typer.echo(f"{count} documents will have their {kind.replace('_', ' ')} built anew")
     if revived:
         typer.echo(f"{revived} batches will go on")
+    if not called and not revived:
+        typer.echo("nothing is stale that has no call already")
 
 
 def reindex(
@@ -175,9 +182,15 @@ def version() -> None:
 
 
 def require_tables() -> None:
-    """Exit 1, with one line, when the tables are not those of this version."""
+    """Exit 1, with one line, when the tables are not those of this version.
+
+    What the services log from now on goes to stderr: stdout holds the outcome alone.
+    """
+    import structlog
+
     from app.migrate import head_revision
 
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     here, newest = _revision(), head_revision()
     if here != newest:
         typer.echo(f"the tables are at {here}, not at {newest}: run `alexandria db upgrade`", err=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 import typer
 
 from app.cli import alexandria as command_line
+from app.commands.scheduled import Scheduled
 from chaos.ports import free_port
 from tests.command_line import alexandria
 
@@ -45,6 +47,29 @@ def test_a_batch_that_says_not_to_what_does_nothing_and_exits_with_2(tmp_path: P
 
     assert done.returncode == 2
     assert done.stderr == "alexandria: name documents, or filter, or say --all: exactly one of these\n"
+
+
+@pytest.fixture
+def at_the_tables(migrated_file: Path, tmp_path: Path) -> dict[str, str]:
+    """An environment whose library is new."""
+    copy = shutil.copy(migrated_file, tmp_path / "library.sqlite3")
+    return {"DATABASE_URL": f"sqlite:///{copy}", "DATA_DIR": str(tmp_path)}
+
+
+@pytest.mark.parametrize("task", list(Scheduled))
+def test_what_a_scheduled_task_found_is_json_and_nothing_but_json(task: str, at_the_tables: dict[str, str]) -> None:
+    done = alexandria("run-task", task, "--json", environment=at_the_tables)
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["task"] == task
+
+
+def test_a_repair_that_finds_nothing_says_so(at_the_tables: dict[str, str]) -> None:
+    said = alexandria("consistency", "--repair", environment=at_the_tables)
+    listed = alexandria("consistency", "--repair", "--json", environment=at_the_tables)
+
+    assert (said.returncode, said.stdout) == (0, "nothing is stale that has no call already\n")
+    assert (listed.returncode, json.loads(listed.stdout)) == (0, {"called_for": {}})
 
 
 def test_help_loads_no_library() -> None:
