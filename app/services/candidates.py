@@ -16,6 +16,7 @@ from sqlalchemy import Select, and_, case, func, or_, select, union, union_all
 from sqlalchemy.orm import Session, aliased
 
 from app.errors import EmbedderUnavailable
+from app.index.matching import is_live
 from app.knowledge.taste import MIDDLE_RATING
 from app.models.base import now
 from app.models.citation import Citation
@@ -124,8 +125,9 @@ def joined_by_citations(library: Library, session: Session, asker: Asker) -> lis
 
 def of_best_quality(library: Library, session: Session, asker: Asker) -> list[UUID]:  # noqa: ARG001 — a source
     """The best of all."""
-    best = select(QualityScore.resource_id).order_by(QualityScore.overall.desc(), QualityScore.resource_id)
-    return list(session.scalars(best.limit(OTHERS_MAX)))
+    best = select(QualityScore.resource_id).where(is_live(QualityScore.resource_id))  # scores stay until the sweep
+    ordered = best.order_by(QualityScore.overall.desc(), QualityScore.resource_id)
+    return list(session.scalars(ordered.limit(OTHERS_MAX)))
 
 
 def newest(library: Library, session: Session, asker: Asker) -> list[UUID]:  # noqa: ARG001 — a source

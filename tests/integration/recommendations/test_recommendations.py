@@ -11,9 +11,13 @@ import pytest
 
 from app.errors import EmbedderUnavailable
 from app.index.vectors import Vectors
+from app.models.base import new_id, now
+from app.models.derived import QualityScore
+from app.models.resource import Resource
 from app.services import citation_graph, citations, interactions, profiles, recommendations, resources
-from app.services.candidates import Asker, joined_by_citations
+from app.services.candidates import OTHERS_MAX, Asker, joined_by_citations, of_best_quality
 from app.services.library import Library
+from app.services.quality import DIMENSIONS
 from tests.integration.recommendations.conftest import Readers
 
 pytestmark = pytest.mark.integration
@@ -175,6 +179,22 @@ def test_as_many_as_are_wanted_are_found_however_many_of_the_best_are_gone(
         resources.delete(library, UUID(order[gone]["id"]))
 
     assert titles(library, limit=1) == []
+
+
+def test_the_best_of_the_library_are_told_among_what_lives(library: Library, readers: Readers) -> None:
+    """However many better ones were deleted today, whose scores stay until they are swept."""
+    living = readers.document("Bees make honey in the hive.")
+    with library.database.writer() as session:
+        for _ in range(OTHERS_MAX):
+            gone = Resource(id=new_id(), title="Gone", content="Gone", content_version=1, deleted_at=now())
+            session.add(gone)
+            session.flush()
+            scores = dict.fromkeys((*DIMENSIONS, "overall"), 1.0)
+            session.add(QualityScore(resource_id=gone.id, weights={}, reasons=[], built_from=1, **scores))
+
+    with library.database.reader() as session:
+        asker = Asker(user_id="ada", profile=None, half_life=timedelta(days=30))
+        assert list(of_best_quality(library, session, asker)) == [living]
 
 
 def test_a_duplicate_is_not_recommended_nor_the_original_of_one_that_was_seen(
