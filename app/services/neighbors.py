@@ -109,12 +109,12 @@ def _reached(session: Session, resource_id: UUID, *, hops: int) -> dict[UUID, in
             ),
         ).subquery()
         seen = [*distances, resource_id]
-        new = select(rows.c.id).where(rows.c.id.not_in(seen), is_live(rows.c.id)).distinct()
-        new = new.order_by(rows.c.id).limit(FRONTIER)
-        frontier = set(session.scalars(new))
+        new = select(rows.c.id, is_live(rows.c.id).label("lives")).where(rows.c.id.not_in(seen)).distinct()
+        found = session.execute(new.order_by(rows.c.id).limit(FRONTIER)).all()
+        distances |= {row.id: hop for row in found}  # also of who is deleted, and may come back
+        frontier = {row.id for row in found if row.lives}
         if not frontier:
             break
-        distances |= dict.fromkeys(frontier, hop)
     return distances
 
 

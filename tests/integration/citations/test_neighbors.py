@@ -8,6 +8,7 @@ from app.events.event_types import EventType
 from app.knowledge.category_tree import Category
 from app.models.classification import ResourceCategory
 from app.services import (
+    archives,
     category_codes,
     citation_pages,
     embeddings,
@@ -58,16 +59,19 @@ def test_neighbours_are_by_meaning_and_by_citation_and_never_an_old_list(library
 
 
 def test_no_neighbour_is_found_over_a_document_that_is_deleted(library: Library, shelf: Shelf) -> None:
-    """From the moment of its deletion on, not only when its edges are taken away."""
+    """From the moment of its deletion on, not only when its edges are taken away; nor missed when it comes back."""
     far = shelf.put("Quantum field theory.", doi="10.1234/far")
     middle = shelf.put("Cited: doi:10.1234/far", arxiv_id="1406.5823")
     one = shelf.put("Zebras graze, says arXiv:1406.5823.")
     found = {item["resource_id"] for item in neighbors.read(library, one, hops=2, limit=10)}
     assert found == {str(middle), str(far)}
+    [kept] = [line for line in archives.export(library) if f'"id":"{middle}"'.encode() in line]
 
     resources.delete(library, middle)
 
     assert neighbors.read(library, one, hops=2, limit=10) == []
+    archives.import_lines(library, kept)
+    assert {item["resource_id"] for item in neighbors.read(library, one, hops=2, limit=10)} == found
 
 
 def test_neighbours_are_of_one_class_by_the_class_in_force_and_the_tree_as_it_is_now(
