@@ -83,7 +83,7 @@ def brought_up_to_date(
     """
     now, seen = Numbers.read(session), Numbers(**page["numbers"])
     is_older_copy = now.index < seen.index or now.vectors < seen.vectors  # of the database
-    if is_older_copy or not _shows_documents_as_they_are(session, page):
+    if is_older_copy or _fell_back(page, question) or not _shows_documents_as_they_are(session, page):
         return None
     if now.index == seen.index and (now.vectors == seen.vectors or question.mode == "keyword"):
         return page
@@ -109,6 +109,11 @@ def brought_up_to_date(
     ranked = change.rankings()
     page_now = None if ranked is None else change.page(page["page"], ranked)
     return None if ranked is None or page_now is None else {"page": page_now, "rankings": ranked.plain(), **numbers}
+
+
+def _fell_back(page: Mapping[str, Any], question: Question) -> bool:
+    """Answered by words alone for want of an embedder, which may be back: nothing numbers that."""
+    return page["page"]["mode"] != question.mode and bool(parse(question.text).meaning)
 
 
 def _shows_documents_as_they_are(session: Session, page: Mapping[str, Any]) -> bool:

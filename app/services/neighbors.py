@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Row, func, select, union_all
 from sqlalchemy.orm import Session
 
 from app.cache.keys import graph_neighbors_key
+from app.errors import EmbedderUnavailable
 from app.index.matching import is_live
 from app.knowledge.category_tree import CategoryTree
 from app.knowledge.nearness import is_same_class, jaccard, nearness
@@ -42,7 +43,11 @@ def read(library: Library, resource_id: UUID, *, hops: int, limit: int) -> list[
             changes = _changes(session)  # before anything else is read
             distances = _reached(session, resource_id, hops=hops)
             vector = _vectors(session, library.embedding_model, [resource_id]).get(resource_id)
-            looked_at = sorted({*distances, *_nearest(library, session, vector), resource_id})
+            try:
+                nearest = _nearest(library, session, vector)
+            except EmbedderUnavailable:  # by citations alone, and looked at anew by the next who asks
+                changes, nearest = [], set()
+            looked_at = sorted({*distances, *nearest, resource_id})
             rows = {row.id: row for row in session.execute(_described(looked_at))}
             items = _neighbors(library, session, resource_id, rows=rows, distances=distances, vector=vector)
         return {"changes": changes, "looked_at": _stamps(looked_at, rows), "items": items}

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from app.errors import EmbedderUnavailable
 from app.events.event_types import EventType
+from app.index.vectors import Vectors
 from app.knowledge.category_tree import Category
 from app.models.classification import ResourceCategory
 from app.services import (
@@ -56,6 +60,25 @@ def test_neighbours_are_by_meaning_and_by_citation_and_never_an_old_list(library
 
     resources.delete(library, middle)
     assert str(middle) not in {item["resource_id"] for item in neighbors.read(library, one, hops=2, limit=10)}
+
+
+def test_neighbours_by_citation_are_found_without_an_embedder_and_the_others_once_it_is_back(
+    library: Library, shelf: Shelf
+) -> None:
+    def no_model() -> Vectors:
+        raise EmbedderUnavailable("no model")
+
+    cited = shelf.put("Quantum field theory.", doi="10.1234/far")
+    one = shelf.put("Zebras graze on the plain in the morning sun, says doi:10.1234/far.")
+    like = shelf.put("Zebras graze on the plain in the evening sun.")
+    for made in (one, like):
+        embeddings.regenerate(library, made, work=library.work)
+
+    def found(library: Library) -> set[str]:
+        return {item["resource_id"] for item in neighbors.read(library, one, hops=1, limit=10)}
+
+    assert found(replace(library, vectors=no_model)) == {str(cited)}
+    assert found(library) == {str(cited), str(like)}
 
 
 def test_no_neighbour_is_found_over_a_document_that_is_deleted(library: Library, shelf: Shelf) -> None:

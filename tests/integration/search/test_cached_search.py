@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 from sqlalchemy import text
 
+from app.embedding.embedder import Embedder
+from app.errors import EmbedderUnavailable
 from app.index.documents import Filters
 from app.models.derived import DerivedKind
 from app.services import cached_search, consistency, quality, resources, search_indexing
@@ -61,6 +64,18 @@ def test_a_deleted_resource_is_not_answered_from_the_cache(library: Library, res
     resources.delete(library, resource_id)
 
     assert titles(library, "amber") == []
+
+
+def test_a_page_that_had_to_do_without_the_embedder_is_not_kept_once_that_is_back(
+    library: Library, resource_id: UUID
+) -> None:
+    def no_model() -> Embedder:
+        raise EmbedderUnavailable("no model")
+
+    def mode(library: Library) -> str:
+        return cached_search.search(library, "amber", mode="hybrid", filters=Filters(), limit=10).mode
+
+    assert [mode(replace(library, embedder=no_model)), mode(library), mode(library)] == ["keyword", "hybrid", "hybrid"]
 
 
 def test_a_search_is_an_event_in_this_process_and_no_row(library: Library, resource_id: UUID) -> None:
