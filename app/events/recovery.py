@@ -78,7 +78,7 @@ def lost_messages(
     found: list[LostCall] = []
     for queue in session.scalars(select(TaskCall.queue).where(*old).distinct()).all():
         depth = depth_of(queue)
-        missing = _missing(session, queue, depth)
+        missing = _missing(session, queue, depth, moment=moment)
         if missing > 0:
             evidence = () if _is_empty(depth) else (_overtaken(session, queue, moment=moment),)
             found += _oldest(session, *old, TaskCall.queue == queue, *evidence, most=missing)
@@ -93,11 +93,15 @@ def let_wait_again(session: Session, calls: Iterable[LostCall], *, moment: datet
     )
 
 
-def _missing(session: Session, queue: str, depth: QueueDepth | None) -> int:
-    """How many calls at most have no message; where the broker does not tell what is held, any may have none."""
+def _missing(session: Session, queue: str, depth: QueueDepth | None, *, moment: datetime) -> int:
+    """How many calls at most have no message; where the broker does not tell what is held, any may have none.
+
+    A start whose lease ran out is a loss of its own: what became of its message says nothing of others.
+    """
     if depth is None or depth.unacked is None:
         return SLICE
-    at_broker = in_state(CallState.SENT, CallState.RUNNING)
+    is_held = or_(TaskCall.state == CallState.SENT, TaskCall.lease_until >= moment)
+    at_broker = and_(in_state(CallState.SENT, CallState.RUNNING), is_held)
     calls = session.scalar(select(func.count()).where(TaskCall.queue == queue, at_broker)) or 0
     return calls - depth.ready - depth.unacked
 

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select, text, update
 from sqlalchemy.orm import Session
 
 from app.database import Database, open_database
@@ -288,6 +288,26 @@ def test_a_call_is_sent_again_once_later_ones_have_overtaken_it(database: Databa
 
     states = {call.id: call.state for call in calls(database, TaskName.CANARY)}
     assert states == {lost.id: CallState.WAITING, later.id: CallState.RUNNING}
+
+
+def test_what_a_dead_worker_has_lost_is_not_looked_for_among_what_others_hold(database: Database, begin: Begin) -> None:
+    """A start whose lease ran out comes back as such, and none is sent again in its place."""
+    begun = now()
+    many_sent(database, begin, 1, at=begun)
+    held = calls(database, TaskName.CANARY)[0]
+    with begin() as unit:
+        unit.enqueue(planned("later"))
+    [later] = claim_all(database, queue="default", moment=now())
+    moment = begun + timedelta(minutes=5)
+
+    with database.writer() as session:
+        dispatch.mark_sent(session, [later], moment=begun + timedelta(seconds=55))
+        execution.start(session, later.id, generation=1, owner="w", lease=LEASE, moment=moment - LEASE * 2)
+        session.execute(update(TaskCall).where(TaskCall.id == later.id).values(started_at=moment))
+        assert recover(session, moment, ready=0, unacked=1) == 0, "a worker holds the one"
+        assert [call.id for call in recovery.expired_leases(session, moment=moment)] == [later.id]
+
+    assert {call.id: call.state for call in calls(database, TaskName.CANARY)}[held.id] == CallState.SENT
 
 
 def recover(session: Session, moment: datetime, *, ready: int | None, unacked: int | None = 0) -> int:
