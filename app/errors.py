@@ -31,6 +31,7 @@
         ├── TooLarge              413
         ├── UnsupportedType       415
         ├── TransportRejected     the broker will never take this message
+        ├── TooManyDeliveries     its worker died each time that it was started
         ├── ModelMismatch         a model file is not the one that this version was made for
         └── DocumentError         bytes that cannot become text
             ├── EmptyDocument
@@ -231,6 +232,12 @@ class TransportRejected(PermanentError):
     slug = "broker-rejected"
     status = 500
     title = "The broker will not take this message"
+
+
+class TooManyDeliveries(PermanentError):
+    slug = "delivery-limit"
+    status = 500
+    title = "Started too often"
 
 
 class ModelMismatch(PermanentError):

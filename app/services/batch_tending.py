@@ -15,6 +15,7 @@ from uuid import UUID
 from sqlalchemy import Row, Uuid, and_, case, exists, false, func, insert, literal, or_, select
 from sqlalchemy.orm import Session
 
+from app.errors import TooManyDeliveries
 from app.models.base import now
 from app.models.batch import OPEN_BATCHES, Batch, BatchItem, BatchState, ItemState
 from app.models.derived import DerivedState
@@ -42,8 +43,6 @@ SLICE = 10 * CHUNK
 """Items in one transaction: a request waits for it some milliseconds."""
 SLICES_A_CALL = 20
 SOONEST, LATEST = timedelta(seconds=0.5), timedelta(seconds=10)
-DELIVERY_LIMIT = "delivery-limit"
-"""What a call dies of whose worker died each time."""
 LOOK_AGAIN_SHARE = 10
 """It looks again after a tenth of its age: what it shows is never older than that, and a long batch costs few calls."""
 
@@ -114,7 +113,7 @@ def take_up_stranded(library: Library, batch_id: UUID) -> None:
                 enqueue_chunks(unit, batch_id, first=number, end=number + 1)
         elif call.state == CallState.DEAD:
             reason = call.error or {"type": "dead", "detail": "the call of its chunk is dead"}
-            if reason["type"] == DELIVERY_LIMIT:
+            if reason["type"] == TooManyDeliveries.slug:
                 _go_on(library, batch_id, number, places, has_begun=places[0] > call.begins, reason=reason)
             else:
                 fail_items(library, batch_id, places, reason, among=ItemState.WAITING)

@@ -26,7 +26,7 @@ from celery.exceptions import Reject, Retry
 from pydantic import TypeAdapter, ValidationError
 
 from app.composition import open_library
-from app.errors import InvalidInput, PermanentError
+from app.errors import InvalidInput, PermanentError, TooManyDeliveries
 from app.events import execution
 from app.events.correlation import correlated
 from app.events.execution import StaleOwner, StartedCall
@@ -38,7 +38,7 @@ from app.tasks.delivery import Delivery
 from app.tasks.leases import LeaseKeeper
 from app.tasks.patience import patiently
 from app.tasks.room import RoomTaken, room_of_worker
-from app.tasks.strangers import TooManyDeliveries, counted_start
+from app.tasks.strangers import counted_start
 
 log = structlog.get_logger(__name__)
 

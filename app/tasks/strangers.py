@@ -10,16 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from app.database import Database
-from app.errors import PermanentError
+from app.errors import TooManyDeliveries
 from app.events import counters
 from app.tasks.patience import patiently
-
-
-class TooManyDeliveries(PermanentError):
-    """Started more often than `MAX_DELIVERIES` allows."""
-
-    slug = "delivery-limit"
-    title = "Started too often"
 
 
 def stranger_named(message_id: str) -> str:

@@ -11,7 +11,7 @@ import pytest
 from celery.exceptions import Reject
 from sqlalchemy import select
 
-from app.errors import FetchUnavailable, InvalidInput
+from app.errors import FetchUnavailable, InvalidInput, TooManyDeliveries
 from app.events import counters, dispatch, execution
 from app.events.correlation import correlated
 from app.events.dispatch import ClaimedCall
@@ -28,7 +28,7 @@ from app.tasks.celery_app import celery_app
 from app.tasks.celery_tasks import regenerate_embedding_task, update_search_index_task
 from app.tasks.database_task import DatabaseTask
 from app.tasks.room import RoomTaken, room_of_worker
-from app.tasks.strangers import TooManyDeliveries, stranger_named
+from app.tasks.strangers import stranger_named
 from app.tasks.task_names import TaskName
 from tests.integration.tasks.delivery import Outbox, call_for, deliver, task_of
 
