@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ import psutil
 
 from bench.rounds import Measure, Rounds
 from bench.systems import ENVIRONMENTS, ROOT
+from chaos.source import source_state
 
 RESULTS = ROOT / "bench" / "results"
 TOLD = (
@@ -70,7 +70,7 @@ def write(
             "rounds": rounds.count,
             "load_average_at_each_round": rounds.loads,
             "machine": machine(),
-            "code": code(),
+            "code": source_state("app", "bench", "chaos"),
             "versions": {"python": platform.python_version(), "servers": servers, "environments": environments()},
         },
         "measures": [asdict(measure) for measure in found.measures],
@@ -95,14 +95,6 @@ def machine() -> dict[str, Any]:
     }
 
 
-def code() -> dict[str, Any]:
-    """Which state of the project was measured."""
-    return {
-        "commit": _git("rev-parse", "HEAD"),
-        "clean": not _git("status", "--porcelain", "--", "app", "bench", "chaos"),
-    }
-
-
 def environments() -> dict[str, dict[str, str]]:
     """The versions that were compared, the project's own under `project`."""
     found = {"project": _versions(metadata.distributions())}
@@ -115,11 +107,6 @@ def environments() -> dict[str, dict[str, str]]:
 
 def _versions(distributions: Iterable[metadata.Distribution]) -> dict[str, str]:
     return {one.name: one.version for one in sorted(distributions, key=lambda one: one.name) if one.name in TOLD}
-
-
-def _git(*arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
-    return done.stdout.strip()
 
 
 def _lines(path: str) -> list[str]:

@@ -6,7 +6,6 @@ import json
 import os
 import platform
 import re
-import subprocess
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from importlib import metadata
@@ -15,6 +14,7 @@ from typing import Any
 
 from chaos.invariants.verdict import Verdict
 from chaos.sampler import Sample
+from chaos.source import source_state
 from chaos.stack import ROOT
 
 RESULTS = ROOT / "chaos" / "results"
@@ -70,8 +70,7 @@ def write(result: Result, *, servers: dict[str, str], where: Path) -> Path:
         "began": result.began.isoformat(timespec="seconds"),
         "passed": result.passed,
         "command": result.command,
-        "commit": _git("rev-parse", "HEAD"),
-        "clean": not _git("status", "--porcelain", "--", "app", "chaos", ":!chaos/results", ":!chaos/README.md"),
+        **source_state("app", "chaos", ":!chaos/results", ":!chaos/README.md"),
         "servers": servers,
         "versions": {"python": platform.python_version()} | {name: metadata.version(name) for name in TOLD},
         "machine": {"cores": os.cpu_count(), "load_average": round(os.getloadavg()[0], 2)},
@@ -93,8 +92,3 @@ def write(result: Result, *, servers: dict[str, str], where: Path) -> Path:
 def read(where: Path) -> list[dict[str, Any]]:
     """All that are there, by scenario and broker."""
     return [json.loads(path.read_text()) for path in sorted(where.glob("*.json"))]
-
-
-def _git(*arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
-    return done.stdout.strip()

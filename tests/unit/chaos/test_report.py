@@ -14,6 +14,7 @@ from chaos.invariants.verdict import Verdict, verdict
 from chaos.results import Result
 from chaos.sampler import Sample
 from chaos.scenarios.table import SCENARIOS
+from chaos.source import source_state
 
 FAST = {1, 2, 4, 6, 7, 13, 14, 15, 17, 21, 27, 28, 29, 32, 36}
 
@@ -52,6 +53,13 @@ def test_a_result_can_be_repeated_by_the_command_it_names(tmp_path: Path) -> Non
     assert found["command"] == "alexandria-chaos run --broker redis --scenario 13 --seed 7 --fast"
     assert (found["passed"], found["seed"], found["servers"]) == (True, 7, {"redis": "7.0"})
     assert len(found["commit"]) == 40
+
+
+def test_a_commit_that_git_does_not_tell_is_unknown_and_never_clean(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_DIR", str(tmp_path))
+    assert source_state("app") == {"commit": "unknown", "clean": False}
 
 
 def test_the_matrix_shows_what_holds_and_what_does_not(tmp_path: Path) -> None:
