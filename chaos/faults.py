@@ -19,7 +19,8 @@ SHOWS_WITHIN_SECONDS = 5.0
 class Fault:
     """One fault and its window, by this machine's clock. `missed` says why it did not land; empty: it did.
 
-    `stood`: the connections on its lines when it came, and those seen since.
+    `stood`: the connections on its lines when it came, and those seen since; `ended_bytes`: what had been sent by
+    then over those that were gone.
     """
 
     name: str
@@ -27,14 +28,28 @@ class Fault:
     ended: datetime | None = None
     missed: str = ""
     stood: dict[Line, frozenset[int]] = field(default_factory=dict, repr=False)
+    ended_bytes: dict[Line, int] = field(default_factory=dict, repr=False)
     was_cut: bool = False
 
+    @classmethod
+    def of_lines(cls, way: str, lines: Sequence[Line]) -> Fault:
+        """One that is about to come over these lines."""
+        return cls(
+            name=f"{way}: {', '.join(map(str, lines))}",
+            stood={line: line.connections() for line in lines},
+            ended_bytes={line: line.proxy.bytes_of_ended() for line in lines},
+        )
+
     def has_cut(self) -> bool:
-        """Whether one of those that stood is gone; also one that was opened meanwhile, if it was there when asked."""
+        """Whether a client has lost a connection: one that stood or was seen is gone, or one that nobody saw, since
+        who comes back to a broken line may be cut off within a millisecond, while another connection of it is idle.
+        """
         now = {line: line.connections() for line in self.stood}
-        cut = any(self.stood[line] - now[line] for line in now)
+        gone = any(self.stood[line] - now[line] for line in now)
         self.stood = {line: self.stood[line] | now[line] for line in now}
-        self.was_cut = self.was_cut or cut
+        self.was_cut = (
+            self.was_cut or gone or any(line.proxy.bytes_of_ended() > sent for line, sent in self.ended_bytes.items())
+        )
         return self.was_cut
 
 
@@ -122,7 +137,7 @@ def broken(lines: Sequence[Line], way: Breakage) -> Iterator[Fault]:
     The fault landed if a connection stood on one of the lines before, each line shows it from outside, and, where
     the way cuts connections, one of those that stood is gone at the end.
     """
-    fault = Fault(name=f"{way.name}: {', '.join(map(str, lines))}", stood={line: line.connections() for line in lines})
+    fault = Fault.of_lines(way.name, lines)
     with ExitStack() as applied:
         for line in lines:
             applied.enter_context(way.apply(line.proxy))

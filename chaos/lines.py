@@ -11,7 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 import psutil
 
 from chaos.ports import free_port
-from chaos.probe import TIMEOUT_SECONDS, Answer, Protocol, probe
+from chaos.probe import GREETINGS, TIMEOUT_SECONDS, Answer, Protocol, Reaction, probe
 from chaos.servers.toxiproxy import ToxiproxyServer
 from chaos.toxiproxy import Proxy
 
@@ -42,7 +42,10 @@ class Line:
 
     def probe(self, *, timeout_seconds: float = TIMEOUT_SECONDS) -> Answer:
         """What a stranger meets on it."""
-        return probe(self.proxy.port, self.protocol, timeout_seconds=timeout_seconds)
+        answer = probe(self.proxy.port, self.protocol, timeout_seconds=timeout_seconds)
+        if answer.reaction is not Reaction.REFUSED:
+            self.proxy.probed += len(GREETINGS[self.protocol])
+        return answer
 
 
 class Lines:

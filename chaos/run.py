@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from chaos.broker_contents import contents
+from chaos import phases
 from chaos.documents import DocumentServer
 from chaos.invariants.observed import Observed
-from chaos.invariants.pace import GRACE_SECONDS
 from chaos.invariants.table import INVARIANTS
 from chaos.ledger import Ledger
 from chaos.lines import Lines, laid
@@ -23,9 +23,9 @@ from chaos.sampler import Sampler
 from chaos.scenarios.scenario import Scenario
 from chaos.site import Ground, Site
 from chaos.stack import ROOT, Stack
-from chaos.tables import IS_OPEN, Tables
+from chaos.tables import Tables
 from chaos.trial import Trial
-from chaos.workload import Load, Workload
+from chaos.workload import Workload
 
 SETTINGS = {
     "LOG_LEVEL": "WARNING",
@@ -35,12 +35,6 @@ SETTINGS = {
     "CANARY_INTERVAL_SECONDS": "1",
     "RECONCILE_INTERVAL_SECONDS": "3600",  # what was lost must come back without it
 }
-WARM_UP_RESOURCES = 15
-HEALTHY_WRITES = 100
-"""Before the fault, and as many after it: what else the machine does meanwhile changes both sides alike."""
-WARM_WITHIN_SECONDS = 60.0
-LATE_SECONDS = 60.0
-"""How long a bound that is missed is still waited for, so that the miss is a number."""
 
 
 def run(scenario: Scenario, site: Site, *, broker: str, seed: int, is_fast: bool, source: Path = ROOT) -> Result:
@@ -65,15 +59,22 @@ def run(scenario: Scenario, site: Site, *, broker: str, seed: int, is_fast: bool
             clock.end("start")
             try:
                 _play(trial, scenario, seed, clock)
-            except (DeadlineMissed, HarnessError) as error:
-                result.trouble = str(error)
-            _end(trial, result)
+            except Exception as error:  # noqa: BLE001 — what the scenario does not expect is trouble too
+                result.trouble = _told(error)
+            phases.end(trial, result)
             clock.end("stop")
             _judge(trial, scenario, result)
-    except (DeadlineMissed, HarnessError) as error:
-        result.trouble = result.trouble or str(error)
+    except Exception as error:  # noqa: BLE001 — whatever came of it, the next scenario is run
+        result.trouble = result.trouble or _told(error)
     result.seconds = round((datetime.now(UTC) - result.began).total_seconds(), 1)
     return result
+
+
+def _told(error: Exception) -> str:
+    """One that the harness expects has its words; of another, where it came from."""
+    if isinstance(error, DeadlineMissed | HarnessError):
+        return str(error)
+    return "".join(traceback.format_exception(error)).strip()
 
 
 class Clock:
@@ -141,102 +142,25 @@ def _lines(scenario: Scenario, ground: Ground, seed: int) -> Iterator[Lines]:
 
 
 def _play(trial: Trial, scenario: Scenario, seed: int, clock: Clock) -> None:
-    _warm_up(trial, scenario, seed)
+    phases.warm_up(trial, scenario, seed)
+    trial.warm_at = datetime.now(UTC)
     clock.end("warm up")
     if scenario.load is None:
         scenario.act(trial)
-        _heal(trial, scenario)
+        phases.heal(trial, scenario)
     else:
         with Workload(trial.stack.url, trial.ledger, scenario.load, seed=seed):
             scenario.act(trial)
             clock.end("fault")
-            _heal(trial, scenario)
-            _write_enough(trial, scenario.load)
+            phases.heal(trial, scenario)
+            phases.write_enough(trial, scenario.load)
     clock.end("heal")
-    _drain(trial)
+    phases.drain(trial)
+    if scenario.afterwards is not None:
+        scenario.afterwards(trial)
     clock.end("drain")
-    _write_healthily(trial, scenario, seed=seed + 3)
+    phases.compare(trial, scenario, seed=seed + 3)
     clock.end("compare")
-
-
-def _warm_up(trial: Trial, scenario: Scenario, seed: int) -> None:
-    """The first resources, as fast as they go: how many calls a second this machine does while nothing is broken."""
-    burst = Load(writes=WARM_UP_RESOURCES, per_second=1, resources=WARM_UP_RESOURCES)
-    with Workload(trial.stack.url, trial.ledger, burst, seed=seed + 1) as workload:
-        for _ in range(WARM_UP_RESOURCES):
-            workload.write()
-    trial.poll(trial.tables.has_converged, within_seconds=WARM_WITHIN_SECONDS, what="the first resources are built")
-    trial.observed.rate = float(trial.tables.one(_RATE))
-    _write_healthily(trial, scenario, seed=seed + 2)
-
-
-def _write_healthily(trial: Trial, scenario: Scenario, *, seed: int) -> None:
-    """What I7 compares with: the same load while nothing is broken."""
-    if "I7" not in scenario.also or scenario.load is None:
-        return
-    known = len(trial.ledger.writes)
-    with Workload(trial.stack.url, trial.ledger, scenario.load, seed=seed):
-        enough = known + HEALTHY_WRITES
-        trial.poll(lambda: len(trial.ledger.writes) >= enough, within_seconds=60, what="healthy writes")
-    trial.observed.healthy += trial.ledger.writes[known:]
-    trial.poll(trial.tables.has_converged, within_seconds=LATE_SECONDS, what="the healthy writes are built")
-
-
-def _heal(trial: Trial, scenario: Scenario) -> None:
-    """Note the moment: lines are whole, who was killed is back. How long every worker takes to consume from then on."""
-    seen = trial.observed
-    seen.healed_at = datetime.now(UTC)
-    seen.backlog = trial.tables.open_calls()
-    if "I10" in scenario.also:
-        patience = seen.bounds.consuming_seconds + LATE_SECONDS / 2
-        seen.consuming_seconds = trial.wait_until_consuming(within_seconds=patience, since=seen.healed_at)
-
-
-def _write_enough(trial: Trial, load: Load) -> None:
-    least = load.fast_writes if trial.is_fast else load.writes
-    patience = 30 + 3 * least / load.per_second
-    trial.poll(lambda: trial.ledger.accepted >= least, within_seconds=patience, what="the least number of writes")
-
-
-def _drain(trial: Trial) -> None:
-    seen = trial.observed
-    last = max((write.at for write in seen.ledger.writes), default=datetime.now(UTC))
-    began = max(last, seen.healed_at or last)
-    bound = seen.bounds.drained_seconds or GRACE_SECONDS + seen.backlog / max(seen.rate, 0.1)
-    with suppress(DeadlineMissed):
-        trial.poll(trial.tables.has_converged, within_seconds=bound + LATE_SECONDS, what="drained", every_seconds=0.2)
-        seen.drained_seconds = (datetime.now(UTC) - began).total_seconds()
-
-
-def _end(trial: Trial, result: Result) -> None:
-    """Beat first, so that canaries end too; then the rest, each asked to end; then what is left on the broker.
-
-    Not before the calls of the fault have ended: that the last message of a queue was lost shows when a later one,
-    a canary if nothing else, has been started.
-    """
-    trial.kept_up.clear()
-    trial.keep_up()
-    healed = trial.observed.healed_at
-    with suppress(DeadlineMissed):
-        trial.poll(
-            lambda: not trial.tables.query(_OPEN_SINCE_THE_FAULT, healed), within_seconds=30, what="no call is overdue"
-        )
-    processes = trial.stack.processes
-    for name in processes:
-        if name.startswith("beat"):
-            trial.end(processes[name])
-    with suppress(DeadlineMissed):
-        trial.poll(lambda: not trial.tables.query(_ANY_OPEN), within_seconds=30, what="no call is open")
-        trial.poll(
-            lambda: not contents(trial.ground.contents_url).messages, within_seconds=15, what="no message is left"
-        )
-    running = [process for process in processes.values() if process.running]
-    for process in running:
-        process.ask_to_end()
-    for process in running:
-        trial.end(process)
-    trial.observed.contents = contents(trial.ground.contents_url)
-    result.samples, result.marks = trial.sampler.samples, trial.sampler.marks
 
 
 def _judge(trial: Trial, scenario: Scenario, result: Result) -> None:
@@ -250,11 +174,3 @@ def _judge(trial: Trial, scenario: Scenario, result: Result) -> None:
     result.measured = [asdict(one) for one in seen.measured]
     if not result.passed:
         result.report = trial.stack.report()
-
-
-_RATE = """
-    SELECT count(*) / extract(epoch FROM max(at) - min(at)) FROM effects
-    WHERE task <> 'canary_task'
-"""
-_OPEN_SINCE_THE_FAULT = f"SELECT 1 FROM task_calls WHERE {IS_OPEN} AND created_at <= %s LIMIT 1"
-_ANY_OPEN = f"SELECT 1 FROM task_calls WHERE {IS_OPEN} LIMIT 1"

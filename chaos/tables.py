@@ -13,7 +13,7 @@ HOUSEKEEPING = (
     *("canary_task", "reconcile_derived_data", "cleanup_expired_cache"),
     *("monitor_quality_degradation", "detect_quality_outliers"),
 )
-_IS_WORK = f"task NOT IN {HOUSEKEEPING}"
+IS_WORK = f"task NOT IN {HOUSEKEEPING}"
 IS_OPEN = "state IN ('waiting', 'claimed', 'sent', 'running')"
 # What is derived: kind -> (version of the resource that it is built from, table of what is built).
 DERIVED = {
@@ -49,7 +49,7 @@ class Tables:
 
     def open_calls(self) -> int:
         """Calls that have not ended, without housekeeping."""
-        return int(self.one(f"SELECT count(*) FROM task_calls WHERE {IS_OPEN} AND {_IS_WORK}"))
+        return int(self.one(f"SELECT count(*) FROM task_calls WHERE {IS_OPEN} AND {IS_WORK}"))
 
     def pending_ingestions(self) -> int:
         """Documents that nobody has read yet."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -17,6 +18,9 @@ TIMEOUT_SECONDS = 5.0
 
 Stream = Literal["upstream", "downstream"]
 BOTH: tuple[Stream, ...] = ("upstream", "downstream")
+BYTES_OF_ENDED = re.compile(
+    r'toxiproxy_proxy_received_bytes_total{direction="upstream".*proxy="(?P<proxy>[^"]+)".*} (?P<bytes>\S+)'
+)
 
 
 class ToxiproxyError(HarnessError):
@@ -41,6 +45,16 @@ class Toxiproxy:
 
     def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """One request; the decoded answer, None when it is empty."""
+        text = self._read(method, path, body)
+        return json.loads(text) if text else None
+
+    def bytes_of_ended(self) -> dict[str, int]:
+        """By proxy: what clients sent over connections that are gone; the server counts a connection at its end."""
+        lines = self._read("GET", "/metrics").decode().splitlines()
+        counted = [found for line in lines if (found := BYTES_OF_ENDED.match(line))]
+        return {found["proxy"]: int(float(found["bytes"])) for found in counted}
+
+    def _read(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> bytes:
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=TIMEOUT_SECONDS)
         try:
             connection.request(method, path, None if body is None else json.dumps(body))
@@ -52,15 +66,19 @@ class Toxiproxy:
             connection.close()
         if answer.status >= 300:
             raise ToxiproxyError(f"Toxiproxy: {method} {path} answered {answer.status} {text[:200]!r}")
-        return json.loads(text) if text else None
+        return text
 
 
 class Proxy:
-    """One line. `upstream` is from the client to the server, `downstream` the way back."""
+    """One line. `upstream` is from the client to the server, `downstream` the way back.
+
+    `probed`: bytes that were sent to it by whoever only wanted to see how it reacts.
+    """
 
     def __init__(self, api: Toxiproxy, name: str, *, port: int, body: Mapping[str, Any]) -> None:
         self.name = name
         self.port = port
+        self.probed = 0
         self._api = api
         self._body = dict(body)
 
@@ -112,6 +130,10 @@ class Proxy:
     def toxics(self) -> dict[str, dict[str, Any]]:
         """What the server says is in this line, by name; attributes as the server has them."""
         return {one["name"]: one for one in self._api.ask("GET", f"/proxies/{self.name}/toxics")}
+
+    def bytes_of_ended(self) -> int:
+        """What clients sent over connections that are gone, without what was `probed`."""
+        return self._api.bytes_of_ended().get(self.name, 0) - self.probed
 
     def renew(self) -> None:
         """Close its connections and drop its toxics, whatever state it is in; it listens on the same port again."""

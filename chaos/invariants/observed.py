@@ -10,6 +10,8 @@ from chaos.faults import Fault
 from chaos.ledger import Ledger, Write
 from chaos.tables import Tables
 
+GRACE_SECONDS = 10.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exit:
@@ -24,7 +26,7 @@ class Exit:
 class Bounds:
     """The numbers of one scenario. Seconds; `redone`: executions beyond the first of each call.
 
-    `drained_seconds` None: 10 s and the backlog at healing by the rate of the same run.
+    `drained_seconds` None: GRACE_SECONDS and the backlog at healing by the rate of the same run.
     """
 
     consuming_seconds: float = 10.0
@@ -39,10 +41,10 @@ class Observed:
     """One run of a scenario, after it.
 
     `healed_at`: when the last fault was over. `consuming_seconds`: by worker, from then to its first start; None:
-    never. `drained_seconds`: from then, or from the last write, to converged; None: never. `rate`: calls a second
-    while nothing was broken; `backlog`: open calls at healing. `expected_dead`: resources whose work is meant to end
-    as dead letters. `measured`: times that the scenario took, beside their bounds; `disappointments`: what else of its
-    own it did not find.
+    never. `drained_seconds`: from then until all calls of before had ended, or from the last write to converged,
+    whichever took longer; None: never. `rate`: calls of a backlog a second while nothing was broken; `backlog`: open
+    calls at healing. `expected_dead`: resources whose work is meant to end as dead letters. `measured`: times that the
+    scenario took, beside their bounds; `disappointments`: what else of its own it did not find.
     """
 
     tables: Tables
@@ -60,6 +62,11 @@ class Observed:
     expected_dead: set[str] = field(default_factory=set)
     measured: list[Measured] = field(default_factory=list)
     disappointments: list[str] = field(default_factory=list)
+
+    @property
+    def drains_within_seconds(self) -> float:
+        """T of I6."""
+        return self.bounds.drained_seconds or GRACE_SECONDS + self.backlog / max(self.rate, 0.1)
 
     def in_a_fault(self, moment: datetime, *, after: timedelta) -> bool:
         """Whether a fault was there then, or had ended no longer ago than `after`."""

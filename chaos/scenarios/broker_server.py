@@ -132,6 +132,7 @@ SCENARIOS = (
         act=memory_full,
         brokers=("redis",),
         also=("I6", "I7", "I10"),
+        is_idle_meanwhile=True,
         load=COMPARED,
         breaks_lines=False,
         breaks_broker=True,

@@ -149,6 +149,7 @@ SCENARIOS = (
         act=memory_alarm,
         brokers=("rabbitmq",),
         also=("I6", "I7", "I10"),
+        is_idle_meanwhile=True,
         load=COMPARED,
         breaks_lines=False,
         breaks_broker=True,

@@ -16,12 +16,13 @@ PROCESSES = ("api", "relay", "worker", "worker-2", "ml-worker", "beat")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """`act` makes the fault while the load runs, and returns when it is over.
+    """`act` makes the fault while the load runs, and returns when it is over; `afterwards` looks when all is drained.
 
     `also`: invariants beside those that always hold. `breaks_lines`: the processes reach their servers through
     proxies. `breaks_broker`: it needs a broker of its own. `behind_sentinel`: a Redis with a replica.
-    `has_spare_broker`: a broker of the other kind stands beside it. `environment`: settings beside those of
-    `chaos/run.py`. `is_apart`: so long that it is run only when asked for by its number.
+    `has_spare_broker`: a broker of the other kind stands beside it. `is_idle_meanwhile`: the fault keeps every call
+    from the workers, so I7 compares with writes beside which nothing is processed either. `environment`: settings
+    beside those of `chaos/run.py`. `is_apart`: so long that it is run only when asked for by its number.
     """
 
     number: int
@@ -29,6 +30,7 @@ class Scenario:
     fault: str
     bound: str
     act: Callable[[Trial], None]
+    afterwards: Callable[[Trial], None] | None = None
     brokers: tuple[str, ...] = BROKERS
     also: tuple[str, ...] = ()
     load: Load | None = field(default_factory=Load)
@@ -40,6 +42,7 @@ class Scenario:
     breaks_broker: bool = False
     behind_sentinel: bool = False
     has_spare_broker: bool = False
+    is_idle_meanwhile: bool = False
     is_fast: bool = False
     is_apart: bool = False
 

@@ -40,7 +40,7 @@ class ToxiproxyServer(Server):
     def _make_process(self, directory: Path) -> OwnedProcess:
         return OwnedProcess(
             self.name,
-            [program(), "-host", "127.0.0.1", "-port", str(self.port), "-seed", str(self.seed)],
+            [program(), "-host", "127.0.0.1", "-port", str(self.port), "-seed", str(self.seed), "-proxy-metrics"],
             log=directory / "server.log",
             environment={"PATH": os.defpath, "LOG_LEVEL": "warn"},
             directory=directory,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
@@ -24,20 +24,11 @@ from chaos.invariants.observed import Bounds, Exit, Measured
 from chaos.invariants.table import INVARIANTS
 from chaos.ledger import Entry, Write
 from tests.integration.chaos.planted import Planted
-from tests.integration.libraries import a_library
 
 pytestmark = pytest.mark.integration
 
 EMBEDDING, QUALITY, INDEX = DerivedKind.EMBEDDING, DerivedKind.QUALITY, DerivedKind.SEARCH_INDEX
 Spoil = Callable[[Planted, UUID], None]
-
-
-@pytest.fixture
-def planted(migrated_postgres_url: str, redis_url: str, cache_url: str) -> Iterator[Planted]:
-    with a_library(database_url=migrated_postgres_url, cache_url=cache_url, broker_url=redis_url) as library:
-        planted = Planted(library.database, migrated_postgres_url)
-        yield planted
-        planted.seen.tables.close()
 
 
 def with_a_quiet_fault(planted: Planted) -> None:

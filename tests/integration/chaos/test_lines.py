@@ -83,6 +83,20 @@ def test_a_limit_that_no_connection_reaches_has_not_landed(line: Line, standing:
     assert fault.missed == "no connection was cut"
 
 
+def test_a_client_that_is_cut_off_at_once_is_noticed_beside_an_idle_connection(
+    line: Line, standing: socket.socket
+) -> None:
+    """Who tries again on a broken line may be there for less than a millisecond."""
+    with broken([line], faults.reset_peer()) as fault:
+        line.probe()
+        assert not fault.has_cut(), "a stranger that only looked was taken for the client"
+        with socket.create_connection(("127.0.0.1", line.proxy.port), timeout=5) as client:
+            use(client)
+        poll_until(fault.has_cut, within_seconds=5, what="the client's connection is cut")
+        assert line.connections(), "the idle one stands"
+    assert fault.missed == ""
+
+
 def test_a_fault_is_undone_when_its_body_fails(line: Line, standing: socket.socket) -> None:
     with pytest.raises(ZeroDivisionError), broken([line], faults.stall()):
         raise ZeroDivisionError

@@ -1,0 +1,58 @@
+"""What a run measures itself, and what it makes of a scenario that fails in a way nobody thought of."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from app.models.derived import DerivedKind
+from chaos.phases import backlog_seconds
+from chaos.run import run
+from chaos.scenarios.table import SCENARIOS
+from chaos.site import Site
+from chaos.trial import Trial
+from tests.integration.chaos.planted import Planted
+
+pytestmark = [pytest.mark.integration, pytest.mark.chaos]
+
+
+def test_an_act_that_fails_in_any_way_is_trouble_and_the_rest_is_still_looked_at() -> None:
+    def act(trial: Trial) -> None:
+        trial.ledger.entries["nobody knows it"]
+
+    with Site() as site:
+        result = run(replace(SCENARIOS[1], act=act), site, broker="redis", seed=1, is_fast=True)
+
+    assert "KeyError: 'nobody knows it'" in result.trouble
+    assert not result.passed
+    assert result.verdicts["I14"].holds
+    assert {one["name"] for one in result.exits} == {*SCENARIOS[1].processes}
+
+
+def test_the_rate_is_that_of_a_backlog_and_the_relay_is_back_after_it() -> None:
+    seen = []
+
+    def act(trial: Trial) -> None:
+        seen.append((trial.observed.rate, trial.stack.relay.running, trial.tables.has_converged()))
+
+    with Site() as site:
+        run(replace(SCENARIOS[1], act=act, load=None), site, broker="redis", seed=1, is_fast=True)
+
+    [(rate, runs, converged)] = seen
+    assert rate > 1
+    assert runs
+    assert converged
+
+
+def test_the_backlog_is_gone_when_the_last_call_of_before_the_healing_has_ended(planted: Planted) -> None:
+    one = planted.accept()
+    healed = planted.began + timedelta(seconds=60)
+    assert backlog_seconds(planted.seen.tables, healed) == 0
+
+    planted.build(one, DerivedKind.QUALITY, created_at=planted.began, done_at=healed + timedelta(seconds=12))
+    planted.build(
+        one, DerivedKind.CITATIONS, created_at=healed + timedelta(seconds=1), done_at=healed + timedelta(seconds=40)
+    )
+    assert backlog_seconds(planted.seen.tables, healed) == 12
