@@ -62,17 +62,21 @@ def _possible_on(given: GivenBroker, chosen: Sequence[Scenario], options: argpar
 def _run_all(chosen: Sequence[Scenario], options: argparse.Namespace, given: GivenBroker | None) -> int:
     seed = random.SystemRandom().getrandbits(32) if options.seed is None else options.seed
     print(f"seed {seed}", flush=True)
+    brokers = (given.kind,) if given else options.broker or BROKERS
+    planned = [(scenario, broker) for scenario in chosen for broker in brokers if broker in scenario.brokers]
+    for scenario, broker in planned:
+        results.forget(scenario.number, broker, where=options.results)
     failed = 0
     with _warm_starts(), Site(given) as site:
-        for scenario in chosen:
-            for broker in (given.kind,) if given else options.broker or BROKERS:
-                if broker not in scenario.brokers:
-                    continue
-                result = run(scenario, site, broker=broker, seed=seed, is_fast=options.fast)
-                result.given = given.place if given else ""
-                results.write(result, servers=site.versions(), where=options.results)
-                print(_line(result), flush=True)
-                failed += not result.passed
+        for scenario, broker in planned:
+            result = run(scenario, site, broker=broker, seed=seed, is_fast=options.fast)
+            result.given = given.place if given else ""
+            results.write(result, servers=site.versions(), where=options.results)
+            print(_line(result), flush=True)
+            failed += not result.passed
+    if not planned:
+        print(f"nothing was run: what was asked for is not for {' and '.join(brokers)}")
+        return 0
     print(f"{failed} failed" if failed else "all held")
     return 1 if failed else 0
 

@@ -64,6 +64,12 @@ class Result:
         return f"alexandria-chaos run {broker} --scenario {self.scenario} --seed {self.seed}{fast}"
 
 
+def forget(scenario: int, broker: str, *, where: Path) -> None:
+    """Remove what an earlier run left of it: who looks while it runs, or after it crashed, must not find that."""
+    for ending in (".json", ".log", ".svg"):
+        _path(where, scenario, broker).with_suffix(ending).unlink(missing_ok=True)
+
+
 def write(result: Result, *, servers: dict[str, str], where: Path) -> Path:
     """Over the last one of the same scenario and broker; beside it the ends of the logs, when it did not pass."""
     content = asdict(result) | {
@@ -78,7 +84,7 @@ def write(result: Result, *, servers: dict[str, str], where: Path) -> Path:
     }
     content.pop("report")
     where.mkdir(parents=True, exist_ok=True)
-    path = where / f"{result.scenario:02}-{result.broker}.json"
+    path = _path(where, result.scenario, result.broker)
     log = path.with_suffix(".log")
     if result.passed:
         log.unlink(missing_ok=True)
@@ -92,3 +98,7 @@ def write(result: Result, *, servers: dict[str, str], where: Path) -> Path:
 def read(where: Path) -> list[dict[str, Any]]:
     """All that are there, by scenario and broker."""
     return [json.loads(path.read_text()) for path in sorted(where.glob("*.json"))]
+
+
+def _path(where: Path, scenario: int, broker: str) -> Path:
+    return where / f"{scenario:02}-{broker}.json"
