@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from chaos import plot, results
+from chaos import origin, plot, results
 from chaos.invariants.table import INVARIANTS
 from chaos.scenarios.table import SCENARIOS
 from chaos.site import BROKERS
@@ -51,7 +51,7 @@ def summary(found: Sequence[dict[str, Any]]) -> str:
         for number, outcomes in sorted(by_scenario.items())
     ]
     head = f"{'':4}{'':<{width}}  " + "  ".join(f"{broker:<24}" for broker in BROKERS).rstrip()
-    return "\n".join([head, *lines, "", _passed(found)])
+    return "\n".join([head, *lines, "", _passed(found), *origin.told(found)])
 
 
 def _outcome(one: dict[str, Any]) -> str:
@@ -90,12 +90,12 @@ def _row(one: dict[str, Any], names: Sequence[str], where: Path) -> str:
 
 
 def _about(found: Sequence[dict[str, Any]]) -> list[str]:
-    commits = {f"{one['commit'][:10]}{'' if one['clean'] else ' with changes'}" for one in found}
     servers = {f"{name} {version}" for one in found for name, version in one["servers"].items()}
     loads = sorted(one["machine"]["load_average"] for one in found) or [0.0]
     cores = max((one["machine"]["cores"] for one in found), default=0)
     return [
-        f"{_passed(found)} Commit {', '.join(sorted(commits))}; {', '.join(sorted(servers))}.",
+        f"{_passed(found)} {' '.join(origin.told(found))}",
+        f"Servers: {', '.join(sorted(servers))}.",
         f"Load average at the end of a scenario: {loads[0]:g} to {loads[-1]:g} on {cores} cores.",
         "fast: fewer rounds and writes than the list says, or shorter; the results name the command that repeats each.",
     ]
