@@ -71,7 +71,7 @@ def _run_all(chosen: Sequence[Scenario], options: argparse.Namespace, given: Giv
         for scenario, broker in planned:
             result = run(scenario, site, broker=broker, seed=seed, is_fast=options.fast)
             result.given = given.place if given else ""
-            results.write(result, servers=site.versions(), where=options.results)
+            results.write(result, servers=site.versions(lines=scenario.breaks_lines), where=options.results)
             print(_line(result), flush=True)
             failed += not result.passed
     if not planned:

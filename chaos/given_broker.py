@@ -18,6 +18,7 @@ import redis
 
 from chaos.broker_contents import contents
 from chaos.processes import HarnessError
+from chaos.servers.redis import version_said
 
 TIMEOUT_SECONDS = 5.0
 KINDS = {"redis": "redis", "amqp": "rabbitmq"}
@@ -88,7 +89,7 @@ def _is_loopback(host: str) -> bool:
 
 def _version_of_redis(url: str) -> str:
     with redis.Redis.from_url(url, socket_timeout=TIMEOUT_SECONDS, socket_connect_timeout=TIMEOUT_SECONDS) as client:
-        return str(client.info("server")["redis_version"])
+        return version_said(client.info("server"))
 
 
 def _version_of_rabbitmq(url: str) -> str:
