@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,16 +14,22 @@ from chaos.site import BROKERS
 
 RECOVERY = ("drained_seconds", "slowest", "max_seconds")
 """The times of a verdict: from healing to drained, to every worker consuming, and the scenario's own."""
+NEW_PAGE = "# What held, and what did not\n\n"
 BEGIN, END = "<!-- written by alexandria-chaos report -->\n", "<!-- end -->\n"
 
 
+def page_of(where: Path) -> Path:
+    """Where the matrix of these results goes: the project's into its README, another one beside its results."""
+    return where.parent / "README.md" if where.resolve() == results.RESULTS else where / "matrix.md"
+
+
 def write(where: Path, page: Path) -> str:
-    """Into `page`, between its two marks, with a plot for each result beside the results; the summary."""
+    """Into `page`, new or between its two marks, with a plot for each result beside the results; the summary."""
     found = results.read(where)
     for one in found:
         _plot_path(where, one).write_text(plot.svg(one))
-    matrix = table(found, where=where.relative_to(page.parent) if where.is_relative_to(page.parent) else where)
-    before, _, rest = page.read_text().partition(BEGIN)
+    matrix = table(found, where=Path(os.path.relpath(where, page.parent)))
+    before, _, rest = (page.read_text() if page.exists() else NEW_PAGE).partition(BEGIN)
     after = rest.partition(END)[2]
     page.write_text(f"{before}{BEGIN}\n{matrix}\n{END}{after}")
     return summary(found)

@@ -10,6 +10,7 @@ import pytest
 
 from chaos import command, results
 from chaos.polling import poll_until
+from chaos.results import RESULTS
 from chaos.stack import ROOT
 from tests.unit.chaos.a_result import a_result
 
@@ -41,3 +42,44 @@ def test_a_scenario_that_is_not_for_the_broker_is_not_called_held(
 ) -> None:
     assert command.main(["run", "--scenario", "20", "--broker", "rabbitmq", "--results", str(tmp_path)]) == 0
     assert "nothing was run" in capsys.readouterr().out
+
+
+def test_a_report_of_other_results_is_a_page_beside_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    results.write(a_result(given="redis://127.0.0.1:6379/0"), servers={"given redis": "8.2.1"}, where=tmp_path)
+    project = RESULTS.parent / "README.md"
+    before = project.read_text()
+
+    for _ in range(2):
+        assert command.main(["report", "--results", str(tmp_path)]) == 0
+
+    page = tmp_path / "matrix.md"
+    assert str(page) in capsys.readouterr().out
+    assert "[plot](13-redis.svg)" in page.read_text()
+    assert "on redis://127.0.0.1:6379/0" in page.read_text()
+    assert page.read_text().count("given redis 8.2.1") == 1
+    assert project.read_text() == before
+
+    other = tmp_path / "elsewhere" / "page.md"
+    other.parent.mkdir()
+    assert command.main(["report", "--results", str(tmp_path), "--page", str(other)]) == 0
+    assert "[plot](../13-redis.svg)" in other.read_text()
+
+
+def test_a_report_of_nothing_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["report", "--results", str(tmp_path / "nothing")]) == 2
+    assert "there are no results in" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_only_a_run_of_the_suites_own_goes_into_its_own_matrix() -> None:
+    assert command.where_results_go(None, is_given=False) == RESULTS
+    assert not command.where_results_go(None, is_given=True).is_relative_to(RESULTS.parent)
+    assert command.where_results_go(Path("there"), is_given=True) == Path("there")
+
+
+def test_what_repeats_a_run_elsewhere_says_twice_that_it_is_meant() -> None:
+    there = a_result(given="redis://broker.example:6379/0", is_beyond_loopback=True)
+    assert there.command == (
+        "alexandria-chaos run --broker-url redis://broker.example:6379/0 --beyond-loopback --beyond-loopback"
+        " --scenario 13 --seed 7 --fast"
+    )
