@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import sys
 from collections.abc import Iterator, Sequence
@@ -43,11 +44,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             program()
         except ProgramMissing as missing:
-            if options.scenario or options.fast:
+            chosen = [scenario for scenario in chosen if not scenario.breaks_lines]
+            # Where nobody reads along, less would pass for all.
+            if os.environ.get("CI") == "true" or options.scenario or not chosen:
                 print(f"alexandria-chaos: {missing}", file=sys.stderr)
                 return 2
-            print(f"alexandria-chaos: {missing}; only the scenarios that need none are run", file=sys.stderr)
-            chosen = [scenario for scenario in chosen if not scenario.breaks_lines]
+            left = ", ".join(str(scenario.number) for scenario in chosen)
+            print(f"alexandria-chaos: {missing}; only what needs none is run: {left}", file=sys.stderr, flush=True)
     where = where_results_go(options.results, is_given=given is not None)
     code = _run_all(chosen, options, given, where)
     return max(code, _report(where, None)) if given else code

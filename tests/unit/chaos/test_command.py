@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from chaos import command, results
 from chaos.polling import poll_until
 from chaos.results import RESULTS
+from chaos.scenarios.table import SCENARIOS
 from chaos.stack import ROOT
 from tests.unit.chaos.a_result import a_result
 
@@ -83,3 +85,49 @@ def test_what_repeats_a_run_elsewhere_says_twice_that_it_is_meant() -> None:
         "alexandria-chaos run --broker-url redis://broker.example:6379/0 --beyond-loopback --beyond-loopback"
         " --scenario 13 --seed 7 --fast"
     )
+
+
+@pytest.mark.parametrize(
+    ("in_ci", "arguments"),
+    [("", ("--scenario", "2")), ("", ("--scenario", "2", "--scenario", "13")), ("true", ("--fast",)), ("true", ())],
+)
+def test_without_toxiproxy_ci_and_whoever_names_what_needs_it_are_refused(
+    in_ci: str,
+    arguments: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("TOXIPROXY_BIN", str(tmp_path / "nothing"))
+    monkeypatch.setenv("CI", in_ci)
+    assert command.main(["run", *arguments, "--results", str(tmp_path)]) == 2
+    said = capsys.readouterr()
+    assert "setup/toxiproxy.sh" in said.err
+    assert len(said.err.splitlines()) == 1
+    assert said.out == ""
+
+
+@pytest.mark.parametrize("fast", [(), ("--fast",)])
+def test_a_laptop_without_toxiproxy_runs_what_only_kills_processes(fast: tuple[str, ...], tmp_path: Path) -> None:
+    running = subprocess.Popen(
+        [sys.executable, "-m", "chaos", "run", *fast, "--broker", "redis", "--results", str(tmp_path)],
+        cwd=ROOT,
+        env={name: value for name, value in os.environ.items() if name != "CI"}
+        | {"TOXIPROXY_BIN": str(tmp_path / "nothing")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert running.stderr is not None
+        assert running.stdout is not None
+        said = running.stderr.readline()
+        assert running.stdout.readline().startswith("seed ")  # and it begins
+    finally:
+        running.kill()
+        running.communicate(timeout=10)
+
+    expected = [str(one.number) for one in SCENARIOS.values() if one.is_fast or not (fast or one.is_apart)]
+    possible = [number for number in expected if not SCENARIOS[int(number)].breaks_lines]
+    assert {"13", "17"} <= set(possible) < set(expected)
+    assert said.endswith(f"setup/toxiproxy.sh builds one; only what needs none is run: {', '.join(possible)}\n")

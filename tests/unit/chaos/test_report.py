@@ -107,11 +107,3 @@ def test_a_scenario_that_is_not_there_is_refused_with_those_that_are(capsys: pyt
         command.main(["run", "--scenario", "99"])
     assert ended.value.code == 2
     assert "there are the scenarios 1, 2" in capsys.readouterr().err
-
-
-def test_without_toxiproxy_a_scenario_that_needs_it_is_refused(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("TOXIPROXY_BIN", str(tmp_path / "nothing"))
-    assert command.main(["run", "--scenario", "2"]) == 2
-    assert "setup/toxiproxy.sh" in capsys.readouterr().err
