@@ -11,6 +11,8 @@ ST_LOCK := requirements-sentence-transformers.lock
 ST_WITHOUT := triton cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cuda-cccl nvidia-cusolver nvidia-nvtx
 CHAOS := $(BIN)/python -m chaos
 AT_ONCE = $(MAKE) --no-print-directory --keep-going
+# Drawn once for the runs on both brokers: together they are one run of the suite.
+ONE_SEED = $(or $(SEED),$$(od -A n -N 4 -t u4 /dev/urandom | tr -d ' '))
 CHAOS_RESULTS ?= test-results/chaos
 BENCH_READY := .venv-bench/.ready
 COMMA := ,
@@ -112,7 +114,7 @@ test-performance: $(DEV_READY) test-servers ## the performance tests, with their
 	$(PYTEST) -m performance --capture=no tests
 
 chaos: $(DEV_READY) test-servers ## break a real stack and check that nothing is lost, 42 minutes; SCENARIO=13 BROKER=redis SEED=7
-	@status=0; $(AT_ONCE) --jobs=2 $(addprefix chaos-on-,$(or $(BROKER),redis rabbitmq)) || status=$$?; \
+	@status=0; $(AT_ONCE) --jobs=2 SEED=$(ONE_SEED) $(addprefix chaos-on-,$(or $(BROKER),redis rabbitmq)) || status=$$?; \
 		$(CHAOS) report; exit $$status
 
 chaos-on-redis chaos-on-rabbitmq: chaos-on-%:
@@ -122,7 +124,7 @@ chaos-soak: ## faults at random on each broker for a quarter of an hour, beside 
 	@$(MAKE) --no-print-directory chaos SCENARIO=34
 
 chaos-fast: $(DEV_READY) test-servers ## the shorter chaos scenarios in 11 minutes, both brokers beside each other
-	@$(AT_ONCE) --jobs=2 chaos-fast-redis chaos-fast-rabbitmq
+	@$(AT_ONCE) --jobs=2 SEED=$(ONE_SEED) chaos-fast-redis chaos-fast-rabbitmq
 
 chaos-mutations: $(DEV_READY) test-servers ## take pieces out of the product and see the chaos suite fail
 	$(PYTEST) tests/mutations

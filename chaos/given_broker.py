@@ -1,40 +1,37 @@
-"""A broker that an operator names: what must be so before the suite breaks the lines to it.
-
-BrokerRefused   it is not touched: the address, why, and what would help
-"""
+"""A broker that an operator names: what must be so before the suite breaks the lines to it."""
 
 from __future__ import annotations
 
-import ipaddress
-import socket
+from collections import Counter
 from collections.abc import Callable
-from contextlib import closing
-from dataclasses import dataclass
-from urllib.parse import urlsplit
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
 
 import pika
 import pika.exceptions
 import redis
+from pika.adapters.utils.connection_workflow import AMQPConnectorException
 
-from chaos.broker_contents import contents
-from chaos.processes import HarnessError
+from chaos.broker_contents import NOT_FOUND, QUEUES, contents
+from chaos.given_address import TIMEOUT_SECONDS, BrokerRefused, resolve
+from chaos.polling import DeadlineMissed, poll_until
+from chaos.servers.redis import version_said
 
-TIMEOUT_SECONDS = 5.0
-KINDS = {"redis": "redis", "amqp": "rabbitmq"}
-TOLD_TWICE = 2
-
-
-class BrokerRefused(HarnessError):
-    """A broker that must not, or cannot, be used; nothing was sent to it but questions."""
+GONE_WITHIN_SECONDS = 2.0
+"""How long a server may still count a client that has gone, of whom the first is the suite itself."""
+UNUSABLE = (OSError, redis.RedisError, pika.exceptions.AMQPError, AMQPConnectorException)
+LINKS = frozenset("MS")
+"""Flags of `CLIENT LIST`: a connection between a master and its replica, which takes no message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GivenBroker:
-    """`place`: the address without user and password. `kind`: `redis` or `rabbitmq`. `version`: as the server says."""
+    """`url`, `place`, `kind`, `is_loopback`: see `GivenAddress`. `version`: as the server says."""
 
-    url: str
+    url: str = field(repr=False)
     place: str
     kind: str
+    is_loopback: bool
     version: str
 
 
@@ -42,61 +39,86 @@ def accept(url: str, *, times_told: int) -> GivenBroker:
     """The broker, if the suite may use it, or `BrokerRefused`.
 
     It is a `redis://` or `amqp://` address on the loopback, unless `times_told` twice that it may be elsewhere; it
-    answers; and it holds nothing, since the checker takes for the suite's own whatever it finds there.
+    answers; nobody else uses it, since both would take each other's messages; and it holds nothing, since the checker
+    takes for the suite's own whatever it finds there.
     """
-    place, kind = _place(url)
-    if not _is_loopback(urlsplit(url).hostname or "") and times_told < TOLD_TWICE:
-        raise BrokerRefused(
-            f"{place} is not on this machine, and what uses it would be cut off again and again;"
-            " if that is meant, say --beyond-loopback twice"
-        )
+    address = resolve(url, times_told=times_told)
+    place = address.place
     try:
-        version, found = VERSIONS[kind](url), contents(url)
-    except (OSError, redis.RedisError, pika.exceptions.AMQPError) as error:
+        version = VERSIONS[address.kind](address.url)
+        others = _who_stays(address.kind, address.url)
+        found = contents(address.url)
+    except UNUSABLE as error:
         raise BrokerRefused(f"{place} cannot be used: {str(error) or type(error).__name__}") from error
+    advice = "give a database (Redis) or virtual host (RabbitMQ) of its own, which is empty"
+    if others:
+        raise BrokerRefused(f"{place} is in use by others: {', '.join(others)}; {advice}")
     if not found.is_empty:
         what = (
             f"{found.messages} messages, {sum(found.dead.values())} dead letters, {len(found.orphan_keys)} other keys"
         )
-        raise BrokerRefused(f"{place} holds {what}; give an empty database (Redis) or virtual host (RabbitMQ)")
-    return GivenBroker(url=url, place=place, kind=kind, version=version)
+        raise BrokerRefused(f"{place} holds {what}; {advice}")
+    return GivenBroker(
+        url=address.url, place=place, kind=address.kind, is_loopback=address.is_loopback, version=version
+    )
 
 
-def _place(url: str) -> tuple[str, str]:
-    """The address without its password, and the kind of the broker."""
-    parts = urlsplit(url)
-    place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-    if parts.scheme not in KINDS:
-        raise BrokerRefused(f"{place}: the lines of the suite carry {' and '.join(f'{one}://' for one in KINDS)}")
-    try:
-        complete = bool(parts.hostname and parts.port)
-    except ValueError:
-        complete = False
-    if not complete:
-        raise BrokerRefused(f"{place}: a host and a port are needed")
-    return place, KINDS[parts.scheme]
+def _who_stays(kind: str, url: str) -> list[str]:
+    """Others that are there, and not only about to go."""
+    with suppress(DeadlineMissed):
+        poll_until(lambda: not OTHERS[kind](url), within_seconds=GONE_WITHIN_SECONDS, what="nobody else is there")
+        return []
+    return OTHERS[kind](url)
 
 
-def _is_loopback(host: str) -> bool:
-    """Every address that the name stands for is one of the loopback."""
-    try:
-        found = {str(entry[4][0]) for entry in socket.getaddrinfo(host, None)}
-    except OSError:
-        return False
-    return bool(found) and all(ipaddress.ip_address(one.partition("%")[0]).is_loopback for one in found)
+def _redis(url: str) -> redis.Redis:
+    return redis.Redis.from_url(url, socket_timeout=TIMEOUT_SECONDS, socket_connect_timeout=TIMEOUT_SECONDS)
+
+
+def _rabbitmq(url: str) -> pika.BlockingConnection:
+    parameters = pika.URLParameters(url)
+    parameters.socket_timeout = parameters.blocked_connection_timeout = TIMEOUT_SECONDS
+    parameters.stack_timeout = 2 * TIMEOUT_SECONDS
+    parameters.connection_attempts = 1
+    return pika.BlockingConnection(parameters)
 
 
 def _version_of_redis(url: str) -> str:
-    with redis.Redis.from_url(url, socket_timeout=TIMEOUT_SECONDS, socket_connect_timeout=TIMEOUT_SECONDS) as client:
-        return str(client.info("server")["redis_version"])
+    with _redis(url) as client:
+        return version_said(client.info("server"))
 
 
 def _version_of_rabbitmq(url: str) -> str:
-    parameters = pika.URLParameters(url)
-    parameters.socket_timeout = parameters.blocked_connection_timeout = TIMEOUT_SECONDS
-    parameters.connection_attempts = 1
-    with closing(pika.BlockingConnection(parameters)) as connection:
+    with closing(_rabbitmq(url)) as connection:
         return str(connection._impl.server_properties["version"])  # noqa: SLF001  pika has no other way to it
 
 
+def _clients_of_redis(url: str) -> list[str]:
+    """Who has the same database selected, the asking connection apart."""
+    with _redis(url) as client:
+        own, number = str(client.client_id()), str(client.get_connection_kwargs().get("db") or 0)
+        names = Counter(
+            one["name"] or one["addr"]
+            for one in client.client_list()
+            if one["id"] != own and one["db"] == number and not LINKS & set(one["flags"])
+        )
+    return [f"connections of {name} ({count})" for name, count in names.items()]
+
+
+def _consumers_of_rabbitmq(url: str) -> list[str]:
+    """Of the queues that the product reads. A refusal costs the channel, so each question has its own."""
+    found = []
+    with closing(_rabbitmq(url)) as connection:
+        for queue in (name for each in QUEUES for name in (each, f"{each}.dead")):
+            try:
+                count = connection.channel().queue_declare(queue, passive=True).method.consumer_count
+            except pika.exceptions.ChannelClosedByBroker as error:
+                if error.reply_code != NOT_FOUND:
+                    raise
+            else:
+                found += [f"consumers of {queue} ({count})"] if count else []
+    return found
+
+
 VERSIONS: dict[str, Callable[[str], str]] = {"redis": _version_of_redis, "rabbitmq": _version_of_rabbitmq}
+OTHERS: dict[str, Callable[[str], list[str]]] = {"redis": _clients_of_redis, "rabbitmq": _consumers_of_rabbitmq}

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from chaos import plot, results
+from chaos import origin, plot, results
 from chaos.invariants.table import INVARIANTS
 from chaos.scenarios.table import SCENARIOS
 from chaos.site import BROKERS
 
 RECOVERY = ("drained_seconds", "slowest", "max_seconds")
 """The times of a verdict: from healing to drained, to every worker consuming, and the scenario's own."""
+NEW_PAGE = "# What held, and what did not\n\n"
 BEGIN, END = "<!-- written by alexandria-chaos report -->\n", "<!-- end -->\n"
 
 
+def page_of(where: Path) -> Path:
+    """Where the matrix of these results goes: the project's into its README, another one beside its results."""
+    return where.parent / "README.md" if where.resolve() == results.RESULTS else where / "matrix.md"
+
+
 def write(where: Path, page: Path) -> str:
-    """Into `page`, between its two marks, with a plot for each result beside the results; the summary."""
+    """Into `page`, new or between its two marks, with a plot for each result beside the results; the summary."""
     found = results.read(where)
     for one in found:
         _plot_path(where, one).write_text(plot.svg(one))
-    matrix = table(found, where=where.relative_to(page.parent) if where.is_relative_to(page.parent) else where)
-    before, _, rest = page.read_text().partition(BEGIN)
+    matrix = table(found, where=Path(os.path.relpath(where, page.parent)))
+    before, _, rest = (page.read_text() if page.exists() else NEW_PAGE).partition(BEGIN)
     after = rest.partition(END)[2]
     page.write_text(f"{before}{BEGIN}\n{matrix}\n{END}{after}")
     return summary(found)
@@ -51,7 +58,7 @@ def summary(found: Sequence[dict[str, Any]]) -> str:
         for number, outcomes in sorted(by_scenario.items())
     ]
     head = f"{'':4}{'':<{width}}  " + "  ".join(f"{broker:<24}" for broker in BROKERS).rstrip()
-    return "\n".join([head, *lines, "", _passed(found)])
+    return "\n".join([head, *lines, "", _passed(found), *origin.told(found)])
 
 
 def _outcome(one: dict[str, Any]) -> str:
@@ -90,12 +97,12 @@ def _row(one: dict[str, Any], names: Sequence[str], where: Path) -> str:
 
 
 def _about(found: Sequence[dict[str, Any]]) -> list[str]:
-    commits = {f"{one['commit'][:10]}{'' if one['clean'] else ' with changes'}" for one in found}
     servers = {f"{name} {version}" for one in found for name, version in one["servers"].items()}
     loads = sorted(one["machine"]["load_average"] for one in found) or [0.0]
     cores = max((one["machine"]["cores"] for one in found), default=0)
     return [
-        f"{_passed(found)} Commit {', '.join(sorted(commits))}; {', '.join(sorted(servers))}.",
+        f"{_passed(found)} {' '.join(origin.told(found))}",
+        f"Servers: {', '.join(sorted(servers))}.",
         f"Load average at the end of a scenario: {loads[0]:g} to {loads[-1]:g} on {cores} cores.",
         "fast: fewer rounds and writes than the list says, or shorter; the results name the command that repeats each.",
     ]

@@ -12,12 +12,15 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from chaos.given_address import TOLD_TWICE
 from chaos.invariants.verdict import Verdict
 from chaos.sampler import Sample
 from chaos.source import source_state
 from chaos.stack import ROOT
 
 RESULTS = ROOT / "chaos" / "results"
+RESULTS_OF_GIVEN = ROOT / "test-results" / "chaos-given"
+"""Of brokers that an operator names: they are no part of the project's own matrix."""
 SHORT_LIST = re.compile(r"\[[^\[\]{}]*\]")
 """A list of plain values: a sample, a mark."""
 TOLD = ("celery", "kombu", "redis", "amqp", "pika", "sqlalchemy", "fastapi")
@@ -25,8 +28,8 @@ TOLD = ("celery", "kombu", "redis", "amqp", "pika", "sqlalchemy", "fastapi")
 
 @dataclass(slots=True, kw_only=True)
 class Result:
-    """`given`: the address of an operator's broker, without its password. `trouble`: why the scenario could not be
-    brought to its end; empty: it was. `report`: the ends of all logs.
+    """`given`: the address of an operator's broker, without its password; `is_beyond_loopback`: on another machine.
+    `trouble`: why the scenario could not be brought to its end; empty: it was. `report`: the ends of all logs.
     """
 
     scenario: int
@@ -41,6 +44,7 @@ class Result:
     seconds: float = 0.0
     phases: dict[str, float] = field(default_factory=dict)
     given: str = ""
+    is_beyond_loopback: bool = False
     trouble: str = ""
     report: str = ""
     verdicts: dict[str, Verdict] = field(default_factory=dict)
@@ -60,8 +64,15 @@ class Result:
     def command(self) -> str:
         """What repeats it."""
         fast = " --fast" if self.is_fast else ""
-        broker = f"--broker-url {self.given}" if self.given else f"--broker {self.broker}"
+        told = " --beyond-loopback" * TOLD_TWICE if self.is_beyond_loopback else ""
+        broker = f"--broker-url {self.given}{told}" if self.given else f"--broker {self.broker}"
         return f"alexandria-chaos run {broker} --scenario {self.scenario} --seed {self.seed}{fast}"
+
+
+def forget(scenario: int, broker: str, *, where: Path) -> None:
+    """Remove what an earlier run left of it: who looks while it runs, or after it crashed, must not find that."""
+    for ending in (".json", ".log", ".svg"):
+        _path(where, scenario, broker).with_suffix(ending).unlink(missing_ok=True)
 
 
 def write(result: Result, *, servers: dict[str, str], where: Path) -> Path:
@@ -78,17 +89,23 @@ def write(result: Result, *, servers: dict[str, str], where: Path) -> Path:
     }
     content.pop("report")
     where.mkdir(parents=True, exist_ok=True)
-    path = where / f"{result.scenario:02}-{result.broker}.json"
+    path = _path(where, result.scenario, result.broker)
     log = path.with_suffix(".log")
     if result.passed:
         log.unlink(missing_ok=True)
     else:
         log.write_text(result.report + "\n")
     text = json.dumps(content, indent=1, ensure_ascii=False, default=str)
-    path.write_text(SHORT_LIST.sub(lambda found: re.sub(r"\s+", " ", found[0]), text) + "\n")
+    unfinished = path.with_suffix(".part")
+    unfinished.write_text(SHORT_LIST.sub(lambda found: re.sub(r"\s+", " ", found[0]), text) + "\n")
+    unfinished.replace(path)  # whoever reads it finds it whole
     return path
 
 
 def read(where: Path) -> list[dict[str, Any]]:
     """All that are there, by scenario and broker."""
     return [json.loads(path.read_text()) for path in sorted(where.glob("*.json"))]
+
+
+def _path(where: Path, scenario: int, broker: str) -> Path:
+    return where / f"{scenario:02}-{broker}.json"

@@ -10,10 +10,12 @@ from typing import Self
 
 from chaos.given_broker import GivenBroker
 from chaos.processes import HarnessError
+from chaos.servers.base import Server
 from chaos.servers.postgres import PostgresServer
 from chaos.servers.rabbit import RabbitServer
 from chaos.servers.redis import RedisServer
 from chaos.servers.sentinel import SentinelServer
+from chaos.servers.toxiproxy import ToxiproxyServer
 
 BROKERS = ("redis", "rabbitmq")
 BrokerServer = RedisServer | RabbitServer | SentinelServer
@@ -58,6 +60,8 @@ class Site:
         self._running = ExitStack()
         self._postgres: PostgresServer | None = None
         self._rabbit: RabbitServer | None = None
+        self._versions: dict[str, str] = {}
+        self._toxiproxy_version = ""
 
     def __enter__(self) -> Self:
         return self
@@ -75,19 +79,24 @@ class Site:
 
         `spare`: with a broker of the other kind beside it.
         """
+        self._versions = {}
         if self._postgres is None:
             self._postgres = self._running.enter_context(PostgresServer(max_connections=300))
         postgres = self._postgres
+        self._versions["postgresql"] = postgres.running_version()
         database_url = postgres.create_database()
         with ExitStack() as stack:
             stack.callback(postgres.drop_database, database_url)
             cache = stack.enter_context(RedisServer())
+            self._note(cache)
             server: BrokerServer | None
             if self._given is not None:
                 server, url = None, self._given.url
+                self._versions[f"given {self._given.kind}"] = self._given.version
             elif sentinel:
                 server = stack.enter_context(SentinelServer())
                 url = server.url
+                self._note(server)
             else:
                 server, url = self._broker(stack, broker, own=own_broker)
             [other] = set(BROKERS) - {broker}
@@ -101,16 +110,22 @@ class Site:
                 spare_url=self._broker(stack, other, own=False)[1] if spare else "",
             )
 
-    def versions(self) -> dict[str, str]:
-        """Of the servers, as their programs say."""
-        said = {"redis": RedisServer().version()}
-        if self._given is not None:
-            said[self._given.kind] = self._given.version
-        if self._rabbit is not None:
-            said["rabbitmq"] = self._rabbit.version()
-        return said
+    def versions(self, *, lines: bool) -> dict[str, str]:
+        """Of all servers that took part in the latest scenario, as they said; with `lines`, Toxiproxy too."""
+        if lines and not self._toxiproxy_version:
+            with ToxiproxyServer() as one:  # those of the lines are gone
+                self._toxiproxy_version = one.running_version()
+        return self._versions | ({"toxiproxy": self._toxiproxy_version} if lines else {})
+
+    def _note(self, server: Server) -> None:
+        self._versions[server.name] = server.running_version()
 
     def _broker(self, stack: ExitStack, name: str, *, own: bool) -> tuple[RedisServer | RabbitServer, str]:
+        server, url = self._started(stack, name, own=own)
+        self._note(server)
+        return server, url
+
+    def _started(self, stack: ExitStack, name: str, *, own: bool) -> tuple[RedisServer | RabbitServer, str]:
         if name == "redis":
             redis = stack.enter_context(RedisServer())
             return redis, redis.url

@@ -41,6 +41,10 @@ class Server(ABC):
         """The URL for a client, with its password."""
 
     @abstractmethod
+    def running_version(self) -> str:
+        """As the running server says, whole: `7.0.15`."""
+
+    @abstractmethod
     def _choose_ports(self) -> None: ...
 
     @abstractmethod

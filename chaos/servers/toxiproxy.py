@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import ClassVar
 
@@ -13,6 +14,7 @@ from chaos.toxiproxy import Toxiproxy, ToxiproxyError
 
 VERSION = "2.12.0"
 PROGRAM = "toxiproxy-server"
+BUILT_FROM = re.compile(rb"mod\tgithub\.com/Shopify/toxiproxy/v2\tv([\w.+-]+)")
 
 
 class ToxiproxyServer(Server):
@@ -33,6 +35,12 @@ class ToxiproxyServer(Server):
     def api(self) -> Toxiproxy:
         """Its client."""
         return Toxiproxy(self.port)
+
+    def running_version(self) -> str:
+        """See `Server`. One that `go install` built calls itself "git": Go wrote the version into the program."""
+        said = self.api().version()
+        built = BUILT_FROM.search(Path(self.process.command[0]).read_bytes())
+        return built[1].decode() if said == "git" and built else said
 
     def _choose_ports(self) -> None:
         self.port = free_port()
