@@ -115,6 +115,11 @@ def doubled_effect(planted: Planted, one: UUID) -> None:
     planted.effect(call, one, QUALITY, version=1, at=now())
 
 
+def done_without_effect(planted: Planted, one: UUID) -> None:
+    """Everything is built and every call is done, and nothing says by whom, and how often."""
+    planted.run("DELETE FROM effects WHERE kind = 'embedding'")
+
+
 def double_behind_an_upsert(planted: Planted, one: UUID) -> None:
     """The score was written twice into the same row; only its history shows it."""
     planted.score(one, version=1, at=now())
@@ -291,6 +296,7 @@ VIOLATIONS: list[tuple[str, Spoil, str]] = [
     ("I1", forgotten_call, "still sent"),
     ("I1", unread_document, "is pending, not completed"),
     ("I2", doubled_effect, "has 2 effects"),
+    ("I2", done_without_effect, "is done and left no effect"),
     ("I2", double_behind_an_upsert, "was scored 2 times by 1 effects"),
     ("I3", started_again_for_nothing, "2 starts"),
     ("I3", sent_again_for_nothing, "sent again 1 times"),
