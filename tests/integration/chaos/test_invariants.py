@@ -52,9 +52,24 @@ def with_a_quiet_fault(planted: Planted) -> None:
     planted.seen.healthy = writes
 
 
+def with_a_line(planted: Planted, *, urgent: float, low: float, urgent_calls: int = 25) -> None:
+    """Calls that stood in line for so many seconds, by their rank; each of a subject of its own."""
+    for number in range(25):
+        due = planted.began + timedelta(seconds=number)
+        for priority, waited, calls in ((9, urgent, urgent_calls), (5, low, 25)):
+            if number < calls:
+                planted.build(
+                    *(new_id(), EMBEDDING),
+                    after_seconds=number,
+                    priority=priority,
+                    started_at=due + timedelta(seconds=waited),
+                )
+
+
 def test_where_all_is_well_nothing_is_found(planted: Planted) -> None:
     planted.accept()
     with_a_quiet_fault(planted)
+    with_a_line(planted, urgent=1.5, low=2.0)
     found = {name: check(planted.seen).breaches for name, check in INVARIANTS.items()}
     assert found == dict.fromkeys(INVARIANTS, ())
 
@@ -185,12 +200,12 @@ def too_few_writes(planted: Planted, one: UUID) -> None:
 
 
 def urgent_waits_longer(planted: Planted, one: UUID) -> None:
-    for number in range(25):
-        at = planted.began + timedelta(seconds=number)
-        for priority, waited in ((9, 8), (5, 4)):
-            planted.build(
-                one, QUALITY, after_seconds=number, priority=priority, started_at=at + timedelta(seconds=waited)
-            )
+    with_a_line(planted, urgent=8, low=4)
+
+
+def too_few_had_to_wait(planted: Planted, one: UUID) -> None:
+    """They waited longer, but are no sample: silence would say that the invariant holds."""
+    with_a_line(planted, urgent=8, low=4, urgent_calls=19)
 
 
 def urgent_is_served_last_after_healing(planted: Planted, one: UUID) -> None:
@@ -312,6 +327,7 @@ VIOLATIONS: list[tuple[str, Spoil, str]] = [
     ("I7", slow_writes, "p95 was 10 ms, and 8 ms"),
     ("I7", too_few_writes, "too few writes"),
     ("I8", urgent_waits_longer, "urgent waited 8.00 s, low 4.00 s"),
+    ("I8", too_few_had_to_wait, "19 urgent calls in default"),
     ("I8", urgent_is_served_last_after_healing, "urgent waited 8.00 s, low 4.00 s"),
     ("I9", message_left, "1 messages are left in default"),
     ("I9", letter_left_on_the_broker, "2 dead letters are left in default.dead"),
@@ -332,6 +348,10 @@ VIOLATIONS: list[tuple[str, Spoil, str]] = [
 ]
 
 
+WANTS_A_SAMPLE = {"I7", "I8"}
+"""Of no writes and of no line they cannot tell, and say so."""
+
+
 @pytest.mark.parametrize(
     ("invariant", "spoil", "words"), VIOLATIONS, ids=[f"{name}-{spoil.__name__}" for name, spoil, _ in VIOLATIONS]
 )
@@ -339,7 +359,7 @@ def test_a_planted_violation_is_caught_by_its_invariant(
     planted: Planted, invariant: str, spoil: Spoil, words: str
 ) -> None:
     one = planted.accept()
-    assert INVARIANTS[invariant](planted.seen).breaches == () or invariant == "I7"  # of no writes
+    assert INVARIANTS[invariant](planted.seen).breaches == () or invariant in WANTS_A_SAMPLE
     spoil(planted, one)
     assert words in "\n".join(INVARIANTS[invariant](planted.seen).breaches)
 
@@ -347,6 +367,21 @@ def test_a_planted_violation_is_caught_by_its_invariant(
 def test_who_was_due_first_while_nobody_was_served_has_not_waited_longer(planted: Planted) -> None:
     served_after_healing(planted, planted.accept(), urgent_due=10, urgent=1, low_due=50, low=2)
     assert INVARIANTS["I8"](planted.seen).breaches == ()
+
+
+def test_what_waiting_in_line_rests_on_is_in_the_verdict(planted: Planted) -> None:
+    with_a_line(planted, urgent=1.5, low=2.0, urgent_calls=20)
+    assert INVARIANTS["I8"](planted.seen).numbers == {
+        "urgent in default": 1.5,
+        "low in default": 2.0,
+        "urgent calls in default": 20,
+        "low calls in default": 25,
+    }
+
+
+def test_how_soon_the_workers_consume_is_in_the_verdict(planted: Planted) -> None:
+    planted.seen.consuming_seconds = {"worker": 0.5, "worker-2": 2.0, "ml-worker": 1.0}
+    assert INVARIANTS["I10"](planted.seen).numbers == {"slowest": 2.0, "median_seconds": 1.0, "max_seconds": 2.0}
 
 
 def test_every_invariant_has_a_planted_violation() -> None:
