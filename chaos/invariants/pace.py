@@ -76,7 +76,8 @@ def writes_never_suffer(seen: Observed) -> Verdict:
 def urgent_waits_less(seen: Observed) -> Verdict:
     """I8: within a queue, urgent calls wait less than those of lower priority, where enough of both had to wait.
 
-    Where no queue had enough of both, nothing was shown. Counted from healing where a call was due before: until then nobody is served, and whoever came first waits longest.
+    Where no queue had enough of both, nothing was shown. Counted from healing where a call was due before: until then
+    nobody is served, and whoever came first waits longest.
     """
     medians: dict[str, dict[str, float]] = {}
     counts: dict[str, int] = {}

@@ -133,6 +133,7 @@ SCENARIOS = (
         act=nothing,
         also=("I6", "I10"),
         load=Load(writes=120),
+        bounds=Bounds(is_faultless=True),
         is_fast=True,
     ),
     Scenario(

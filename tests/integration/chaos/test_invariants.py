@@ -290,6 +290,24 @@ def unclean_end(planted: Planted, one: UUID) -> None:
     planted.seen.exits.append(Exit(name="relay", code=1, intended=True))
 
 
+def unhandled_sigterm(planted: Planted, one: UUID) -> None:
+    planted.seen.exits.append(Exit(name="worker", code=-15, intended=True))
+
+
+def killed_by_somebody_else(planted: Planted, one: UUID) -> None:
+    """The kernel's memory killer, say, while it was ending."""
+    planted.seen.exits.append(Exit(name="worker", code=-9, intended=True))
+
+
+def end_before_the_kill(planted: Planted, one: UUID) -> None:
+    """The SIGKILL that was the fault met nobody."""
+    planted.seen.exits.append(Exit(name="relay", code=0, intended=True, killed=True))
+
+
+def no_fault(planted: Planted, one: UUID) -> None:
+    planted.seen.bounds = Bounds()
+
+
 def late_take_over(planted: Planted, one: UUID) -> None:
     planted.seen.measured.append(Measured(what="start elsewhere", seconds=5.3, at_most=5))
 
@@ -342,7 +360,11 @@ VIOLATIONS: list[tuple[str, Spoil, str]] = [
     ("I13", older_score, "1 after 2"),
     ("I13", older_index, "is of 1, and was of 2"),
     ("I14", fault_that_did_not_land, "did not land"),
+    ("I14", no_fault, "there was no fault"),
     ("I14", unclean_end, "relay was asked to end and ended with 1"),
+    ("I14", unhandled_sigterm, "worker was asked to end and ended with -15"),
+    ("I14", killed_by_somebody_else, "worker was asked to end and ended with -9"),
+    ("I14", end_before_the_kill, "relay was killed and ended with 0"),
     ("bound", late_take_over, "start elsewhere took 5.3 s, at most 5 s"),
     ("bound", no_take_over, "start elsewhere took no time"),
 ]
@@ -386,6 +408,15 @@ def test_how_soon_the_workers_consume_is_in_the_verdict(planted: Planted) -> Non
 
 def test_every_invariant_has_a_planted_violation() -> None:
     assert {name for name, *_ in VIOLATIONS} == set(INVARIANTS)
+
+
+def test_the_ends_that_were_meant_are_sound(planted: Planted) -> None:
+    planted.seen.exits += [
+        Exit(name="api", code=-15, intended=True),  # uvicorn's way
+        Exit(name="relay", code=0, intended=True),
+        Exit(name="worker", code=-9, intended=True, killed=True),
+    ]
+    assert INVARIANTS["I14"](planted.seen).breaches == ()
 
 
 def test_a_bound_of_the_scenario_takes_the_place_of_the_usual_one(planted: Planted) -> None:
