@@ -35,8 +35,11 @@ def nothing_is_left(seen: Observed) -> Verdict:
     """I9: the broker is empty, and the dead letters are those of the work that was meant to die."""
     found = seen.contents
     breaches = [f"{count} messages are left in {queue}" for queue, count in found.ready.items() if count]
+    breaches += [f"{count} messages of {queue} are held by somebody" for queue, count in found.unacked.items()]
     breaches += [f"{count} dead letters are left in {queue}.dead" for queue, count in found.dead.items() if count]
     breaches += [f"orphan key {key}" for key in found.orphan_keys]
+    breaches += [f"orphan queue {queue}" for queue in found.orphan_queues]
+    breaches += [f"the queue {queue} is gone" for queue in found.missing_queues]
     letters = dict(seen.tables.query(_OPEN_LETTERS))
     breaches += [
         f"dead, though it was no poison: {one} ({letters[one]})" for one in letters if one not in seen.expected_dead
