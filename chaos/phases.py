@@ -139,7 +139,7 @@ def end(trial: Trial, result: Result) -> None:
         process.ask_to_end()
     for process in running:
         trial.end(process)
-    trial.observed.contents = contents(trial.ground.contents_url)
+    trial.observed.contents = contents(trial.ground.contents_url, server=trial.ground.own_broker)
     result.samples, result.marks = trial.sampler.samples, trial.sampler.marks
 
 

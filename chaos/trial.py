@@ -229,7 +229,7 @@ class Trial:
 
     def _note_exit(self, process: StackProcess, *, intended: bool) -> None:
         self.sampler.mark(f"{process.name} ended")
-        self.observed.exits.append(Exit(name=process.name, code=process.exit_code, intended=intended))
+        self.observed.exits.append(Exit(name=process.name, code=process.exit_code, intended=intended, killed=intended))
 
 
 def _children(pid: int) -> list[psutil.Process]:

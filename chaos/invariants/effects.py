@@ -39,16 +39,18 @@ def every_event_has_its_effects(seen: Observed) -> Verdict:
 
 
 def each_effect_is_once(seen: Observed) -> Verdict:
-    """I2: one effect a call, and no score in the history that no effect accounts for."""
+    """I2: one effect a call, never none of one that is done, and no score that no effect accounts for."""
     return verdict(
         [
             *(f"call {call} has {count} effects" for call, count in seen.tables.query(_DOUBLED)),
+            *(f"{task} {call} is done and left no effect" for task, call in seen.tables.query(_WITHOUT_EFFECT)),
             *(
                 f"{one} was scored {scores} times by {effects} effects"
                 for one, scores, effects in seen.tables.query(_SCORED_MORE_OFTEN)
             ),
         ],
         effects=seen.tables.one("SELECT count(*) FROM effects"),
+        done=seen.tables.one("SELECT count(*) FROM task_calls WHERE state = 'done'"),
     )
 
 
@@ -135,6 +137,11 @@ _INDEXED_THOUGH_DELETED = (
     "SELECT r.id::text FROM resources r JOIN search_documents d ON d.resource_id = r.id WHERE r.deleted_at IS NOT NULL"
 )
 _DOUBLED = "SELECT call_id::text, count(*) FROM effects GROUP BY call_id HAVING count(*) > 1"
+# Of canaries, call and effect are forgotten after ten minutes, in a transaction each.
+_WITHOUT_EFFECT = """
+    SELECT c.task, c.id::text FROM task_calls c
+    WHERE c.state = 'done' AND c.task <> 'canary_task' AND NOT EXISTS (SELECT 1 FROM effects e WHERE e.call_id = c.id)
+"""
 _SCORED_MORE_OFTEN = """
     SELECT h.resource_id::text, count(*), coalesce(max(e.effects), 0) FROM quality_history h
     LEFT JOIN (SELECT subject, count(*) AS effects FROM effects WHERE kind = 'quality' GROUP BY subject) e

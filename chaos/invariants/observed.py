@@ -15,18 +15,20 @@ GRACE_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exit:
-    """A process of the stack that ended, and whether the harness meant it to."""
+    """A process of the stack that ended, and whether the harness meant it to: by asking it, or `killed` by SIGKILL."""
 
     name: str
     code: int | None
     intended: bool
+    killed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
     """The numbers of one scenario. Seconds; `redone`: executions beyond the first of each call.
 
-    `drained_seconds` None: GRACE_SECONDS and the backlog at healing by the rate of the same run.
+    `drained_seconds` None: GRACE_SECONDS and the backlog at healing by the rate of the same run. `is_faultless`: the
+    scenario that the others are compared with; of any other, a run without a fault has shown nothing.
     """
 
     consuming_seconds: float = 10.0
@@ -34,6 +36,7 @@ class Bounds:
     redone: int = 0
     slower: float = 1.2
     runs_per_key: int = 2
+    is_faultless: bool = False
 
 
 @dataclass(slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from chaos.invariants.verdict import Verdict, verdict
 from chaos.ledger import p95_seconds
 
 ENOUGH = 20
+RANKS = ("urgent", "low")
 
 
 def nothing_before_its_time(seen: Observed) -> Verdict:
@@ -73,18 +74,26 @@ def writes_never_suffer(seen: Observed) -> Verdict:
 def urgent_waits_less(seen: Observed) -> Verdict:
     """I8: within a queue, urgent calls wait less than those of lower priority, where enough of both had to wait.
 
-    Counted from healing where a call was due before: until then nobody is served, and whoever came first waits longest.
+    Where no queue had enough of both, nothing was shown. Counted from healing where a call was due before: until then
+    nobody is served, and whoever came first waits longest.
     """
-    waits: dict[str, dict[str, tuple[int, float]]] = {}
+    medians: dict[str, dict[str, float]] = {}
+    counts: dict[str, int] = {}
     for queue, rank, count, median in seen.tables.query(_WAITS, seen.healed_at):
-        waits.setdefault(queue, {})[rank] = (int(count), float(median))
+        counts[f"{rank} calls in {queue}"] = int(count)
+        if count >= ENOUGH:
+            medians.setdefault(queue, {})[rank] = float(median)
+    compared = {queue: both for queue, both in medians.items() if len(both) == len(RANKS)}
     breaches = [
-        f"{queue}: urgent waited {both['urgent'][1]:.2f} s, low {both['low'][1]:.2f} s"
-        for queue, both in waits.items()
-        if len(both) == 2 and min(count for count, _ in both.values()) >= ENOUGH and both["urgent"][1] > both["low"][1]
+        f"{queue}: urgent waited {both['urgent']:.2f} s, low {both['low']:.2f} s"
+        for queue, both in compared.items()
+        if both["urgent"] > both["low"]
     ]
-    of_default = waits.get("default", {})
-    return verdict(breaches, **{rank: median for rank, (_, median) in of_default.items()})
+    if not compared:
+        found = ", ".join(f"{count} {which}" for which, count in counts.items()) or "none"
+        breaches.append(f"too few calls had to wait to tell, {ENOUGH} of each rank in one queue are needed: {found}")
+    waited = {f"{rank} in {queue}": both[rank] for queue, both in compared.items() for rank in RANKS}
+    return verdict(breaches, **waited, **counts)
 
 
 def every_worker_consumes(seen: Observed) -> Verdict:
@@ -98,7 +107,9 @@ def every_worker_consumes(seen: Observed) -> Verdict:
     if not seen.consuming_seconds:
         breaches = ["no worker was looked at"]
     times = [seconds for seconds in seen.consuming_seconds.values() if seconds is not None]
-    return verdict(breaches, slowest=max(times, default=None))
+    slowest = max(times, default=None)
+    median = statistics.median(times) if times else None
+    return verdict(breaches, slowest=slowest, median_seconds=median, max_seconds=slowest)
 
 
 def _words(seconds: float | None) -> str:

@@ -168,6 +168,7 @@ SCENARIOS = (
         afterwards=all_was_quick,
         also=("I3", "I6", "I10"),
         load=Load(writes=120),
+        bounds=Bounds(is_faultless=True),
         is_fast=True,
     ),
     Scenario(

@@ -15,7 +15,7 @@ from app.models.outbox import CallState, DeadLetter, EffectRecord, EventRecord, 
 from app.models.resource import Resource
 from app.models.search import SearchDocument
 from app.services.derived_states import REVISIONS
-from chaos.invariants.observed import Observed
+from chaos.invariants.observed import Bounds, Observed
 from chaos.ledger import Entry, Ledger, Write
 from chaos.tables import Tables
 
@@ -36,7 +36,12 @@ class Planted:
     def __init__(self, database: Database, url: str) -> None:
         self.database = database
         self.seen = Observed(
-            tables=Tables(url), ledger=Ledger(), drained_seconds=1.0, consuming_seconds={"worker": 0.5}, rate=50.0
+            tables=Tables(url),
+            ledger=Ledger(),
+            bounds=Bounds(is_faultless=True),
+            drained_seconds=1.0,
+            consuming_seconds={"worker": 0.5},
+            rate=50.0,
         )
         self.began = now() - timedelta(minutes=5)
 
