@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from chaos import matrix, results, warm_start
+from chaos.directories import new_directory
 from chaos.given_address import BrokerRefused
 from chaos.given_broker import GivenBroker, accept
 from chaos.processes import ProgramMissing
@@ -105,12 +106,13 @@ def _run_all(chosen: Sequence[Scenario], options: argparse.Namespace, given: Giv
 
 @contextmanager
 def _warm_starts() -> Iterator[None]:
-    with TemporaryDirectory(prefix="alexandria-chaos-") as directory:
-        warm_start.begin(Path(directory) / "warm.log", restarts=False)
-        try:
-            yield
-        finally:
-            warm_start.end()
+    directory = new_directory("chaos")
+    warm_start.begin(directory / "warm.log", restarts=False)
+    try:
+        yield
+    finally:
+        warm_start.end()
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def _line(result: Result) -> str:

@@ -7,12 +7,12 @@ import json
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from chaos.directories import new_directory
 from chaos.polling import DeadlineMissed, poll_until
 from chaos.ports import free_port, port_answers
 from chaos.processes import HarnessError, OwnedProcess
@@ -64,7 +64,7 @@ class Stack:
         source: Path = ROOT,
     ) -> None:
         self._source = source
-        self.directory = Path(tempfile.mkdtemp(prefix="alexandria-stack-"))
+        self.directory = new_directory("stack")
         self.port = free_port()
         self.flower_port = free_port()
         self.environment = {

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shutil
 import signal
-import tempfile
 from abc import ABC, abstractmethod
 from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self
 
+from chaos.directories import new_directory
 from chaos.polling import DeadlineMissed, poll_until
 from chaos.processes import HarnessError, OwnedProcess, ProcessFailed
 from chaos.servers.userland import Userland, chosen_userland
@@ -20,7 +20,8 @@ FIRST_START_TRIES = 4
 class Server(ABC):
     """A context manager; between `start` and `stop` a client can reach `url` unless it was killed or paused.
 
-    The data directory is made by the first `start` and removed by `close` (or the end of the `with`).
+    The data directory is made by the first `start` and removed by `close` (or the end of the `with`); when its owner
+    is killed, by whoever starts a server next.
     Its programs come from `userland`; None is the one chosen for this process
     (PostgreSQL is always this machine's).
     """
@@ -149,7 +150,7 @@ class Server(ABC):
 
     def _set_up(self) -> None:
         self._choose_ports()
-        self._directory = Path(tempfile.mkdtemp(prefix=f"alexandria-{self.name}-"))
+        self._directory = new_directory(self.name)
         self._process = self._make_process(self._directory)
 
     def _start_once(self) -> None:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 import pytest
@@ -17,6 +18,7 @@ from chaos.stack import EVERYTHING, Stack
 pytestmark = pytest.mark.integration
 
 FAST = {"EMBEDDING_ENGINE": "hashing"}
+NEXT = "from chaos.directories import new_directory; new_directory('next').rmdir()"
 NAMES = ("api", "relay", "worker", "ml-worker", "beat")
 OWNER = """
 import signal, sys
@@ -84,7 +86,9 @@ def test_killing_the_owner_ends_the_stack(postgres_url: str, redis_url: str, cac
         owner.kill()
     assert len(family) >= 3
     poll_until(lambda: not any(map(is_alive, family)), within_seconds=15, what=f"nothing is left of {family}")
-    subprocess.run(["rm", "-rf", directory], check=True)
+    assert Path(directory).is_dir()
+    subprocess.run([sys.executable, "-c", NEXT], check=True)
+    assert not Path(directory).exists()
 
 
 def test_a_stack_that_cannot_start_says_why(redis_url: str, cache_url: str) -> None:

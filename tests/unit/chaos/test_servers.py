@@ -27,6 +27,7 @@ from chaos.servers.redis import RedisServer, ValkeyServer
 from chaos.servers.userland import ThisMachine
 
 KINDS: list[type[Server]] = [RedisServer, ValkeyServer, PostgresServer, RabbitServer]
+NEXT = "from chaos.directories import new_directory; new_directory('next').rmdir()"
 SILENT = (redis.RedisError, psycopg2.Error, pika.exceptions.AMQPError, AMQPConnectorException)
 
 
@@ -163,7 +164,9 @@ def test_a_missing_program_is_one_line_that_names_the_package(monkeypatch: pytes
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-def test_the_kernel_ends_every_process_of_it_when_its_owner_is_killed(kind: type[Server]) -> None:
+def test_when_its_owner_is_killed_the_kernel_ends_every_process_of_it_and_whoever_comes_next_removes_its_data(
+    kind: type[Server],
+) -> None:
     program = (
         f"import signal, sys; from {kind.__module__} import {kind.__name__} as Kind; server = Kind(); server.start();"
         "print(server.pid, server.directory, flush=True); signal.pause()"
@@ -177,7 +180,9 @@ def test_the_kernel_ends_every_process_of_it_when_its_owner_is_killed(kind: type
     owner.stdout.close()
     assert int(pid) in {member.pid for member in family}
     poll_until(lambda: not any(map(_alive, family)), within_seconds=10, what=f"no orphan in {family}")
-    subprocess.run(["rm", "-rf", directory], check=True)
+    assert Path(directory).exists()
+    subprocess.run([sys.executable, "-c", NEXT], check=True)
+    assert not Path(directory).exists()
 
 
 def _alive(process: psutil.Process) -> bool:
