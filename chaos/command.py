@@ -86,6 +86,9 @@ def _run_all(chosen: Sequence[Scenario], options: argparse.Namespace, given: Giv
     print(f"seed {seed}", flush=True)
     brokers = (given.kind,) if given else options.broker or BROKERS
     planned = [(scenario, broker) for scenario in chosen for broker in brokers if broker in scenario.brokers]
+    if not planned:
+        print(f"nothing was run: what was asked for is not for {' and '.join(brokers)}")
+        return 0
     for scenario, broker in planned:
         results.forget(scenario.number, broker, where=where)
     failed = 0
@@ -97,9 +100,6 @@ def _run_all(chosen: Sequence[Scenario], options: argparse.Namespace, given: Giv
             results.write(result, servers=site.versions(lines=scenario.breaks_lines), where=where)
             print(_line(result), flush=True)
             failed += not result.passed
-    if not planned:
-        print(f"nothing was run: what was asked for is not for {' and '.join(brokers)}")
-        return 0
     print(f"{failed} failed" if failed else "all held")
     return 1 if failed else 0
 

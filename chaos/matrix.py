@@ -39,7 +39,7 @@ def table(found: Sequence[dict[str, Any]], *, where: Path) -> str:
     """`●` holds, `✗` does not, empty: not looked at. Times in seconds: from healing to drained, consuming; its own."""
     names = list(INVARIANTS)
     lines = [
-        f"| # | fault | on | {' | '.join(names)} | drained | consuming | own median / max | seed | |",
+        f"| # | fault | on | {' | '.join(names)} | drained | consuming median / max | own median / max | seed | |",
         f"|---|---|---|{'---|' * len(names)}---|---|---|---|---|",
         *(_row(one, names, where) for one in found),
     ]
@@ -81,11 +81,11 @@ def _passed(found: Sequence[dict[str, Any]]) -> str:
 def _row(one: dict[str, Any], names: Sequence[str], where: Path) -> str:
     verdicts = one["verdicts"]
     cells = ["" if name not in verdicts else "✗" if verdicts[name]["breaches"] else "●" for name in names]
-    own = verdicts.get("bound", {}).get("numbers", {})
+    of_draining, of_consuming, own = (verdicts.get(name, {}).get("numbers", {}) for name in ("I6", "I10", "bound"))
     times = (
-        _seconds(verdicts.get("I6", {}).get("numbers", {}).get("drained_seconds")),
-        _seconds(verdicts.get("I10", {}).get("numbers", {}).get("slowest")),
-        " / ".join(filter(None, (_seconds(own.get("median_seconds")), _seconds(own.get("max_seconds"))))),
+        _seconds(of_draining.get("drained_seconds")),
+        _median_and_max(of_consuming) or _seconds(of_consuming.get("slowest")),
+        _median_and_max(own),
     )
     fast = ", fast" if one["is_fast"] else ""
     trouble = " not ended" if not verdicts else ""
@@ -110,6 +110,11 @@ def _about(found: Sequence[dict[str, Any]]) -> list[str]:
 
 def _plot_path(where: Path, one: dict[str, Any]) -> Path:
     return where / f"{one['scenario']:02}-{one['broker']}.svg"
+
+
+def _median_and_max(numbers: dict[str, float | None]) -> str:
+    """Of several times; empty when none was measured."""
+    return " / ".join(filter(None, (_seconds(numbers.get(name)) for name in ("median_seconds", "max_seconds"))))
 
 
 def _seconds(value: float | None) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from chaos import command, matrix, plot, results
 from chaos.invariants.table import INVARIANTS
-from chaos.invariants.verdict import verdict
+from chaos.invariants.verdict import Verdict, verdict
 from chaos.scenarios.table import SCENARIOS
 from chaos.source import source_state
 from tests.unit.chaos.a_result import a_result
@@ -63,6 +63,24 @@ def test_the_matrix_shows_what_holds_and_what_does_not(tmp_path: Path) -> None:
     assert text.startswith("before\n")
     assert text.endswith("after\n")
     assert (directory / "13-redis.svg").exists()
+
+
+@pytest.mark.parametrize(
+    ("numbers", "shown"),
+    [
+        ({"median_seconds": 0.41, "max_seconds": 6.83, "slowest": 6.83}, "0.4 / 6.8"),
+        ({"slowest": 6.83}, "6.8"),  # as results had it before
+        ({"median_seconds": None, "max_seconds": None}, ""),
+    ],
+)
+def test_the_workers_times_to_consume_are_shown_by_median_and_max(
+    numbers: dict[str, float | None], shown: str, tmp_path: Path
+) -> None:
+    results.write(a_result(verdicts={"I10": Verdict(numbers=numbers)}), servers={}, where=tmp_path)
+    head, _, row, *_ = matrix.table(results.read(tmp_path), where=Path()).splitlines()
+    cells = dict(zip(head.split("|"), row.split("|"), strict=True))
+    assert cells[" consuming median / max "].strip() == shown
+    assert cells[" drained "].strip() == "3.2"
 
 
 def test_the_summary_has_a_line_for_each_scenario_and_what_did_not_hold(tmp_path: Path) -> None:
