@@ -227,8 +227,12 @@ def event_data(resource: Resource) -> dict[str, Any]:
 
 
 def _read(library: Library, resource_id: UUID) -> dict[str, Any]:
+    """In one statement: a text read by a second one may be that of a later version."""
     with library.database.reader() as session:
-        return describe(find(session, resource_id))
+        resource = session.get(Resource, resource_id, options=[undefer(Resource.content)])
+        if resource is None or resource.deleted_at is not None:
+            raise _unknown(resource_id)
+        return describe(resource)
 
 
 def _lock(session: Session, resource_id: UUID) -> Resource:

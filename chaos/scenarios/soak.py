@@ -38,10 +38,10 @@ def _one_line_silent(trial: Trial) -> None:
 
 
 def _slow(trial: Trial) -> None:
-    lines = trial.lines("broker", *USERS)
-    with trial.broken(lines, faults.latency(milliseconds=200, jitter=150)) as fault:
+    line = trial.lines("broker", "worker")[0]
+    trial.wait_until_used(line)
+    with trial.broken(trial.lines("broker", *USERS), faults.latency(milliseconds=200, jitter=150)):
         trial.wait(trial.random.uniform(3, 15))
-        fault.missed = fault.missed if "no connection stood" in fault.missed else ""  # jitter may hide a single probe
 
 
 def _database_away(trial: Trial) -> None:
@@ -95,11 +95,12 @@ SCENARIOS = (
         number=34,
         title="soak",
         fault="faults of eight kinds drawn by the seed, for 15 minutes",
-        bound="nothing lost, nothing doubled, nothing left",
+        bound="each effect once, nothing left; every worker consumes ≤ 30 s after the last fault, drained ≤ 60 s;"
+        " at most 100 executions repeated",
         act=soak,
         also=("I3", "I6", "I10"),
         load=Load(writes=3000, per_second=5, resources=100),
-        bounds=Bounds(redone=2000, drained_seconds=60, consuming_seconds=30),
+        bounds=Bounds(redone=100, drained_seconds=60, consuming_seconds=30),
         is_apart=True,
     ),
 )
