@@ -143,7 +143,7 @@ def _lines(scenario: Scenario, ground: Ground, seed: int) -> Iterator[Lines]:
 
 def _play(trial: Trial, scenario: Scenario, seed: int, clock: Clock) -> None:
     phases.warm_up(trial, scenario, seed)
-    trial.warm_at = datetime.now(UTC)
+    trial.observed.warm_at = datetime.now(UTC)
     clock.end("warm up")
     if scenario.load is None:
         scenario.act(trial)

@@ -31,8 +31,7 @@ COMES_BACK_WITHIN_SECONDS = 60.0
 
 
 class Trial:
-    """Everything a scenario may touch. `is_fast`: fewer rounds of the same, for every submission. `warm_at`: the
-    warm-up was over.
+    """Everything a scenario may touch. `is_fast`: fewer rounds of the same, for every submission.
 
     A process that ends in `poll` or `wait` without having been meant to is written down; those `kept_up` are then
     started again, as their supervisor would.
@@ -58,7 +57,6 @@ class Trial:
         self.is_fast = is_fast
         self.random = random.Random(seed)
         self.kept_up: set[str] = set()
-        self.warm_at = datetime.now(UTC)
         self.client = LedgerClient(stack.url, observed.ledger)
         self._lines = lines
         self._meant: set[int] = set()

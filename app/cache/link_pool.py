@@ -3,7 +3,8 @@
 A caller never resolves a name, connects or logs in by itself: a daemon thread does, the caller waits
 for it no longer than its own deadline, and a link that comes late serves the next caller. After a
 failure the cache is left alone for a moment (0.1 s, doubling to 2 s), then a thread tries first.
-So a dead server costs a few callers one deadline, not every lookup of every request.
+So a dead server costs a few callers one deadline, not every lookup of every request; and so does one
+that answers later than its callers wait, since a link counts only when it answers sooner.
 """
 
 from __future__ import annotations
@@ -28,11 +29,13 @@ MAX_IDLE = 64
 class LinkPool:
     """Links to one URL; thread-safe, and empty again in a forked child.
 
+    `answers_within_seconds`: how long those wait who wait the least; a server that is slower is as good as none.
     `on_return` is called in the thread that found the server answering again after a failure.
     """
 
-    def __init__(self, url: str, *, on_return: Callable[[], None]) -> None:
+    def __init__(self, url: str, *, answers_within_seconds: float, on_return: Callable[[], None]) -> None:
         self._url = url
+        self._answers_within_seconds = answers_within_seconds
         self._on_return = on_return
         self._failures = 0
         self._forget()
@@ -133,7 +136,7 @@ class LinkPool:
 
     def _dial_once(self) -> None:
         try:
-            link = open_link(self._url)
+            link = open_link(self._url, answers_within_seconds=self._answers_within_seconds)
         except (*LINK_ERRORS, ValueError, TypeError) as error:
             with self._changed:
                 self._dialling -= 1

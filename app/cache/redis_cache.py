@@ -316,12 +316,16 @@ class RedisCache:
             return {}
 
     def _deadline(self, seconds: float | None = None) -> float:
-        return monotonic() + (seconds or self._given_deadline or get_settings().cache_deadline_seconds)
+        return monotonic() + (seconds or self._patience())
+
+    def _patience(self) -> float:
+        return self._given_deadline or get_settings().cache_deadline_seconds
 
     def _server(self) -> CacheServer:
         with self._connecting:
             if self._connected is None:
-                pool = LinkPool(self._given_url or get_settings().cache, on_return=self._returned)
+                url = self._given_url or get_settings().cache
+                pool = LinkPool(url, answers_within_seconds=self._patience(), on_return=self._returned)
                 self._connected = CacheServer(pool=pool, names=self._names, stats=self.stats)
             return self._connected
 

@@ -81,6 +81,15 @@ class OutboxScheduler(Scheduler):
             elif known_since is not None:
                 entry.last_run_at = known_since
 
+    def reserve(self, entry: Any) -> Any:
+        """An interval goes on from its planned time: from the time that it was come to, each would be a little later
+        than the last, and in the end one would be left out.
+        """
+        following = super().reserve(entry)
+        if not isinstance(entry.schedule, crontab):
+            following.last_run_at = tick_of(entry.schedule, entry.last_run_at)
+        return following
+
     def apply_async(self, entry: Any, producer: object = None, advance: bool = True, **_: object) -> None:  # noqa: ARG002
         """Store the call of this tick; waits for the database as long as it takes."""
         tick = tick_of(entry.schedule, entry.last_run_at)

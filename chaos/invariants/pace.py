@@ -43,13 +43,16 @@ def its_own_bound_is_kept(seen: Observed) -> Verdict:
 
 
 def writes_never_suffer(seen: Observed) -> Verdict:
-    """I7: during the faults no write fails, and 95 of 100 are answered in 1.2 times their healthy time.
+    """I7: during the faults no write fails, and 95 of 100 are answered in 1.2 times their healthy time: of all of
+    them, and of each fault of which there are enough.
 
     A breach is a p95 that is larger for certain: see `quantiles`.
     """
-    during = [
-        write for fault in seen.faults for write in seen.ledger.between(fault.began, fault.ended or datetime.now(UTC))
-    ]
+    of_each = {
+        f"p95 in {number}. fault: {fault.name}": seen.ledger.between(fault.began, fault.ended or datetime.now(UTC))
+        for number, fault in enumerate(seen.faults, start=1)
+    }
+    during = [write for writes in of_each.values() for write in writes]
     breaches = [
         f"{one.what} at {one.at:%H:%M:%S}: {one.status} {one.detail[:120]}" for one in during if not one.accepted
     ]
@@ -57,17 +60,16 @@ def writes_never_suffer(seen: Observed) -> Verdict:
     limit = seen.bounds.slower * quantiles.at_most([write.seconds for write in seen.healthy] or [0.0])
     if healthy is None or broken is None:
         breaches.append(f"too few writes to tell: {len(seen.healthy)} healthy, {len(during)} during the faults")
-    elif quantiles.is_larger([write.seconds for write in during], limit):
-        breaches.append(
-            f"p95 was {broken * 1000:.0f} ms, and {healthy * 1000:.0f} ms while nothing was broken;"
+    else:
+        asked = {"p95": during} if len(of_each) == 1 else {"p95": during, **of_each}
+        breaches += [
+            f"{what} was {found * 1000:.0f} ms, and {healthy * 1000:.0f} ms while nothing was broken;"
             f" for certain it was over {limit * 1000:.0f} ms"
-        )
-    each = {
-        f"p95 in {number}. fault: {fault.name}": p95_seconds(
-            seen.ledger.between(fault.began, fault.ended or fault.began)
-        )
-        for number, fault in enumerate(seen.faults, start=1)
-    }
+            for what, writes in asked.items()
+            if (found := p95_seconds(writes)) is not None
+            and quantiles.is_larger([write.seconds for write in writes], limit, among=len(asked))
+        ]
+    each = {what: p95_seconds(writes) for what, writes in of_each.items()}
     return verdict(breaches, healthy_p95=healthy, broken_p95=broken, limit=limit, writes=len(during), **each)
 
 
@@ -75,11 +77,12 @@ def urgent_waits_less(seen: Observed) -> Verdict:
     """I8: within a queue, urgent calls wait less than those of lower priority, where enough of both had to wait.
 
     Where no queue had enough of both, nothing was shown. Counted from healing where a call was due before: until then
-    nobody is served, and whoever came first waits longest.
+    nobody is served, and whoever came first waits longest. What was written before and after the scenario's load does
+    not count: it may have waited for a relay that was ended on purpose.
     """
     medians: dict[str, dict[str, float]] = {}
     counts: dict[str, int] = {}
-    for queue, rank, count, median in seen.tables.query(_WAITS, seen.healed_at):
+    for queue, rank, count, median in seen.tables.query(_WAITS, seen.healed_at, seen.warm_at, seen.drained_at):
         counts[f"{rank} calls in {queue}"] = int(count)
         if count >= ENOUGH:
             medians.setdefault(queue, {})[rank] = float(median)
@@ -128,7 +131,9 @@ _WAITS = """
         SELECT CASE WHEN started_at > healed_at THEN greatest(due_at, healed_at) ELSE due_at END AS stood_from
         FROM (SELECT %s::timestamptz AS healed_at) AS healing
     ) AS line
-    WHERE state = 'done' AND started_at > due_at + interval '1 second' AND (priority >= 9 OR priority <= 5)
+    WHERE state = 'done' AND created_at >= coalesce(%s, '-infinity'::timestamptz)
+        AND created_at <= coalesce(%s, 'infinity'::timestamptz) AND started_at > due_at + interval '1 second'
+        AND (priority >= 9 OR priority <= 5)
         AND task NOT IN ('canary_task', 'reconcile_derived_data', 'cleanup_expired_cache',
             'monitor_quality_degradation', 'detect_quality_outliers')
     GROUP BY 1, 2

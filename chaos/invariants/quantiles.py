@@ -19,16 +19,19 @@ def at_most(times: Sequence[float]) -> float:
     return sorted(times)[min(below, len(times) - 1)]
 
 
-def is_larger(times: Sequence[float], than: float) -> bool:
-    """Whether the p95 that these were drawn from is larger, with a certainty of 0.95."""
-    return sum(one > than for one in times) > _quantile(len(times), 1 - SHARE)
+def is_larger(times: Sequence[float], than: float, *, among: int = 1) -> bool:
+    """Whether the p95 that these were drawn from is larger, with a certainty of 0.95; of `among` that are looked at,
+    with so much for all of them together.
+    """
+    certainty = 1 - (1 - CERTAINTY) / among
+    return sum(one > than for one in times) > _quantile(len(times), 1 - SHARE, certainty=certainty)
 
 
-def _quantile(count: int, probability: float) -> int:
-    """The smallest number that a binomial variable exceeds with a probability of at most 1 - CERTAINTY."""
+def _quantile(count: int, probability: float, *, certainty: float = CERTAINTY) -> int:
+    """The smallest number that a binomial variable exceeds with a probability of at most 1 - `certainty`."""
     reached = 0.0
     for successes in range(count + 1):
         reached += math.comb(count, successes) * probability**successes * (1 - probability) ** (count - successes)
-        if reached >= CERTAINTY:
+        if reached >= certainty:
             return successes
     return count

@@ -37,7 +37,7 @@ def there_and_back(trial: Trial) -> None:
                 trial.start(process)
             _switch(trial, to=first, away_from=second)
         for worker in second.workers:  # what was left there is theirs to drop
-            worker.start()
+            trial.start(worker)
         second.run_command(
             "broker", "drain", "--within", str(DRAINED_WITHIN_SECONDS), within_seconds=DRAINED_WITHIN_SECONDS + 30
         )

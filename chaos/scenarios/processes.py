@@ -199,6 +199,7 @@ SCENARIOS = (
         " at most 36 executions repeated",
         act=poison,
         also=("I3", "I6", "I10"),
+        is_of_documents=True,
         bounds=Bounds(redone=36),
         breaks_lines=False,
         is_fast=True,

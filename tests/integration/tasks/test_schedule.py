@@ -14,6 +14,7 @@ from uuid import UUID
 
 import pytest
 import time_machine
+from celery.beat import ScheduleEntry
 from celery.schedules import crontab, schedule
 from sqlalchemy import select
 
@@ -25,7 +26,8 @@ from app.services import upkeep
 from app.services.library import Library
 from app.services.scheduled_tasks import SCHEDULED
 from app.settings import load_settings
-from app.tasks.schedule import beat_schedule, tick_of
+from app.tasks.celery_app import celery_app
+from app.tasks.schedule import OutboxScheduler, beat_schedule, tick_of
 from app.tasks.task_names import TaskName
 from app.transports.base import QUEUES
 from chaos.polling import poll_until
@@ -104,6 +106,23 @@ def test_the_tick_of_an_interval_is_the_same_however_late_a_beat_comes(late_seco
 
     with time_machine.travel(planned + timedelta(seconds=late_seconds), tick=False):
         assert tick_of(schedule(timedelta(seconds=15)), moment("2026-03-01T10:00:00")) == planned
+
+
+def test_an_interval_that_is_come_to_a_little_late_each_time_leaves_no_tick_out() -> None:
+    every = schedule(timedelta(seconds=1))
+    start = moment("2026-11-20T12:00:00")
+    scheduler = OutboxScheduler(app=celery_app, lazy=True)
+    entry = ScheduleEntry(name=EVERY_SECOND, task="t", schedule=every, last_run_at=start, app=celery_app)
+    ticks = []
+    with time_machine.travel(start, tick=False) as clock:
+        for _ in range(1000):
+            is_due, wait = entry.is_due()
+            clock.shift(0 if is_due else wait)
+            clock.shift(0.003)
+            ticks.append(tick_of(every, entry.last_run_at))
+            entry = scheduler.reserve(entry)
+
+    assert ticks == [start + timedelta(seconds=number) for number in range(1, 1001)]
 
 
 @pytest.mark.parametrize("hours_late", [0, 1, 5, 19])

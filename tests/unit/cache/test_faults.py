@@ -201,6 +201,45 @@ def test_a_silent_port_is_answered_for_by_the_deadline(make_cache: CacheMaker) -
 
 
 @contextmanager
+def late_server(*, after_seconds: float) -> Iterator[str]:
+    """A server that greets everyone who comes, each time after so long."""
+    stop = Event()
+
+    def serve(connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            while (received := connection.recv(4096)) and not stop.wait(after_seconds):
+                connection.sendall(b"+OK\r\n" * received.count(b"SETINFO") + b"+PONG\r\n" * received.count(b"PING"))
+
+    def accept(listener: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(5)
+        Thread(target=accept, args=(listener,), daemon=True).start()
+        yield f"redis://127.0.0.1:{listener.getsockname()[1]}/0"
+        stop.set()
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+def test_a_server_slower_than_the_deadline_costs_one_deadline_and_not_one_each_time_it_is_tried(
+    make_cache: CacheMaker,
+) -> None:
+    """It is tried every 2 s at most, and answers each time, late."""
+    with late_server(after_seconds=0.2) as url:
+        cache = make_cache(url=url, deadline_seconds=DEADLINE_SECONDS)
+        until = monotonic() + 4
+        waited = 0
+        while monotonic() < until:
+            waited += seconds_of(lambda cache: cache.get("resource:1", "missed") == "missed", cache) > DEADLINE_SECONDS
+            Event().wait(0.01)
+
+    assert waited <= 2  # the second: this machine itself was busy
+
+
+@contextmanager
 def scripted_server(reply: bytes, *, every_seconds: float = 0.0) -> Iterator[str]:
     """A server that greets at once, then answers the first read with `reply`, one byte after the other."""
     stop = Event()
