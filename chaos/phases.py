@@ -28,17 +28,11 @@ def warm_up(trial: Trial, scenario: Scenario, seed: int) -> None:
     Nothing is processed until the relays are back, so that there is one.
     """
     with _nothing_processed(trial):
-        if scenario.is_of_documents:
-            for number in range(WARM_UP_RESOURCES):
-                trial.client.ingest(trial.documents.url(f"/page/warm-{number}"))
-        else:
-            _write_at_once(trial, seed=seed + 1)
+        _write_at_once(trial, seed=seed + 1)
         if scenario.is_idle_meanwhile:
             _write_healthily(trial, scenario, seed=seed + 2)
     trial.poll(trial.tables.has_converged, within_seconds=WARM_WITHIN_SECONDS, what="the first resources are built")
-    calls, trial.observed.rate = trial.tables.query(_RATE)[0]
-    if scenario.is_of_documents:
-        trial.observed.calls_of_a_document = calls / WARM_UP_RESOURCES - 1  # beside the one that reads it
+    trial.observed.rate = float(trial.tables.one(_RATE))
     if not scenario.is_idle_meanwhile:
         _write_healthily(trial, scenario, seed=seed + 2)
 
@@ -88,7 +82,7 @@ def heal(trial: Trial, scenario: Scenario) -> None:
     """Note the moment: lines are whole, who was killed is back. How long every worker takes to consume from then on."""
     seen = trial.observed
     seen.healed_at = datetime.now(UTC)
-    seen.backlog = trial.tables.open_calls() + round(seen.calls_of_a_document * trial.tables.pending_ingestions())
+    seen.backlog = trial.tables.open_calls()
     if "I10" in scenario.also:
         patience = seen.bounds.consuming_seconds + LATE_SECONDS / 2
         seen.consuming_seconds = trial.wait_until_consuming(within_seconds=patience, since=seen.healed_at)
@@ -159,7 +153,7 @@ _BACKLOG = f"""
     WHERE created_at <= %s AND done_at > %s AND {IS_WORK}
 """
 _RATE = f"""
-    SELECT count(*), (count(*) / extract(epoch FROM max(at) - min(at)))::float FROM effects WHERE {IS_WORK}
+    SELECT count(*) / extract(epoch FROM max(at) - min(at)) FROM effects WHERE {IS_WORK}
 """
 _OPEN_SINCE_THE_FAULT = f"SELECT 1 FROM task_calls WHERE {IS_OPEN} AND created_at <= %s LIMIT 1"
 _ANY_OPEN = f"SELECT 1 FROM task_calls WHERE {IS_OPEN} LIMIT 1"

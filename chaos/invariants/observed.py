@@ -46,10 +46,9 @@ class Observed:
     From `warm_at` to `drained_at` the load of the scenario ran and was worked off. `healed_at`: when the last fault was
     over. `consuming_seconds`: by worker, from then to its first start; None: never. `drained_seconds`: from then until
     all calls of before had ended, or from the last write to converged, whichever took longer; None: never. `rate`:
-    calls of a backlog a second while nothing was broken; `backlog`: open calls at healing, and for each document that
-    nobody had read those that follow when it is (`calls_of_a_document`). `expected_dead`: resources whose work is
-    meant to end as dead letters. `measured`: times that the scenario took, beside their bounds; `disappointments`:
-    what else of its own it did not find.
+    calls of a backlog a second while nothing was broken; `backlog`: open calls at healing. `expected_dead`: resources
+    whose work is meant to end as dead letters. `measured`: times that the scenario took, beside their bounds;
+    `disappointments`: what else of its own it did not find.
     """
 
     tables: Tables
@@ -66,7 +65,6 @@ class Observed:
     drained_seconds: float | None = None
     rate: float = 1.0
     backlog: int = 0
-    calls_of_a_document: float = 0.0
     expected_dead: set[str] = field(default_factory=set)
     measured: list[Measured] = field(default_factory=list)
     disappointments: list[str] = field(default_factory=list)

@@ -38,7 +38,7 @@ def kill_relays(trial: Trial) -> None:
     moments = (
         Moment(line=broker, way=faults.stall(streams=("upstream",)), is_published=False),
         Moment(line=broker, way=faults.stall(streams=("downstream",)), is_published=True),
-        Moment(line=broker, way=SLOW_TO_CONFIRM, then=database, is_published=True),
+        Moment(line=broker, way=SLOW_TO_CONFIRM, then=database, is_published=True, stands_for=CLAIM_LASTS),
     )
     kills: list[Kill] = []
     for _ in range(trial.rounds(3, fast=1)):
@@ -52,12 +52,16 @@ def kill_relays(trial: Trial) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moment:
-    """Where the relay is when it is killed: `way` keeps it there on `line`, or `then` on a second line, silent."""
+    """Where the relay is when it is killed: `way` keeps it there on `line`, or `then` on a second line, silent.
+
+    `stands_for`: a claim that is as old was not only slow to be marked.
+    """
 
     line: Line
     way: Breakage
     is_published: bool
     then: Line | None = None
+    stands_for: timedelta = timedelta(seconds=2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +78,7 @@ def _kill_amid(trial: Trial, moment: Moment) -> Kill:
         fault = lines.enter_context(trial.broken([moment.line], moment.way))
         with suppress(DeadlineMissed):
             trial.poll(
-                lambda: _held(trial, datetime.now(UTC) - CLAIM_LASTS),
+                lambda: _held(trial, datetime.now(UTC) - moment.stands_for),
                 within_seconds=CLAIMS_WITHIN_SECONDS,
                 what="the relay holds a claim",
             )

@@ -195,12 +195,11 @@ SCENARIOS = (
         number=15,
         title="poison",
         fault="one document kills its pool process, one its whole worker, each time; 500 good ones beside them",
-        bound="the good are all done, the poison is a dead letter after at most 5 deliveries and 180 s;"
-        " at most 36 executions repeated",
+        bound="the poison is a dead letter after at most 5 deliveries and 180 s; the good are done, with all that is"
+        " derived from them, ≤ 120 s later; at most 36 executions repeated",
         act=poison,
         also=("I3", "I6", "I10"),
-        is_of_documents=True,
-        bounds=Bounds(redone=36),
+        bounds=Bounds(redone=36, drained_seconds=120),
         breaks_lines=False,
         is_fast=True,
     ),

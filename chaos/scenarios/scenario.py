@@ -21,9 +21,8 @@ class Scenario:
     `also`: invariants beside those that always hold. `breaks_lines`: the processes reach their servers through
     proxies. `breaks_broker`: it needs a broker of its own. `behind_sentinel`: a Redis with a replica.
     `has_spare_broker`: a broker of the other kind stands beside it. `is_idle_meanwhile`: the fault keeps every call
-    from the workers, so I7 compares with writes beside which nothing is processed either. `is_of_documents`: its work
-    is to read documents, so the rate of I6 is that of such work. `environment`: settings beside those of
-    `chaos/run.py`. `is_apart`: so long that it is run only when asked for by its number.
+    from the workers, so I7 compares with writes beside which nothing is processed either. `environment`: settings
+    beside those of `chaos/run.py`. `is_apart`: so long that it is run only when asked for by its number.
     """
 
     number: int
@@ -44,7 +43,6 @@ class Scenario:
     behind_sentinel: bool = False
     has_spare_broker: bool = False
     is_idle_meanwhile: bool = False
-    is_of_documents: bool = False
     is_fast: bool = False
     is_apart: bool = False
 
