@@ -85,7 +85,7 @@ class OutboxScheduler(Scheduler):
         """An interval goes on from its planned time: from the time that it was come to, each would be a little later
         than the last, and in the end one would be left out.
         """
-        following = super().reserve(entry)
+        following: Any = super().reserve(entry)  # the stub names another type
         if not isinstance(entry.schedule, crontab):
             following.last_run_at = tick_of(entry.schedule, entry.last_run_at)
         return following
