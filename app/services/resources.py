@@ -81,9 +81,12 @@ def get(library: Library, resource_id: UUID) -> dict[str, Any]:
     return {**known, "duplicate_of": row.duplicate_of}
 
 
-def find(session: Session, resource_id: UUID) -> Resource:
-    """The live resource of this id; `NotFound`."""
-    resource = session.get(Resource, resource_id)
+def find(session: Session, resource_id: UUID, *, with_content: bool = False) -> Resource:
+    """The live resource of this id; `NotFound`.
+
+    `with_content`: its text is of the same statement. One that is read by a second may be that of a later version.
+    """
+    resource = session.get(Resource, resource_id, options=[undefer(Resource.content)] if with_content else [])
     if resource is None or resource.deleted_at is not None:
         raise _unknown(resource_id)
     return resource
@@ -227,12 +230,8 @@ def event_data(resource: Resource) -> dict[str, Any]:
 
 
 def _read(library: Library, resource_id: UUID) -> dict[str, Any]:
-    """In one statement: a text read by a second one may be that of a later version."""
     with library.database.reader() as session:
-        resource = session.get(Resource, resource_id, options=[undefer(Resource.content)])
-        if resource is None or resource.deleted_at is not None:
-            raise _unknown(resource_id)
-        return describe(resource)
+        return describe(find(session, resource_id, with_content=True))
 
 
 def _lock(session: Session, resource_id: UUID) -> Resource:
