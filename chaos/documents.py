@@ -72,7 +72,7 @@ class DocumentServer:
         """Status and body; None when the asker is dead. For the handler."""
         parts = urlsplit(path)
         kind, _, name = parts.path.strip("/").partition("/")
-        pid = _pid_of(client_port) if kind in {"held", "poison"} else 0
+        pid = _pid_of(client_port, self._server.server_address[1]) if kind in {"held", "poison"} else 0
         with self._lock:
             self._arrivals[parts.path].append(Arrival(at=time.monotonic(), pid=pid))
             count, released = len(self._arrivals[parts.path]), self._released[parts.path]
@@ -110,10 +110,13 @@ class DocumentServer:
                     victim.kill()
 
 
-def _pid_of(client_port: int) -> int:
-    """The process behind a connection to this server, 0 when it cannot be told."""
+def _pid_of(client_port: int, server_port: int) -> int:
+    """The process behind a connection to this server, 0 when it cannot be told.
+
+    The same port of its side may be that of somebody else's connection to another server.
+    """
     for one in psutil.net_connections("tcp4"):
-        if one.laddr and one.laddr.port == client_port and one.pid:
+        if one.laddr and one.raddr and (one.laddr.port, one.raddr.port) == (client_port, server_port) and one.pid:
             return int(one.pid)
     return 0
 

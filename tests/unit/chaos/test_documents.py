@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx2
 import pytest
@@ -17,6 +20,20 @@ from chaos.processes import OwnedProcess
 
 ASK = "import sys, urllib.request; urllib.request.urlopen(sys.argv[1])"
 ASK_AS_A_CHILD = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {ASK!r}, sys.argv[1]]); sys.exit(0)"
+
+PORTS = 8
+"""Which of two connections of one port is listed first is chance."""
+USE_PORTS = f"""
+import socket, sys
+used = []
+for _ in range({PORTS}):
+    one = socket.socket()
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    one.bind(("127.0.0.1", 0))
+    one.connect(("127.0.0.1", int(sys.argv[1])))
+    used.append(one)
+sys.stdin.read() or used[0].recv(1)
+"""
 
 
 @pytest.fixture
@@ -61,6 +78,35 @@ def test_a_held_page_is_answered_once_it_is_released(documents: DocumentServer) 
         documents.release("/held/three")
         assert answer.result(timeout=5) == 503
     assert [arrival.pid for arrival in documents.arrivals("/held/three")] == [os.getpid()]
+
+
+def test_who_asks_is_not_taken_for_who_uses_the_same_port_to_another_server(
+    documents: DocumentServer, tmp_path: Path
+) -> None:
+    with ExitStack() as open_sockets:
+        elsewhere = open_sockets.enter_context(socket.create_server(("127.0.0.1", 0)))
+        other = OwnedProcess(
+            "other",
+            [sys.executable, "-c", USE_PORTS, str(elsewhere.getsockname()[1])],
+            log=tmp_path / "other.log",
+            environment={"PATH": os.defpath},
+        )
+        other.start()
+        server = urlsplit(documents.url(""))
+        for number in range(PORTS):
+            connection, (_, port) = elsewhere.accept()
+            open_sockets.enter_context(connection)
+            asker = open_sockets.enter_context(socket.socket())
+            asker.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            asker.bind(("127.0.0.1", port))
+            asker.connect((server.hostname, server.port))
+            asker.sendall(f"GET /held/{number} HTTP/1.0\r\n\r\n".encode())
+        found = [
+            poll_until(lambda one=number: documents.arrivals(f"/held/{one}"), within_seconds=5, what="somebody asks")  # type: ignore[misc]  # bound at once
+            for number in range(PORTS)
+        ]
+        other.kill()
+    assert [arrival.pid for [arrival] in found] == [os.getpid()] * PORTS
 
 
 def test_poison_kills_the_process_that_asks(documents: DocumentServer, tmp_path: Path) -> None:
