@@ -113,8 +113,11 @@ def drain(trial: Trial) -> None:
 
 
 def backlog_seconds(tables: Tables, healed: datetime) -> float:
-    """From healing until the last call of before had ended, by the rows; 0 when none was open."""
-    return float(tables.one(_BACKLOG, healed, healed, healed))
+    """From healing until the last call of before had ended, by the rows; 0 when none was open.
+
+    A call that was not yet due counts from when it was: who writes on prolongs its debounce, which is no backlog.
+    """
+    return float(tables.one(_BACKLOG, healed, healed, healed, healed))
 
 
 def end(trial: Trial, result: Result) -> None:
@@ -148,9 +151,11 @@ def end(trial: Trial, result: Result) -> None:
     result.samples, result.marks = trial.sampler.samples, trial.sampler.marks
 
 
+# Only a call that was claimed once is still due when its debounce said: who is sent or tried again is due anew.
 _BACKLOG = f"""
-    SELECT coalesce(extract(epoch FROM max(done_at) - %s), 0) FROM task_calls
-    WHERE created_at <= %s AND done_at > %s AND {IS_WORK}
+    SELECT greatest(0, extract(epoch FROM max(
+        done_at - CASE WHEN generation <= 1 THEN greatest(due_at, %s) ELSE %s END
+    ))) FROM task_calls WHERE created_at <= %s AND done_at > %s AND {IS_WORK}
 """
 _RATE = f"""
     SELECT count(*) / extract(epoch FROM max(at) - min(at)) FROM effects WHERE {IS_WORK}

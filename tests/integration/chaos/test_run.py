@@ -56,3 +56,22 @@ def test_the_backlog_is_gone_when_the_last_call_of_before_the_healing_has_ended(
         one, DerivedKind.CITATIONS, created_at=healed + timedelta(seconds=1), done_at=healed + timedelta(seconds=40)
     )
     assert backlog_seconds(planted.seen.tables, healed) == 12
+
+
+@pytest.mark.parametrize(("generation", "seconds"), [(1, 2), (2, 12)])
+def test_a_call_that_waited_for_its_debounce_counts_from_when_it_was_due_unless_it_was_sent_again(
+    planted: Planted, generation: int, seconds: int
+) -> None:
+    one = planted.accept()
+    healed = planted.began + timedelta(seconds=60)
+    due = healed + timedelta(seconds=10)
+    planted.build(
+        one,
+        DerivedKind.QUALITY,
+        created_at=planted.began,
+        due_at=due,
+        done_at=due + timedelta(seconds=2),
+        generation=generation,
+    )
+
+    assert backlog_seconds(planted.seen.tables, healed) == seconds
