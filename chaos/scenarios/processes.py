@@ -153,24 +153,6 @@ def freeze(trial: Trial) -> None:
         trial.measure(f"{worker.name} consuming again", found[worker.name], at_most=20)
 
 
-def kill_relays(trial: Trial) -> None:
-    """A relay dies between claim and publish, between publish and its confirmation, between that and its mark."""
-    moments = (
-        ("broker", faults.stall(streams=("upstream",))),
-        ("broker", faults.stall(streams=("downstream",))),
-        ("database", faults.stall(streams=("downstream",))),
-    )
-    relay = trial.stack.relay
-    for _ in range(trial.rounds(3, fast=1)):
-        for dependency, way in moments:
-            [line] = trial.lines(dependency, "relay")  # type: ignore[arg-type]  # of literal strings
-            trial.wait_until_used(line)
-            with trial.broken([line], way):
-                trial.wait(1.5)
-                trial.kill(relay)
-            trial.start(relay)
-
-
 def _dead_subjects(trial: Trial) -> set[str]:
     return {one for (one,) in trial.tables.query("SELECT subject::text FROM dead_letters WHERE closed_at IS NULL")}
 
@@ -252,16 +234,5 @@ SCENARIOS = (
         also=("I6", "I10"),
         environment={"CANARY_INTERVAL_SECONDS": "1"},
         processes=(*PROCESSES, "beat-2"),
-    ),
-    Scenario(
-        number=21,
-        title="relay killed",
-        fault="SIGKILL of a relay between claim, publish, confirmation and mark, beside a second relay",
-        bound="no execution is repeated; drained ≤ 20 s: claims of a dead relay are given back after 15 s",
-        act=kill_relays,
-        also=("I3", "I6"),
-        processes=("relay-2", *PROCESSES),
-        bounds=Bounds(redone=0, drained_seconds=20),
-        is_fast=True,
     ),
 )
