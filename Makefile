@@ -113,7 +113,7 @@ compare-stock: $(DEV_READY) test-servers ## what stock kombu breaks on Redis, be
 test-performance: $(DEV_READY) test-servers ## the performance tests, with their numbers
 	$(PYTEST) -m performance --capture=no tests
 
-chaos: $(DEV_READY) test-servers ## break a real stack and check that nothing is lost, 42 minutes; SCENARIO=13 BROKER=redis SEED=7
+chaos: $(DEV_READY) test-servers ## break a real stack and check that nothing is lost, 50 minutes; SCENARIO=13 BROKER=redis SEED=7
 	@status=0; $(AT_ONCE) --jobs=2 SEED=$(ONE_SEED) $(addprefix chaos-on-,$(or $(BROKER),redis rabbitmq)) || status=$$?; \
 		$(CHAOS) report; exit $$status
 

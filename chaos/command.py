@@ -7,8 +7,9 @@ import os
 import random
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 
 from chaos import matrix, results, warm_start
@@ -23,6 +24,7 @@ from chaos.scenarios.table import SCENARIOS
 from chaos.servers.toxiproxy import program
 from chaos.site import BROKERS, Site
 from chaos.stack import ROOT
+from chaos.turns import Turns
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -92,9 +94,10 @@ def _run_all(chosen: Sequence[Scenario], options: argparse.Namespace, given: Giv
     for scenario, broker in planned:
         results.forget(scenario.number, broker, where=where)
     failed = 0
-    with _warm_starts(), Site(given) as site:
+    with _warm_starts(), Site(given) as site, closing(Turns(_place_of_turns())) as turns:
         for scenario, broker in planned:
-            result = run(scenario, site, broker=broker, seed=seed, is_fast=options.fast)
+            with _turn(turns, scenario):
+                result = run(scenario, site, broker=broker, seed=seed, is_fast=options.fast)
             if given:
                 result.given, result.is_beyond_loopback = given.place, not given.is_loopback
             results.write(result, servers=site.versions(lines=scenario.breaks_lines), where=where)
@@ -102,6 +105,20 @@ def _run_all(chosen: Sequence[Scenario], options: argparse.Namespace, given: Giv
             failed += not result.passed
     print(f"{failed} failed" if failed else "all held")
     return 1 if failed else 0
+
+
+@contextmanager
+def _turn(turns: Turns, scenario: Scenario) -> Iterator[None]:
+    """Whoever compares the times of writes does so alone: a run on the other broker takes the processors in bursts."""
+    with turns.beside_others(), turns.alone() if "I7" in scenario.also else nullcontext():
+        yield
+
+
+def _place_of_turns() -> Path:
+    """One for all runs of this user on this machine, of whatever checkout."""
+    place = Path(tempfile.gettempdir()) / f"alexandria-turns-{os.getuid()}"
+    place.mkdir(mode=0o700, exist_ok=True)
+    return place
 
 
 @contextmanager

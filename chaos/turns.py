@@ -1,4 +1,4 @@
-"""Turns: tests of several processes run beside each other, and one that measures runs alone."""
+"""Turns: what several processes do is done beside each other, and what measures is done alone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 class Turns:
-    """The place of one test process among those that share `directory`. Its locks die with the process.
+    """The place of one process among those that share `directory`. Its locks die with the process.
 
     A room that many enter together or one alone, and a door before it: who waits at the door to be alone is
     not overtaken by those who come later.
