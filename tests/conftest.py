@@ -27,6 +27,7 @@ from xdist.scheduler import LoadScopeScheduling, Scheduling
 
 from app.settings import Settings, get_settings
 from chaos import warm_start
+from chaos.servers.base import Server
 from chaos.servers.postgres import PostgresServer
 from chaos.servers.rabbit import RabbitAccess
 from chaos.servers.redis import RedisServer
@@ -40,6 +41,7 @@ gc.set_threshold(100_000, 20, 20)
 Alone = Callable[[], AbstractContextManager[None]]
 SHARED_RABBIT = pytest.StashKey[SharedRabbit]()
 TURNS = pytest.StashKey[Turns]()
+SERVERS = pytest.StashKey[list[Server]]()
 # The main job comes last of them: once the others are through, it can use all processors.
 MEASURING = (
     "tests/e2e/test_response_times.py",
@@ -97,6 +99,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     assert session.config.cache is not None
     warm_start.begin(session.config.cache.mkdir("warm-start") / f"{os.getpid()}.log")
     session.config.stash[TURNS] = Turns(session.config.cache.mkdir("turns"))
+    session.config.stash[SERVERS] = []
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -141,6 +144,16 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         return (yield)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failed test shows what the servers of its process said last: a client only sees that its connection ended."""
+    report = yield
+    if report.failed:
+        for server in item.config.stash[SERVERS]:
+            report.sections.append((f"the log of {server.name}", server.process.log_tail()))
+    return report
+
+
 def pytest_report_header(config: pytest.Config) -> str:
     return f"hypothesis: repeat with --hypothesis-seed={config.option.hypothesis_seed}"
 
@@ -172,16 +185,18 @@ def run_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def redis_server() -> Iterator[RedisServer]:
+def redis_server(pytestconfig: pytest.Config) -> Iterator[RedisServer]:
     """The Redis of this process. A test that kills or stops a server starts one of its own instead."""
     with RedisServer() as server:
+        pytestconfig.stash[SERVERS].append(server)
         yield server
 
 
 @pytest.fixture(scope="session")
-def postgres_server() -> Iterator[PostgresServer]:
+def postgres_server(pytestconfig: pytest.Config) -> Iterator[PostgresServer]:
     """The PostgreSQL of this process. A test that kills or stops a server starts one of its own instead."""
     with PostgresServer() as server:
+        pytestconfig.stash[SERVERS].append(server)
         yield server
 
 
