@@ -21,6 +21,7 @@ from chaos.servers.rabbit import RabbitServer
 QUEUES = ("default", "ml_tasks", "ingest", "batch")
 DEAD_QUEUES = {queue: f"{queue}.dead" for queue in QUEUES}
 STEPS = range(10)
+HELD_KEY = "unacked"
 NOT_FOUND = 404
 # Keys that say nothing of a message: kombu's bindings, tokens that expire after two seconds, when the last sweep was.
 HARMLESS = ("_kombu.binding", "wake:", "unacked_swept")
@@ -58,6 +59,16 @@ def contents(url: str, *, server: Server | None = None) -> BrokerContents:
     if isinstance(server, RabbitServer):
         return _of_a_node(server, vhost=unquote(urlsplit(url).path.removeprefix("/")))
     return _READERS[urlsplit(url).scheme](url)
+
+
+def held_messages(url: str, *, server: Server | None) -> int | None:
+    """How many messages consumers have and have not acknowledged; None: of a RabbitMQ that is not the suite's own."""
+    if isinstance(server, RabbitServer):
+        return sum(contents(url, server=server).unacked.values())
+    if urlsplit(url).scheme != "redis":
+        return None
+    with redis.Redis.from_url(url, socket_timeout=5, socket_connect_timeout=5) as client:
+        return int(client.hlen(HELD_KEY))
 
 
 def _of_redis(url: str) -> BrokerContents:

@@ -59,6 +59,10 @@ class Ledger:
         """How many writes were accepted."""
         return sum(write.accepted for write in list(self.writes))
 
+    def accepted_since(self, moment: datetime | None) -> int:
+        """How many of those that were sent since then were accepted; None: of all."""
+        return sum(write.accepted for write in list(self.writes) if moment is None or write.at >= moment)
+
     def failed(self) -> list[Write]:
         """Writes that were refused or got no answer."""
         return [write for write in list(self.writes) if not write.accepted]

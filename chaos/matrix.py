@@ -12,8 +12,8 @@ from chaos.invariants.table import INVARIANTS
 from chaos.scenarios.table import SCENARIOS
 from chaos.site import BROKERS
 
-RECOVERY = ("drained_seconds", "slowest", "max_seconds")
-"""The times of a verdict: from healing to drained, to every worker consuming, and the scenario's own."""
+RECOVERY = ("backlog_seconds", "slowest", "max_seconds")
+"""The times of a verdict: from healing until the backlog is gone, until every worker consumes, the scenario's own."""
 NEW_PAGE = "# What held, and what did not\n\n"
 BEGIN, END = "<!-- written by alexandria-chaos report -->\n", "<!-- end -->\n"
 
@@ -36,10 +36,13 @@ def write(where: Path, page: Path) -> str:
 
 
 def table(found: Sequence[dict[str, Any]], *, where: Path) -> str:
-    """`●` holds, `✗` does not, empty: not looked at. Times in seconds: from healing to drained, consuming; its own."""
+    """`●` holds, `✗` does not, empty: not looked at.
+
+    Times in seconds: from healing until the backlog of then is gone, until each worker consumes; its own.
+    """
     names = list(INVARIANTS)
     lines = [
-        f"| # | fault | on | {' | '.join(names)} | drained | consuming median / max | own median / max | seed | |",
+        f"| # | fault | on | {' | '.join(names)} | backlog gone | consuming median / max | own median / max | seed | |",
         f"|---|---|---|{'---|' * len(names)}---|---|---|---|---|",
         *(_row(one, names, where) for one in found),
     ]
@@ -83,7 +86,7 @@ def _row(one: dict[str, Any], names: Sequence[str], where: Path) -> str:
     cells = ["" if name not in verdicts else "✗" if verdicts[name]["breaches"] else "●" for name in names]
     of_draining, of_consuming, own = (verdicts.get(name, {}).get("numbers", {}) for name in ("I6", "I10", "bound"))
     times = (
-        _seconds(of_draining.get("drained_seconds")),
+        _seconds(of_draining.get("backlog_seconds")),
         _median_and_max(of_consuming) or _seconds(of_consuming.get("slowest")),
         _median_and_max(own),
     )

@@ -79,20 +79,25 @@ def _write_healthily(trial: Trial, scenario: Scenario, *, seed: int) -> None:
 
 
 def heal(trial: Trial, scenario: Scenario) -> None:
-    """Note the moment: lines are whole, who was killed is back. How long every worker takes to consume from then on."""
+    """The backlog when the last fault was over, and how long every worker takes to consume from then on."""
     seen = trial.observed
-    seen.healed_at = datetime.now(UTC)
-    seen.backlog = trial.tables.open_calls()
+    warm, healed = seen.warm_at, trial.healed_at
+    seen.healed_at = healed if healed and warm and healed > warm else datetime.now(UTC)  # without a fault: now
+    seen.backlog = trial.tables.open_calls(at=seen.healed_at)
     if "I10" in scenario.also:
         patience = seen.bounds.consuming_seconds + LATE_SECONDS / 2
         seen.consuming_seconds = trial.wait_until_consuming(within_seconds=patience, since=seen.healed_at)
 
 
 def write_enough(trial: Trial, load: Load) -> None:
-    """As many writes as the scenario asks for, the slow ones among them waited for."""
+    """As many writes since it was warm as the scenario asks for, the slow ones among them waited for."""
     least = load.fast_writes if trial.is_fast else load.writes
     patience = 30 + 3 * least / load.per_second
-    trial.poll(lambda: trial.ledger.accepted >= least, within_seconds=patience, what="the least number of writes")
+    trial.poll(
+        lambda: trial.ledger.accepted_since(trial.observed.warm_at) >= least,
+        within_seconds=patience,
+        what="the least number of writes",
+    )
 
 
 def drain(trial: Trial) -> None:
@@ -109,7 +114,8 @@ def drain(trial: Trial) -> None:
         )
         settled = (datetime.now(UTC) - max(last, healed)).total_seconds()
         seen.drained_at = datetime.now(UTC)
-        seen.drained_seconds = max(settled, backlog_seconds(trial.tables, healed))
+        seen.backlog_seconds = backlog_seconds(trial.tables, healed)
+        seen.drained_seconds = max(settled, seen.backlog_seconds)
 
 
 def backlog_seconds(tables: Tables, healed: datetime) -> float:

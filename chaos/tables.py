@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from datetime import datetime
 from typing import Any
 
 import psycopg2
@@ -47,9 +48,18 @@ class Tables:
         [(value,)] = self.query(sql, *values)
         return value
 
-    def open_calls(self) -> int:
-        """Calls that have not ended, without housekeeping."""
-        return int(self.one(f"SELECT count(*) FROM task_calls WHERE {IS_OPEN} AND {IS_WORK}"))
+    def open_calls(self, *, at: datetime | None = None) -> int:
+        """Calls that have not ended, or had not at that time, without housekeeping."""
+        if at is None:
+            return int(self.one(f"SELECT count(*) FROM task_calls WHERE {IS_OPEN} AND {IS_WORK}"))
+        return int(
+            self.one(
+                f"SELECT count(*) FROM task_calls WHERE created_at <= %s AND coalesce(done_at, 'infinity') > %s"
+                f" AND ({IS_OPEN} OR done_at IS NOT NULL) AND {IS_WORK}",
+                at,
+                at,
+            )
+        )
 
     def pending_ingestions(self) -> int:
         """Documents that nobody has read yet."""

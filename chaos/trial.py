@@ -57,6 +57,7 @@ class Trial:
         self.is_fast = is_fast
         self.random = random.Random(seed)
         self.kept_up: set[str] = set()
+        self.healed_at: datetime | None = None
         self.client = LedgerClient(stack.url, observed.ledger)
         self._lines = lines
         self._meant: set[int] = set()
@@ -88,7 +89,7 @@ class Trial:
             self.observed.faults.append(fault)
             self.sampler.mark(way.name)
             yield fault
-        self.sampler.mark("healed")
+        self._note_healed()
 
     @contextmanager
     def fault(self, name: str) -> Iterator[Fault]:
@@ -98,6 +99,7 @@ class Trial:
         self.sampler.mark(name)
         yield fault
         fault.ended = datetime.now(UTC)
+        self._note_healed()
 
     def poll(
         self, probe: Callable[[], Value], *, within_seconds: float, what: str, every_seconds: float = 0.1
@@ -149,6 +151,7 @@ class Trial:
             within_seconds=COMES_BACK_WITHIN_SECONDS,
             what=f"{process.name} beats",
         )
+        self._note_healed()
 
     def keep_up(self) -> None:
         """Write down who has ended, and start those that are kept up."""
@@ -214,6 +217,11 @@ class Trial:
     def close(self) -> None:
         """Give the connections back."""
         self.client.close()
+
+    def _note_healed(self) -> None:
+        """Lines are whole, and who was killed is back: the last time counts."""
+        self.healed_at = datetime.now(UTC)
+        self.sampler.mark("healed")
 
     def _first_start(self, worker: StackProcess, since: datetime) -> float | None:
         """An owner is `host:pid of the pool process:id`."""

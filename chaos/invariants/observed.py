@@ -44,8 +44,9 @@ class Observed:
     """One run of a scenario, after it.
 
     From `warm_at` to `drained_at` the load of the scenario ran and was worked off. `healed_at`: when the last fault was
-    over. `consuming_seconds`: by worker, from then to its first start; None: never. `drained_seconds`: from then until
-    all calls of before had ended, or from the last write to converged, whichever took longer; None: never. `rate`:
+    over and who was killed was back. `consuming_seconds`: by worker, from then to its first start; None: never.
+    `backlog_seconds`: from then until all calls of before had ended. `drained_seconds`: that, or from the last write to
+    converged, which takes a debounce at least, whichever was longer; None: never. `rate`:
     calls of a backlog a second while nothing was broken; `backlog`: open calls at healing. `expected_dead`: resources
     whose work is meant to end as dead letters. `measured`: times that the scenario took, beside their bounds;
     `disappointments`: what else of its own it did not find.
@@ -62,6 +63,7 @@ class Observed:
     healed_at: datetime | None = None
     drained_at: datetime | None = None
     consuming_seconds: dict[str, float | None] = field(default_factory=dict)
+    backlog_seconds: float | None = None
     drained_seconds: float | None = None
     rate: float = 1.0
     backlog: int = 0

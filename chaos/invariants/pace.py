@@ -26,12 +26,20 @@ def the_backlog_is_gone(seen: Observed) -> Verdict:
     if seen.drained_seconds is None or seen.drained_seconds > at_most:
         breaches.append(f"drained after {_words(seen.drained_seconds)}, at most {at_most:.1f} s are allowed")
     return verdict(
-        breaches, drained_seconds=seen.drained_seconds, at_most=at_most, backlog=seen.backlog, rate=seen.rate
+        breaches,
+        backlog_seconds=seen.backlog_seconds,
+        drained_seconds=seen.drained_seconds,
+        at_most=at_most,
+        backlog=seen.backlog,
+        rate=seen.rate,
     )
 
 
 def its_own_bound_is_kept(seen: Observed) -> Verdict:
-    """What this scenario promises beside the invariants: its times, and whatever else it looked for."""
+    """What this scenario promises beside the invariants: its times, whatever else it looked for, and, as everywhere,
+    that the API takes every write.
+    """
+    refused = [f"{one.what} at {one.at:%H:%M:%S}: {one.status} {one.detail[:120]}" for one in seen.ledger.failed()]
     late = [
         f"{one.what} took {_words(one.seconds)}, at most {one.at_most:g} s are allowed"
         for one in seen.measured
@@ -39,7 +47,9 @@ def its_own_bound_is_kept(seen: Observed) -> Verdict:
     ]
     times = [one.seconds for one in seen.measured if one.seconds is not None]
     median = statistics.median(times) if times else None
-    return verdict([*late, *seen.disappointments], median_seconds=median, max_seconds=max(times, default=None))
+    return verdict(
+        [*refused, *late, *seen.disappointments], median_seconds=median, max_seconds=max(times, default=None)
+    )
 
 
 def writes_never_suffer(seen: Observed) -> Verdict:

@@ -8,13 +8,35 @@ from chaos.faults import Fault
 from chaos.polling import DeadlineMissed
 from chaos.trial import Trial
 
+DROPS_EACH = 5
+"""Some seconds in all: who asks for a page gives up on it after 15 s."""
+READ_WITHIN_SECONDS = 30.0
+ARE_READ = "SELECT count(*) FROM resources WHERE id::text = ANY(%s) AND ingestion_status = 'completed'"
 
-def again_and_again(trial: Trial, name: str, drop: Callable[[], object]) -> None:
-    """`drop` has the server end every connection; each time the worker must lose one of its own."""
-    for _ in range(trial.rounds(20, fast=5)):
-        with trial.fault(name) as fault:
-            _drop(trial, fault, drop)
-        trial.wait(trial.random.uniform(0.3, 1.5))
+
+def again_and_again(trial: Trial, name: str, drop: Callable[[], object], *, starts: int) -> None:
+    """`drop` has the server end every connection, five times with the same two tasks in hand, of which each is started
+    at most so many times; each time the worker must lose a connection of its own.
+    """
+    for number in range(trial.rounds(20 // DROPS_EACH, fast=1)):
+        paths = [f"/held/dropped-{number}-{one}" for one in range(2)]
+        ids = [trial.client.ingest(trial.documents.url(path)) for path in paths]
+        arrived = [trial.arrival(path, 1) for path in paths]
+        trial.expect(None not in arrived, "not every page was asked for before the fault")
+        for _ in range(DROPS_EACH):
+            with trial.fault(name) as fault:
+                _drop(trial, fault, drop)
+            trial.wait(trial.random.uniform(0.3, 1.5))
+        for path in paths:
+            trial.documents.release(path)
+        trial.poll(
+            lambda both=ids: trial.tables.one(ARE_READ, both) == len(both),  # type: ignore[misc]  # bound at once
+            within_seconds=READ_WITHIN_SECONDS,
+            what="both are read",
+        )
+        for path in paths:
+            count = len(trial.documents.arrivals(path))
+            trial.expect(count <= starts, f"{path} was asked for {count} times, at most {starts} are allowed")
 
 
 def _drop(trial: Trial, fault: Fault, drop: Callable[[], object]) -> None:

@@ -17,6 +17,7 @@ from chaos.trial import Trial
 
 MAX_DELIVERIES = 5
 GRACE_SECONDS = 3.0
+ASKED_TO_END_SECONDS = 1.0
 POISON_IS_DEAD_WITHIN_SECONDS = 180.0
 TICKED_WITHIN = timedelta(seconds=1)
 """Of a second that is no longer ago, the tick may be in the hand of a beat."""
@@ -43,12 +44,15 @@ def kill_workers(trial: Trial) -> None:
 
 
 def roll_workers(trial: Trial) -> None:
-    """Every worker is asked to end, ends, and is started again; then one is asked with a task in hand, and killed."""
-    for _ in range(trial.rounds(3, fast=1)):
+    """Every worker is asked to end, ends, and is started again; each time also one with a task in hand, which it ends
+    first. Then one is asked with a task in hand, and killed.
+    """
+    for number in range(trial.rounds(3, fast=1)):
         for worker in trial.stack.workers:
             with trial.fault(f"SIGTERM of {worker.name}"):
                 trial.end(worker)
                 trial.start(worker)
+        _end_with_a_task_in_hand(trial, f"/held/patient-{number}")
     repeated = int(trial.tables.one(_REPEATED))
     trial.expect(repeated == 0, f"{repeated} calls were started again though their worker ended in peace")
     path = "/held/impatient"
@@ -68,6 +72,26 @@ def roll_workers(trial: Trial) -> None:
     trial.measure("start elsewhere", successor.at - killed if successor else None, at_most=5)
     trial.documents.release(path)
     trial.start(impatient)
+
+
+def _end_with_a_task_in_hand(trial: Trial, path: str) -> None:
+    trial.client.ingest(trial.documents.url(path))
+    holder = trial.arrival(path, 1)
+    patient = trial.worker_of(holder.pid) if holder else None
+    with trial.fault("SIGTERM of a worker with a task in hand, which it ends first") as fault:
+        if patient is None:
+            fault.missed = f"nobody holds {path}"
+        else:
+            trial.let_end((patient,))
+            patient.ask_to_end()
+            trial.wait(ASKED_TO_END_SECONDS)
+            fault.missed = "" if patient.running else "it ended without its task"
+        trial.documents.release(path)
+        if patient is not None:
+            trial.end(patient)
+            trial.start(patient)
+    count = len(trial.documents.arrivals(path))
+    trial.expect(count == 1, f"{path} was asked for {count} times though its worker ended in peace")
 
 
 def two_beats(trial: Trial) -> None:
@@ -206,7 +230,8 @@ SCENARIOS = (
     Scenario(
         number=16,
         title="workers rolled",
-        fault="SIGTERM of every worker in turn, three times; SIGTERM of one with a task in hand, SIGKILL after 3 s",
+        fault="SIGTERM of every worker in turn and of one with a task in hand, which it ends first, three times;"
+        " SIGTERM of one with a task in hand, SIGKILL after 3 s",
         bound="no task is repeated by a warm stop; after the kill it runs elsewhere ≤ 5 s;"
         " at most 10 executions repeated",
         act=roll_workers,

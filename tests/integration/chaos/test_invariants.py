@@ -381,6 +381,7 @@ VIOLATIONS: list[tuple[str, Spoil, str]] = [
     ("I14", end_before_the_kill, "relay was killed and ended with 0"),
     ("bound", late_take_over, "start elsewhere took 5.3 s, at most 5 s"),
     ("bound", no_take_over, "start elsewhere took no time"),
+    ("bound", refused_write, ": 503"),
 ]
 
 

@@ -58,6 +58,20 @@ def test_the_backlog_is_gone_when_the_last_call_of_before_the_healing_has_ended(
     assert backlog_seconds(planted.seen.tables, healed) == 12
 
 
+def test_the_backlog_of_a_time_is_what_was_open_then(planted: Planted) -> None:
+    one = planted.accept()
+    then = planted.began + timedelta(seconds=60)
+    for created, done in ((-5, 5), (-5, -1), (1, 5)):
+        planted.build(
+            one,
+            DerivedKind.QUALITY,
+            created_at=then + timedelta(seconds=created),
+            done_at=then + timedelta(seconds=done),
+        )
+
+    assert planted.seen.tables.open_calls(at=then) == 1
+
+
 @pytest.mark.parametrize(("generation", "seconds"), [(1, 2), (2, 12)])
 def test_a_call_that_waited_for_its_debounce_counts_from_when_it_was_due_unless_it_was_sent_again(
     planted: Planted, generation: int, seconds: int

@@ -52,3 +52,17 @@ def test_a_process_that_ends_by_itself_is_written_down_and_one_that_was_killed_i
     trial.start(trial.stack.relay)
     trial.stack.beat.start()
     assert exits == {"relay": True, "beat": False}
+
+
+def test_all_is_healed_when_the_last_fault_is_over_and_who_was_killed_is_back(trial: Trial) -> None:
+    with trial.fault("SIGKILL of the relay"):
+        trial.kill(trial.stack.relay)
+    over = trial.healed_at
+    trial.start(trial.stack.relay)
+    back = trial.healed_at
+
+    trial.wait(1)
+
+    assert over is not None
+    assert back is not None
+    assert over < back == trial.healed_at

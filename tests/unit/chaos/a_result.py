@@ -26,5 +26,5 @@ def a_result(*, verdicts: dict[str, Verdict] | None = None, **others: Any) -> Re
         "marks": [(0.7, "down <&>"), (0.9, "healed")],
         **others,
     }
-    held = {"I1": Verdict(), "I6": Verdict(numbers={"drained_seconds": 3.25})}
+    held = {"I1": Verdict(), "I6": Verdict(numbers={"backlog_seconds": 3.25})}
     return Result(**given, verdicts=held | (verdicts or {}))

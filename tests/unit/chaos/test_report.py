@@ -80,7 +80,7 @@ def test_the_workers_times_to_consume_are_shown_by_median_and_max(
     head, _, row, *_ = matrix.table(results.read(tmp_path), where=Path()).splitlines()
     cells = dict(zip(head.split("|"), row.split("|"), strict=True))
     assert cells[" consuming median / max "].strip() == shown
-    assert cells[" drained "].strip() == "3.2"
+    assert cells[" backlog gone "].strip() == "3.2"
 
 
 def test_the_summary_has_a_line_for_each_scenario_and_what_did_not_hold(tmp_path: Path) -> None:
