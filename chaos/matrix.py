@@ -36,7 +36,7 @@ def write(where: Path, page: Path) -> str:
 
 
 def table(found: Sequence[dict[str, Any]], *, where: Path) -> str:
-    """`●` holds, `✗` does not, empty: not looked at.
+    """`●` holds, `✗` does not, empty: not looked at. I7 with the p95 of writes during the faults, healthy ones being 1.
 
     Times in seconds: from healing until the backlog of then is gone, until each worker consumes; its own.
     """
@@ -83,7 +83,7 @@ def _passed(found: Sequence[dict[str, Any]]) -> str:
 
 def _row(one: dict[str, Any], names: Sequence[str], where: Path) -> str:
     verdicts = one["verdicts"]
-    cells = ["" if name not in verdicts else "✗" if verdicts[name]["breaches"] else "●" for name in names]
+    cells = [_cell(name, verdicts[name]) if name in verdicts else "" for name in names]
     of_draining, of_consuming, own = (verdicts.get(name, {}).get("numbers", {}) for name in ("I6", "I10", "bound"))
     times = (
         _seconds(of_draining.get("backlog_seconds")),
@@ -97,6 +97,13 @@ def _row(one: dict[str, Any], names: Sequence[str], where: Path) -> str:
         f"| {one['scenario']} | {SCENARIOS[one['scenario']].fault}{fast}{trouble} | {one['broker']} |"
         f" {' | '.join(cells)} | {' | '.join(times)} | {one['seed']} | {link} |"
     )
+
+
+def _cell(name: str, verdict: dict[str, Any]) -> str:
+    """Of I7 with the measured ratio: one that is over the number is refuted only when it is so for certain."""
+    mark = "✗" if verdict["breaches"] else "●"
+    healthy, broken = (verdict.get("numbers", {}).get(p95) for p95 in ("healthy_p95", "broken_p95"))
+    return f"{mark} {broken / healthy:.2f}" if name == "I7" and healthy and broken else mark
 
 
 def _about(found: Sequence[dict[str, Any]]) -> list[str]:

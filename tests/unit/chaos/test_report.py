@@ -83,6 +83,20 @@ def test_the_workers_times_to_consume_are_shown_by_median_and_max(
     assert cells[" backlog gone "].strip() == "3.2"
 
 
+@pytest.mark.parametrize(
+    ("verdict", "shown"),
+    [
+        (Verdict(numbers={"healthy_p95": 0.010, "broken_p95": 0.013}), "● 1.30"),
+        (Verdict(breaches=("slow",), numbers={"healthy_p95": 0.010, "broken_p95": 0.030}), "✗ 3.00"),
+        (Verdict(breaches=("too few writes to tell",), numbers={"healthy_p95": None, "broken_p95": None}), "✗"),
+    ],
+)
+def test_the_times_of_writes_are_shown_by_their_ratio(verdict: Verdict, shown: str, tmp_path: Path) -> None:
+    results.write(a_result(verdicts={"I7": verdict}), servers={}, where=tmp_path)
+    head, _, row, *_ = matrix.table(results.read(tmp_path), where=Path()).splitlines()
+    assert dict(zip(head.split("|"), row.split("|"), strict=True))[" I7 "].strip() == shown
+
+
 def test_the_summary_has_a_line_for_each_scenario_and_what_did_not_hold(tmp_path: Path) -> None:
     results.write(a_result(), servers={}, where=tmp_path)
     results.write(a_result(broker="rabbitmq", verdicts=DOUBLED), servers={}, where=tmp_path)
