@@ -20,9 +20,9 @@ class LedgerClient:
         self.ledger = ledger
         self._http = httpx2.Client(base_url=url, timeout=TIMEOUT_SECONDS, trust_env=False)
 
-    def create(self, *, title: str, content: str) -> str | None:
+    def create(self, *, title: str, content: str, creator: str) -> str | None:
         """A new resource; its id, None when it was not accepted."""
-        answer = self._send("POST", "/resources", {"title": title, "content": content})
+        answer = self._send("POST", "/resources", {"title": title, "content": content, "creator": creator})
         with self.ledger.lock:
             if answer is None:
                 self.ledger.unanswered_creates += 1

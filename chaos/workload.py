@@ -37,6 +37,7 @@ class Load:
         )
 
 
+AUTHORS = 7
 COMPARED = Load(per_second=5.0)
 """Where the times of writes are compared: more of them."""
 
@@ -78,7 +79,8 @@ class Workload:
         live = [one for one, entry in self._ledger.entries.items() if not entry.maybe_deleted]
         text = text_of(self._random, words=self._load.words)
         if len(live) < self._load.resources:
-            self._client.create(title=f"Ledger {len(self._ledger.entries)}", content=text)
+            number = len(self._ledger.entries)
+            self._client.create(title=f"Ledger {number}", content=text, creator=f"Ledger, Ada {number % AUTHORS}")
         elif self._random.random() < self._load.deletes:
             self._client.delete(self._random.choice(live))
         else:

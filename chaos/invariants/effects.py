@@ -18,6 +18,11 @@ FOLLOWED_BY = {
     "resource.content_changed": ("embedding", "quality", "classification", "citations"),
     "resource.metadata_changed": ("quality",),
 }
+# The same of hooks that derive nothing.
+FOLLOWED_BY_CALL_OF = {
+    "resource.deleted": ("invalidate_cache_task",),
+    "ingestion.requested": ("ingest_resource_task",),
+}
 
 
 def every_event_has_its_effects(seen: Observed) -> Verdict:
@@ -129,6 +134,10 @@ def _events_without_effects(seen: Observed) -> Iterator[str]:
         for kind in kinds:
             for resource_id, at in seen.tables.query(_NOT_FOLLOWED, event, kind):
                 yield f"{event} of {resource_id} at {at} was not followed by {kind}"
+    for event, tasks in FOLLOWED_BY_CALL_OF.items():
+        for task in tasks:
+            for subject, at in seen.tables.query(_NOT_CALLED, event, task):
+                yield f"{event} of {subject} at {at} was not followed by {task}"
     for task, state, count in seen.tables.query(_LEFT_OPEN):
         yield f"{count} calls of {task} are still {state}"
 
@@ -165,6 +174,15 @@ _NOT_FOLLOWED = """
     WHERE e.name = %s AND NOT EXISTS (
         SELECT 1 FROM task_calls c
         WHERE c.subject = e.subject AND c.kind = %s AND c.state = 'done' AND c.done_at >= e.timestamp
+    )
+    GROUP BY e.subject
+"""
+_NOT_CALLED = """
+    SELECT e.subject::text, max(e.timestamp) FROM events e
+    WHERE e.name = %s AND NOT EXISTS (
+        SELECT 1 FROM task_calls c
+        WHERE c.subject = e.subject AND c.task = %s
+            AND (c.state = 'dead' OR c.state = 'done' AND c.done_at >= e.timestamp)
     )
     GROUP BY e.subject
 """

@@ -75,7 +75,10 @@ def many_edits(trial: Trial) -> None:
     """500 edits of 20 resources as fast as they go; relay and worker are killed in the middle."""
     source, count = trial.random, trial.rounds(EDITS, fast=FEWER_EDITS)
     at_most = trial.rounds(EDITED_WITHIN_SECONDS, fast=FEWER_WITHIN_SECONDS)
-    ids = [trial.client.create(title="Edited", content=text_of(source, words=12)) for _ in range(EDITED)]
+    ids = [
+        trial.client.create(title="Edited", content=text_of(source, words=12), creator="Ledger, Ada")
+        for _ in range(EDITED)
+    ]
     known = [one for one in ids if one is not None]
     trial.poll(trial.tables.has_converged, within_seconds=60, what="all are built for the first time")
     shares = [

@@ -11,7 +11,7 @@ import pytest
 
 from app.models.base import new_id, now
 from app.models.derived import DerivedKind
-from app.models.outbox import CallState
+from app.models.outbox import CallState, EventRecord
 from app.models.resource import Resource
 from chaos.broker_contents import BrokerContents
 from chaos.faults import Fault
@@ -91,6 +91,21 @@ def lost_event(planted: Planted, one: UUID) -> None:
     """The change is committed and built from, but no call of it ever ended."""
     planted.run("DELETE FROM effects WHERE kind = 'embedding'")
     planted.run("DELETE FROM task_calls WHERE kind = 'embedding'")
+
+
+def lost_deletion(planted: Planted, one: UUID) -> None:
+    """Whoever deleted it died before the cached pages were dropped, and no call of it ever ended."""
+    planted.add(
+        EventRecord(
+            id=new_id(),
+            name="resource.deleted",
+            data={},
+            priority=50,
+            correlation_id="c",
+            subject=one,
+            timestamp=planted.began,
+        )
+    )
 
 
 def stale_for_ever(planted: Planted, one: UUID) -> None:
@@ -334,6 +349,7 @@ VIOLATIONS: list[tuple[str, Spoil, str]] = [
     ("I1", unasked_delete, "is gone, and nobody deleted it"),
     ("I1", deleted_and_indexed, "still indexed, though deleted"),
     ("I1", lost_event, "was not followed by embedding"),
+    ("I1", lost_deletion, "was not followed by invalidate_cache_task"),
     ("I1", stale_for_ever, "stale: search_index"),
     ("I1", noted_but_not_written, "stale: embedding"),
     ("I1", forgotten_call, "still sent"),
