@@ -13,6 +13,7 @@ from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 
 from chaos import matrix, results, warm_start
+from chaos.candidate import CandidateRefused, kept_by_scenarios, settings_of
 from chaos.directories import new_directory
 from chaos.given_address import BrokerRefused
 from chaos.given_broker import GivenBroker, accept
@@ -33,6 +34,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command == "report":
         return _report(options.results, options.page)
     chosen = _chosen(options)
+    try:
+        options.settings = settings_of(options.set)
+    except CandidateRefused as refusal:
+        print(f"alexandria-chaos: {refusal}", file=sys.stderr)
+        return 2
     given = None
     if options.broker_url is not None:
         try:
@@ -54,14 +60,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return 2
             left = ", ".join(str(scenario.number) for scenario in chosen)
             print(f"alexandria-chaos: {missing}; only what needs none is run: {left}", file=sys.stderr, flush=True)
-    where = where_results_go(options.results, is_given=given is not None)
+    is_of_operator = given is not None or bool(options.settings)
+    where = where_results_go(options.results, is_of_operator=is_of_operator)
+    for sentence in kept_by_scenarios(options.settings, chosen):
+        print(f"alexandria-chaos: {sentence}", file=sys.stderr, flush=True)
     code = _run_all(chosen, options, given, where)
-    return max(code, _report(where, None)) if given else code
+    return max(code, _report(where, None)) if is_of_operator else code
 
 
-def where_results_go(asked_for: Path | None, *, is_given: bool) -> Path:
-    """An operator's broker has no place in the project's own matrix, unless somebody says so."""
-    return asked_for or (RESULTS_OF_GIVEN if is_given else RESULTS)
+def where_results_go(asked_for: Path | None, *, is_of_operator: bool) -> Path:
+    """An operator's broker or settings have no place in the project's own matrix, unless somebody says so."""
+    return asked_for or (RESULTS_OF_GIVEN if is_of_operator else RESULTS)
 
 
 def _report(where: Path, page: Path | None) -> int:
@@ -97,7 +106,7 @@ def _run_all(chosen: Sequence[Scenario], options: argparse.Namespace, given: Giv
     with _warm_starts(), Site(given) as site, closing(Turns(_place_of_turns())) as turns:
         for scenario, broker in planned:
             with _turn(turns, scenario):
-                result = run(scenario, site, broker=broker, seed=seed, is_fast=options.fast)
+                result = run(scenario, site, broker=broker, seed=seed, is_fast=options.fast, settings=options.settings)
             if given:
                 result.given, result.is_beyond_loopback = given.place, not given.is_loopback
             results.write(result, servers=site.versions(lines=scenario.breaks_lines), where=where)
@@ -170,13 +179,20 @@ def _parser() -> argparse.ArgumentParser:
         default=0,
         help="said twice: --broker-url may be on another machine",
     )
+    running.add_argument(
+        "--set",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="a setting of the product to be tried, for all its processes; again for more of them",
+    )
     running.add_argument("--seed", type=int, help="of load, moments and jitter; drawn and printed when left out")
     running.add_argument("--fast", action="store_true", help="the fast set, with fewer rounds of each fault")
     running.add_argument(
         "--results",
         type=Path,
         metavar="DIRECTORY",
-        help=f"where the results go: {_from_root(RESULTS)}, with --broker-url {_from_root(RESULTS_OF_GIVEN)}",
+        help=f"where the results go: {_from_root(RESULTS)}, with --broker-url or --set {_from_root(RESULTS_OF_GIVEN)}",
     )
     report = commands.add_parser("report", help="print a summary of results, and write their matrix and a plot of each")
     report.add_argument(
@@ -184,7 +200,7 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         default=RESULTS,
         metavar="DIRECTORY",
-        help=f"whose; {_from_root(RESULTS)} when left out, and of --broker-url {_from_root(RESULTS_OF_GIVEN)}",
+        help=f"whose; {_from_root(RESULTS)} when left out, and of --broker-url or --set {_from_root(RESULTS_OF_GIVEN)}",
     )
     report.add_argument(
         "--page",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from chaos.scenarios.table import SCENARIOS
@@ -13,20 +13,24 @@ from chaos.site import BROKERS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """What all results of one run have in common. `given`: an operator's broker, if it was one."""
+    """What all results of one run have in common. `given`: an operator's broker, if it was one; `settings`: what he
+    had tried.
+    """
 
     commit: str
     seed: int
     is_fast: bool
     given: str
+    settings: tuple[str, ...]
 
     def __str__(self) -> str:
-        return ", ".join(self._words().values())
+        return ", ".join(filter(None, self._words().values()))
 
     def beside(self, usual: Origin) -> str:
         """Only what is otherwise than in the usual one; empty: nothing."""
         of_usual = usual._words()
-        return ", ".join(words for name, words in self._words().items() if words != of_usual[name])
+        other = {name: words for name, words in self._words().items() if words != of_usual[name]}
+        return ", ".join(words or "with the suite's settings" for words in other.values())
 
     def _words(self) -> dict[str, str]:
         return {
@@ -34,6 +38,7 @@ class Origin:
             "seed": f"seed {self.seed}",
             "is_fast": "the fast set" if self.is_fast else "all rounds",
             "given": f"on {self.given}" if self.given else "on brokers of its own",
+            "settings": f"with {' '.join(self.settings)}" if self.settings else "",
         }
 
 
@@ -54,9 +59,19 @@ def told(found: Sequence[Mapping[str, Any]]) -> list[str]:
     return [*sentences, f"No result: {_listed(missing)}."] if missing else sentences
 
 
+def _settings(one: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(f"{name}={value}" for name, value in one.get("settings", {}).items())
+
+
 def _origin(one: Mapping[str, Any]) -> Origin:
     changes = "" if one["clean"] else " with changes"
-    return Origin(commit=f"{one['commit'][:10]}{changes}", seed=one["seed"], is_fast=one["is_fast"], given=one["given"])
+    return Origin(
+        commit=f"{one['commit'][:10]}{changes}",
+        seed=one["seed"],
+        is_fast=one["is_fast"],
+        given=one["given"],
+        settings=_settings(one),
+    )
 
 
 def _differing(found: Sequence[Mapping[str, Any]], usual: Origin) -> dict[str, list[str]]:
@@ -65,15 +80,15 @@ def _differing(found: Sequence[Mapping[str, Any]], usual: Origin) -> dict[str, l
     for one in found:
         origin = _origin(one)
         if SCENARIOS[one["scenario"]].is_apart:
-            origin = Origin(commit=origin.commit, seed=usual.seed, is_fast=origin.is_fast, given=origin.given)
+            origin = replace(origin, seed=usual.seed)
         if difference := origin.beside(usual):
             groups.setdefault(difference, []).append(f"{one['scenario']} {one['broker']}")
     return groups
 
 
 def _missing(found: Sequence[Mapping[str, Any]], usual: Origin) -> dict[str, list[str]]:
-    """By broker: of all scenarios, or of the fast set; nothing is expected of an operator's broker."""
-    if usual.given:
+    """By broker: of all scenarios, or of the fast set; nothing is expected of what an operator tries."""
+    if usual.given or usual.settings:
         return {}
     there = {(one["scenario"], one["broker"]) for one in found}
     missing: dict[str, list[str]] = {}

@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import re
+import shlex
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from importlib import metadata
@@ -28,8 +29,9 @@ TOLD = ("celery", "kombu", "redis", "amqp", "pika", "sqlalchemy", "fastapi")
 
 @dataclass(slots=True, kw_only=True)
 class Result:
-    """`given`: the address of an operator's broker, without its password; `is_beyond_loopback`: on another machine.
-    `trouble`: why the scenario could not be brought to its end; empty: it was. `report`: the ends of all logs.
+    """`settings`: of the product, that were to be tried. `given`: the address of an operator's broker, without its
+    password; `is_beyond_loopback`: on another machine. `trouble`: why the scenario could not be brought to its end;
+    empty: it was. `report`: the ends of all logs.
     """
 
     scenario: int
@@ -43,6 +45,7 @@ class Result:
     began: datetime
     seconds: float = 0.0
     phases: dict[str, float] = field(default_factory=dict)
+    settings: dict[str, str] = field(default_factory=dict)
     given: str = ""
     is_beyond_loopback: bool = False
     trouble: str = ""
@@ -66,7 +69,8 @@ class Result:
         fast = " --fast" if self.is_fast else ""
         told = " --beyond-loopback" * TOLD_TWICE if self.is_beyond_loopback else ""
         broker = f"--broker-url {self.given}{told}" if self.given else f"--broker {self.broker}"
-        return f"alexandria-chaos run {broker} --scenario {self.scenario} --seed {self.seed}{fast}"
+        tried = "".join(f" --set {shlex.quote(f'{name}={value}')}" for name, value in self.settings.items())
+        return f"alexandria-chaos run {broker} --scenario {self.scenario} --seed {self.seed}{fast}{tried}"
 
 
 def forget(scenario: int, broker: str, *, where: Path) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -37,11 +37,21 @@ SETTINGS = {
 }
 
 
-def run(scenario: Scenario, site: Site, *, broker: str, seed: int, is_fast: bool, source: Path = ROOT) -> Result:
+def run(
+    scenario: Scenario,
+    site: Site,
+    *,
+    broker: str,
+    seed: int,
+    is_fast: bool,
+    settings: Mapping[str, str] | None = None,
+    source: Path = ROOT,
+) -> Result:
     """Never raises for what the product does: that is a verdict, or the `trouble` of the result.
 
-    `source`: see `Stack`.
+    `settings`: of the product, to be tried; those of a scenario come first. `source`: see `Stack`.
     """
+    scenario = replace(scenario, environment={**(settings or {}), **scenario.environment})
     result = Result(
         scenario=scenario.number,
         title=scenario.title,
@@ -52,6 +62,7 @@ def run(scenario: Scenario, site: Site, *, broker: str, seed: int, is_fast: bool
         seed=seed,
         is_fast=is_fast,
         began=datetime.now(UTC),
+        settings=dict(settings or {}),
     )
     clock = Clock(result)
     try:

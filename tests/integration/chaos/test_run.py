@@ -31,6 +31,21 @@ def test_an_act_that_fails_in_any_way_is_trouble_and_the_rest_is_still_looked_at
     assert {one["name"] for one in result.exits} == {*SCENARIOS[1].processes}
 
 
+def test_settings_that_are_to_be_tried_are_those_of_the_processes_but_not_over_the_scenarios_own() -> None:
+    seen = {}
+
+    def act(trial: Trial) -> None:
+        seen.update(trial.stack.environment)
+
+    scenario = replace(SCENARIOS[1], act=act, load=None, environment={"MAX_DELIVERIES": "4"})
+    tried = {"MAX_DELIVERIES": "3", "DEBOUNCE_SCALE": "0.3"}
+    with Site() as site:
+        result = run(scenario, site, broker="redis", seed=1, is_fast=True, settings=tried)
+
+    assert (seen["MAX_DELIVERIES"], seen["DEBOUNCE_SCALE"]) == ("4", "0.3")
+    assert result.settings == tried
+
+
 def test_the_rate_is_that_of_a_backlog_and_the_relay_is_back_after_it() -> None:
     seen = []
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from chaos import command, results
+from chaos import candidate, command, results
 from chaos.polling import poll_until
 from chaos.results import RESULTS
 from chaos.scenarios.table import SCENARIOS
@@ -74,9 +74,9 @@ def test_a_report_of_nothing_says_so(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 def test_only_a_run_of_the_suites_own_goes_into_its_own_matrix() -> None:
-    assert command.where_results_go(None, is_given=False) == RESULTS
-    assert not command.where_results_go(None, is_given=True).is_relative_to(RESULTS.parent)
-    assert command.where_results_go(Path("there"), is_given=True) == Path("there")
+    assert command.where_results_go(None, is_of_operator=False) == RESULTS
+    assert not command.where_results_go(None, is_of_operator=True).is_relative_to(RESULTS.parent)
+    assert command.where_results_go(Path("there"), is_of_operator=True) == Path("there")
 
 
 def test_what_repeats_a_run_elsewhere_says_twice_that_it_is_meant() -> None:
@@ -85,6 +85,37 @@ def test_what_repeats_a_run_elsewhere_says_twice_that_it_is_meant() -> None:
         "alexandria-chaos run --broker-url redis://broker.example:6379/0 --beyond-loopback --beyond-loopback"
         " --scenario 13 --seed 7 --fast"
     )
+
+
+def test_what_repeats_a_run_of_other_settings_names_them() -> None:
+    tried = a_result(settings={"MAX_DELIVERIES": "3", "API_ALLOWED_HOSTS": "a b"})
+    assert tried.command.endswith(" --seed 7 --fast --set MAX_DELIVERIES=3 --set 'API_ALLOWED_HOSTS=a b'")
+
+
+@pytest.mark.parametrize(
+    ("assignment", "words"),
+    [
+        ("MAX_DELIVERIES", "it is NAME=VALUE"),
+        ("max_deliveries=3", "there is no setting max_deliveries"),
+        ("MAX_DELIVERY=3", "there is no setting MAX_DELIVERY"),
+        ("MAX_DELIVERIES=none", "--set: MAX_DELIVERIES: "),
+        ("DATABASE_URL=sqlite:///here", "the suite itself decides DATABASE_URL"),
+    ],
+)
+def test_a_setting_that_cannot_be_tried_is_refused_in_one_line(
+    assignment: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command.main(["run", "--scenario", "1", "--set", assignment]) == 2
+    said = capsys.readouterr().err
+    assert words in said
+    assert said.count("\n") == 1
+
+
+def test_it_is_said_which_scenarios_keep_a_value_of_their_own() -> None:
+    settings = candidate.settings_of(["RELAY_LOST_AFTER_SECONDS=90", "MAX_DELIVERIES=3"])
+    assert candidate.kept_by_scenarios(settings, [SCENARIOS[1], SCENARIOS[18]]) == [
+        f"scenario 18 keeps its own RELAY_LOST_AFTER_SECONDS={SCENARIOS[18].environment['RELAY_LOST_AFTER_SECONDS']}"
+    ]
 
 
 @pytest.mark.parametrize(

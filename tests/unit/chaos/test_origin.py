@@ -47,6 +47,7 @@ def test_one_run_is_called_one() -> None:
         ({"clean": False}, "commit 0123456789 with changes: 13 redis"),
         ({"is_fast": True}, "the fast set: 13 redis"),
         ({"given": "redis://127.0.0.1:6379/0"}, "on redis://127.0.0.1:6379/0: 13 redis"),
+        ({"settings": {"MAX_DELIVERIES": "3"}}, "with MAX_DELIVERIES=3: 13 redis"),
     ],
 )
 def test_a_result_of_another_run_is_named_with_what_is_otherwise(others: dict[str, Any], words: str) -> None:
