@@ -13,6 +13,7 @@ from chaos.broker_contents import QUEUES
 from chaos.invariants.observed import Bounds
 from chaos.scenarios.broker_lines import USERS
 from chaos.scenarios.scenario import PROCESSES, Scenario
+from chaos.stack_process import StackProcess
 from chaos.trial import Trial
 
 MAX_DELIVERIES = 5
@@ -27,9 +28,7 @@ def kill_workers(trial: Trial) -> None:
     """A worker dies with a document in hand; another one takes the document up."""
     for number in range(trial.rounds(10, fast=3)):
         path = f"/held/worker-{number}"
-        trial.client.ingest(trial.documents.url(path))
-        holder = trial.arrival(path, 1)
-        worker = trial.worker_of(holder.pid) if holder else None
+        worker = _worker_with(trial, path)
         with trial.fault("SIGKILL of a worker with a task in hand") as fault:
             if worker is None:
                 fault.missed = f"nobody holds {path}"
@@ -56,9 +55,7 @@ def roll_workers(trial: Trial) -> None:
     repeated = int(trial.tables.one(_REPEATED))
     trial.expect(repeated == 0, f"{repeated} calls were started again though their worker ended in peace")
     path = "/held/impatient"
-    trial.client.ingest(trial.documents.url(path))
-    holder = trial.arrival(path, 1)
-    impatient = trial.worker_of(holder.pid) if holder else None
+    impatient = _worker_with(trial, path)
     with trial.fault("SIGTERM of a worker with a task in hand, SIGKILL after its grace") as fault:
         if impatient is None:
             fault.missed = f"nobody holds {path}"
@@ -75,9 +72,7 @@ def roll_workers(trial: Trial) -> None:
 
 
 def _end_with_a_task_in_hand(trial: Trial, path: str) -> None:
-    trial.client.ingest(trial.documents.url(path))
-    holder = trial.arrival(path, 1)
-    patient = trial.worker_of(holder.pid) if holder else None
+    patient = _worker_with(trial, path)
     with trial.fault("SIGTERM of a worker with a task in hand, which it ends first") as fault:
         if patient is None:
             fault.missed = f"nobody holds {path}"
@@ -154,9 +149,7 @@ def freeze(trial: Trial) -> None:
     """A worker stands still beyond its lease with a document in hand, and wakes up when another has read it."""
     for number in range(trial.rounds(3, fast=1)):
         path = f"/held/frozen-{number}"
-        resource_id = trial.client.ingest(trial.documents.url(path))
-        holder = trial.arrival(path, 1)
-        worker = trial.worker_of(holder.pid) if holder else None
+        worker = _worker_with(trial, path)
         with trial.fault("SIGSTOP of a worker with a task in hand, SIGCONT after its lease") as fault:
             if worker is None:
                 fault.missed = f"nobody holds {path}"
@@ -168,13 +161,20 @@ def freeze(trial: Trial) -> None:
             trial.measure("start elsewhere", successor.at - frozen if successor else None, at_most=20)
             trial.documents.release(path)
             trial.poll(
-                lambda one=resource_id: trial.tables.query(_IS_READ, one),  # type: ignore[misc]  # as above
+                lambda one=path: trial.tables.query(_IS_READ, trial.ledger.documents[trial.documents.url(one)]),  # type: ignore[misc]  # bound at once
                 within_seconds=30,
                 what="the successor has read the document",
             )
             worker.resume()
         found = trial.wait_until_consuming(within_seconds=30)
         trial.measure(f"{worker.name} consuming again", found[worker.name], at_most=20)
+
+
+def _worker_with(trial: Trial, path: str) -> StackProcess | None:
+    """Ask for a document, and wait for the worker that has it in hand; None: none came."""
+    trial.client.ingest(trial.documents.url(path))
+    holder = trial.arrival(path, 1)
+    return trial.worker_of(holder.pid) if holder else None
 
 
 def _dead_subjects(trial: Trial) -> set[str]:
