@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from datetime import UTC, datetime
-
-import psutil
-
 from chaos import faults
 from chaos.faults import Fault
 from chaos.invariants.observed import Bounds
@@ -18,16 +13,12 @@ from chaos.workload import COMPARED, Load
 
 CONSUMERS = ("relay", "worker", "worker-2", "ml-worker")
 USERS = ("api", *CONSUMERS)
-SENT_SINCE = "SELECT count(*) FROM task_calls WHERE sent_at > %s"
-MORE_THREADS = 2
 WRITTEN_WITHIN_SECONDS = 0.5
 STARTED_WITHIN_SECONDS = 1.0
 WAITED = f"""
     SELECT percentile_cont(0.95) WITHIN GROUP (ORDER BY extract(epoch FROM started_at - due_at)) FROM task_calls
     WHERE {IS_WORK} AND state = 'done' AND created_at > %s
 """
-# Claimed and started inside of the window: the message went through, and its confirmation did not come back.
-ARRIVED_MEANWHILE = "SELECT count(*) FROM task_calls WHERE claimed_at > %s AND started_at < %s"
 
 
 def nothing(trial: Trial) -> None:
@@ -62,32 +53,6 @@ def stalled(trial: Trial) -> None:
     """Data vanish in both directions; longer than three heartbeats of RabbitMQ and a lease on Redis."""
     with trial.broken(trial.lines("broker", *USERS), faults.stall()):
         trial.wait(trial.rounds(45, fast=22))
-
-
-def _wait_until_publishing(trial: Trial) -> None:
-    """The connection that is to be cut stands: something was published over it just now."""
-    since = datetime.now(UTC)
-    trial.poll(lambda: trial.tables.one(SENT_SINCE, since), within_seconds=60, what="the relay publishes")
-
-
-def replies_lost(trial: Trial) -> None:
-    """What the relay publishes arrives, and it never hears so.
-
-    A window in which nothing was claimed that arrived does not count, and another follows: the one publish that a
-    relay makes before its deadline was then about to be sent when the window opened.
-    """
-    wanted = trial.rounds(5, fast=2)
-    hits = 0
-    for _ in range(2 * wanted):
-        [line] = trial.lines("broker", "relay")
-        _wait_until_publishing(trial)
-        with trial.broken([line], faults.stall(streams=("downstream",))) as fault:
-            trial.wait(7)
-        hits += bool(trial.tables.one(ARRIVED_MEANWHILE, fault.began, fault.ended))
-        if hits == wanted:
-            return
-        trial.wait(2)
-    trial.expect(False, f"what was published arrived in {hits} windows, not in {wanted}")
 
 
 def reset_again_and_again(trial: Trial) -> None:
@@ -127,32 +92,10 @@ def _counted(trial: Trial, name: str) -> int:
     return int(trial.tables.one("SELECT coalesce(max(value), 0) FROM counters WHERE name = %s", name))
 
 
-def confirms_lost(trial: Trial) -> None:
-    """The confirmation of a publish is cut, at another byte each time."""
-    for _ in range(trial.rounds(20, fast=5)):
-        [line] = trial.lines("broker", "relay")
-        _wait_until_publishing(trial)
-        way = faults.limit_data(after_bytes=trial.random.randrange(200), streams=("downstream",))
-        with trial.broken([line], way) as fault:
-            trial.poll(fault.has_cut, within_seconds=20, what="a connection is cut")
-
-
 def slow(trial: Trial) -> None:
     """A long and shaky line, for a minute."""
     with trial.broken(trial.lines("broker", *USERS), faults.latency(milliseconds=500, jitter=300)):
         trial.wait(60)
-
-
-def slower_than_the_deadline(trial: Trial) -> None:
-    """The relay's requests take longer than it may wait for them; none may leave a thread behind that waits on."""
-    relay = psutil.Process(trial.stack.relay.pid)
-    before = most = relay.num_threads()
-    with trial.broken(trial.lines("broker", "relay"), faults.latency(milliseconds=3500)):
-        until = time.monotonic() + 20
-        while time.monotonic() < until:
-            trial.wait(0.5)
-            most = max(most, relay.num_threads())
-    trial.expect(most <= before + MORE_THREADS, f"the relay went from {before} to {most} threads")
 
 
 def narrow(trial: Trial) -> None:
@@ -213,15 +156,6 @@ SCENARIOS = (
         is_fast=True,
     ),
     Scenario(
-        number=5,
-        title="answers to the relay lost",
-        fault="the broker's answers to the relay vanish for 7 s while it publishes, until five such publishes arrived",
-        bound="effects once; redone ≤ 10",
-        act=replies_lost,
-        also=("I3", "I6"),
-        bounds=Bounds(redone=10),
-    ),
-    Scenario(
         number=6,
         title="reset on reconnect",
         fault="the connections of one client end at their first data until one with which it came back has, 30 times",
@@ -243,15 +177,6 @@ SCENARIOS = (
         is_fast=True,
     ),
     Scenario(
-        number=8,
-        title="confirmations cut",
-        fault="the confirmation of a publish is cut after 0 to 200 bytes, 20 times",
-        bound="effects once, drained ≤ backlog / rate + 10 s",
-        act=confirms_lost,
-        brokers=("rabbitmq",),
-        also=("I6",),
-    ),
-    Scenario(
         number=9,
         title="slow line",
         fault="500 ± 300 ms each way to the broker for 60 s",
@@ -261,16 +186,6 @@ SCENARIOS = (
         also=("I3", "I6", "I7"),
         load=COMPARED,
         bounds=Bounds(redone=0),
-    ),
-    Scenario(
-        number=10,
-        title="line slower than the deadline",
-        fault="3.5 s each way from the relay to the broker for 20 s; it may wait 5 s",
-        bound=f"no write slower, no pile-up of threads: at most {MORE_THREADS} more",
-        act=slower_than_the_deadline,
-        also=("I6", "I7"),
-        is_idle_meanwhile=True,
-        load=COMPARED,
     ),
     Scenario(
         number=11,

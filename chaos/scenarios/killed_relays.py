@@ -10,7 +10,7 @@ from chaos import faults
 from chaos.faults import Fault
 from chaos.invariants.observed import Bounds
 from chaos.polling import DeadlineMissed
-from chaos.scenarios.broker_lines import SENT_SINCE
+from chaos.scenarios.relay_lines import SENT_SINCE
 from chaos.scenarios.scenario import PROCESSES, Scenario
 from chaos.stack import SECOND_RELAY
 from chaos.trial import Trial

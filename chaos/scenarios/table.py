@@ -12,6 +12,7 @@ from chaos.scenarios import (
     killed_relays,
     processes,
     rabbit_server,
+    relay_lines,
     soak,
     work,
 )
@@ -30,6 +31,7 @@ SCENARIOS: dict[int, Scenario] = {
             *killed_relays.SCENARIOS,
             *processes.SCENARIOS,
             *rabbit_server.SCENARIOS,
+            *relay_lines.SCENARIOS,
             *soak.SCENARIOS,
             *work.SCENARIOS,
         ),
