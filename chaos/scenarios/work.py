@@ -109,10 +109,11 @@ class Edits:
 
     def next(self) -> str | None:
         """The resource; None: it is enough. Any thread may ask."""
-        self.given = number = next(self._numbers)
+        number = next(self._numbers)
         if self._resumed_at is not None and number >= max(self._least, self._resumed_at + 3 * EDITED):
             return None
         among = EDITED // 2 if self.are_left_alone else EDITED
+        self.given = number + 1
         return self._resources[number % among]
 
 
