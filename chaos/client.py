@@ -20,7 +20,7 @@ class LedgerClient:
         self.ledger = ledger
         self._http = httpx2.Client(base_url=url, timeout=TIMEOUT_SECONDS, trust_env=False)
 
-    def create(self, *, title: str, content: str, creator: str) -> str | None:
+    def create(self, *, title: str, content: str, creator: str = "Ledger, Ada") -> str | None:
         """A new resource; its id, None when it was not accepted."""
         answer = self._send("POST", "/resources", {"title": title, "content": content, "creator": creator})
         with self.ledger.lock:

@@ -118,8 +118,10 @@ def _run_all(chosen: Sequence[Scenario], options: argparse.Namespace, given: Giv
 
 @contextmanager
 def _turn(turns: Turns, scenario: Scenario) -> Iterator[None]:
-    """Whoever compares the times of writes does so alone: a run on the other broker takes the processors in bursts."""
-    with turns.beside_others(), turns.alone() if "I7" in scenario.also else nullcontext():
+    """Whoever measures how fast clients are served does so alone: a run on the other broker takes the processors in
+    bursts.
+    """
+    with turns.beside_others(), turns.alone() if scenario.runs_alone else nullcontext():
         yield
 
 

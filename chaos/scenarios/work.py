@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
+import random
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
+import psutil
+import psycopg2
+
 from chaos import faults
 from chaos.client import LedgerClient
+from chaos.faults import Fault
 from chaos.invariants.observed import Bounds
+from chaos.polling import DeadlineMissed
 from chaos.scenarios.broker_lines import USERS
 from chaos.scenarios.scenario import Scenario
+from chaos.stack_process import StackProcess
 from chaos.trial import Trial
 from chaos.workload import text_of
 
@@ -19,6 +28,10 @@ MAX_RETRIES = 3
 TRIED_AGAIN_WITHIN_SECONDS = 10.0
 EDITS, EDITED, WRITERS = 500, 20, 10
 FEWER_EDITS = 250
+TOGETHER = 0.4
+"""The share of them after which half of the resources are left alone until their debounce is over."""
+IN_HAND_WITHIN_SECONDS = 20.0
+PROCESSES_OF_A_WORKER = 2
 EDITED_WITHIN_SECONDS, FEWER_WITHIN_SECONDS = 12, 8
 """12 s with debounces doubled: the index of a resource that is edited on and on is built after 6 times 2 s.
 
@@ -71,45 +84,106 @@ def retry_while_the_broker_is_down(trial: Trial) -> None:
             trial.measure("tried again", again.at - healed if again else None, at_most=TRIED_AGAIN_WITHIN_SECONDS)
 
 
+class Edits:
+    """Which resource is edited next, in turn: all, then those not left alone, and once it is `resumed` all again.
+
+    In turn, since of those that are drawn one is left alone too long now and then, and built once more. At least
+    `least` edits, and three of each when all are edited again.
+    """
+
+    def __init__(self, resources: Sequence[str], *, least: int) -> None:
+        self._resources = resources
+        self._least = least
+        self._numbers = itertools.count()
+        self._resumed_at: int | None = None
+        self.given = 0
+
+    @property
+    def are_left_alone(self) -> bool:
+        """Whether the second half of the resources is not edited now, so that its debounce runs out."""
+        return self._resumed_at is None and self.given >= self._least * TOGETHER
+
+    def resume(self) -> None:
+        """From now on all are edited again."""
+        self._resumed_at = self.given
+
+    def next(self) -> str | None:
+        """The resource; None: it is enough. Any thread may ask."""
+        number = next(self._numbers)
+        if self._resumed_at is not None and number >= max(self._least, self._resumed_at + 3 * EDITED):
+            return None
+        among = EDITED // 2 if self.are_left_alone else EDITED
+        self.given = number + 1
+        return self._resources[number % among]
+
+
 def many_edits(trial: Trial) -> None:
-    """500 edits of 20 resources as fast as they go; relay and worker are killed in the middle."""
-    source, count = trial.random, trial.rounds(EDITS, fast=FEWER_EDITS)
+    """500 edits of 20 resources as fast as they go; relay and worker are killed in the middle, with calls of half of
+    these in hand: they are left alone until their debounce is over, and edited again while their calls are open.
+    """
+    seed, least = trial.random.getrandbits(64), trial.rounds(EDITS, fast=FEWER_EDITS)
     at_most = trial.rounds(EDITED_WITHIN_SECONDS, fast=FEWER_WITHIN_SECONDS)
-    ids = [
-        trial.client.create(title="Edited", content=text_of(source, words=12), creator="Ledger, Ada")
-        for _ in range(EDITED)
-    ]
-    known = [one for one in ids if one is not None]
+    ids = [trial.client.create(title="Edited", content=text_of(trial.random, words=12)) for _ in range(EDITED)]
     trial.poll(trial.tables.has_converged, within_seconds=60, what="all are built for the first time")
-    shares = [
-        [(source.choice(known), text_of(source, words=12)) for _ in range(count // WRITERS)] for _ in range(WRITERS)
-    ]
+    edits = Edits([one for one in ids if one is not None], least=least)
 
-    def edit(share: list[tuple[str, str]]) -> None:
+    def write(number: int) -> None:
+        source = random.Random(seed + number)
         with closing(LedgerClient(trial.stack.url, trial.ledger)) as client:
-            for resource_id, text in share:
-                client.edit(resource_id, content=text)
+            while (resource_id := edits.next()) is not None:
+                client.edit(resource_id, content=text_of(source, words=12))
 
-    name = f"relay and worker killed amid {count} edits"
-    with trial.fault(name) as fault, ThreadPoolExecutor(WRITERS) as pool:
+    with trial.fault(f"relay and worker killed amid {least} edits") as fault, ThreadPoolExecutor(WRITERS) as pool:
         before, begun = trial.ledger.accepted, time.monotonic()
-        edits = [pool.submit(edit, share) for share in shares]
-        trial.poll(
-            lambda: trial.ledger.accepted - before >= count // 2,
-            within_seconds=60,
-            what="half are accepted",
-            every_seconds=0.01,
-        )
-        victims = (trial.stack.relay, trial.stack.worker)
-        for process in victims:
-            trial.kill(process)
-        trial.poll(lambda: all(one.done() for one in edits), within_seconds=60, what="all are accepted")
-        took = time.monotonic() - begun
-        edited = trial.ledger.accepted - before
-        fault.name = f"{name}: {edited} accepted in {took:.1f} s, {edited / took:.0f} a second"
-        fault.missed = f"at most {at_most} s are allowed" if took > at_most or edited < count else ""
+        writers = [pool.submit(write, number) for number in range(WRITERS)]
+        try:
+            trial.poll(lambda: edits.are_left_alone, within_seconds=60, what="half are left alone", every_seconds=0.01)
+            victims = _kill_with_calls_in_hand(trial, fault)
+        finally:
+            edits.resume()
         for process in victims:
             trial.start(process)
+        trial.poll(lambda: all(one.done() for one in writers), within_seconds=60, what="all are accepted")
+        took = time.monotonic() - begun
+        edited = trial.ledger.accepted - before
+        fault.name += f"; {edited} accepted in {took:.1f} s, {edited / took:.0f} a second"
+        if took > at_most or edited < least:
+            fault.missed = f"{least} edits in {at_most} s are asked for"
+
+
+def _kill_with_calls_in_hand(trial: Trial, fault: Fault) -> tuple[StackProcess, ...]:
+    """The relay, and a worker all of whose processes build the index, which has no end while nobody can write there."""
+    with closing(psycopg2.connect(trial.ground.database_url)) as connection, closing(connection.cursor()) as cursor:
+        cursor.execute("LOCK TABLE search_documents IN SHARE MODE")
+        try:
+            worker, *_ = trial.poll(
+                lambda: [one for one in trial.stack.workers if _in_hand(trial, _pool(one)) == PROCESSES_OF_A_WORKER],
+                within_seconds=IN_HAND_WITHIN_SECONDS,
+                what="all processes of a worker build the index",
+                every_seconds=0.01,
+            )
+        except DeadlineMissed as error:
+            fault.missed = str(error)
+            return ()
+        pool = _pool(worker)
+        trial.kill(trial.stack.relay)
+        trial.kill(worker)
+        in_hand = _in_hand(trial, pool)
+        states = dict(trial.tables.query(_INDEXING))
+    fault.name += f": {worker.name} with {in_hand} builds in hand, " + ", ".join(
+        f"{states.get(state, 0)} {state}" for state in ("claimed", "sent", "running")
+    )
+    fault.missed = "" if in_hand else "the worker had ended its builds"
+    return trial.stack.relay, worker
+
+
+def _pool(worker: StackProcess) -> list[str]:
+    return [str(child.pid) for child in psutil.Process(worker.pid).children(recursive=True)]
+
+
+def _in_hand(trial: Trial, pool: list[str]) -> int:
+    """Builds of the index in these processes."""
+    return int(trial.tables.one(_BUILT_BY, pool))
 
 
 def replay_dead_letters(trial: Trial) -> None:
@@ -150,6 +224,12 @@ _DELAYS = """
     WHERE task = 'ingest_resource_task' AND state = 'waiting' AND attempts > 0
 """
 
+# An owner is `host:pid:id`.
+_BUILT_BY = """
+    SELECT count(*) FROM task_calls
+    WHERE kind = 'search_index' AND state = 'running' AND split_part(owner, ':', 2) = ANY(%s)
+"""
+_INDEXING = "SELECT state, count(*) FROM task_calls WHERE kind = 'search_index' GROUP BY state"
 
 SCENARIOS = (
     Scenario(
@@ -176,13 +256,16 @@ SCENARIOS = (
         number=29,
         title="many edits of few resources",
         fault=f"{EDITS} edits of {EDITED} resources by {WRITERS} clients in {EDITED_WITHIN_SECONDS} s at most, ≥ 42 a"
-        f" second (fast: {FEWER_EDITS} in {FEWER_WITHIN_SECONDS} s); relay and worker killed in the middle",
-        bound="at most 2 runs for each resource and kind, the last of the last state; at most 10 executions repeated",
+        f" second (fast: {FEWER_EDITS} in {FEWER_WITHIN_SECONDS} s); relay and worker killed in the middle, while the"
+        " worker builds the index of resources that are edited again at once",
+        bound="at most 2 runs for each resource and kind, the last of the last state; at most 2 executions repeated, as"
+        " many as the worker has processes",
         act=many_edits,
         also=("I3", "I12"),
         load=None,
         environment={"DEBOUNCE_SCALE": "2"},
-        bounds=Bounds(redone=10),
+        bounds=Bounds(redone=PROCESSES_OF_A_WORKER),
+        writes_fast=True,
         breaks_lines=False,
         is_fast=True,
     ),
