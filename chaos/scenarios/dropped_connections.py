@@ -35,8 +35,11 @@ def again_and_again(trial: Trial, name: str, drop: Callable[[], object], *, star
             what="both are read",
         )
         for path in paths:
-            count = len(trial.documents.arrivals(path))
-            trial.expect(count <= starts, f"{path} was asked for {count} times, at most {starts} are allowed")
+            found = trial.documents.arrivals(path)
+            trial.expect(
+                len(found) <= starts,
+                f"{path} was asked for by {[one.pid for one in found]}, at most {starts} times are allowed",
+            )
 
 
 def _drop(trial: Trial, fault: Fault, drop: Callable[[], object]) -> None:
