@@ -11,12 +11,12 @@ from chaos.scenarios.scenario import Scenario
 OF_THE_SUITE = frozenset(
     {
         *("DATABASE_URL", "DATA_DIR", "CACHE_URL", "REDIS_HOST", "REDIS_PORT", "REDIS_CACHE_DB"),
-        *("BROKER", "BROKER_URL", "BROKER_NAME", "BROKER_MANAGEMENT_URL", "CELERY_BROKER_URL"),
+        *("BROKER_URL", "BROKER_NAME", "RABBITMQ_MANAGEMENT_URL"),
         *("API_HOST", "API_PORT", "REQUIRE_API_KEY", "ALEXANDRIA_API_KEY", "ALIVE_FILE"),
         *("EMBEDDING_ENGINE", "INGEST_ALLOWED_PRIVATE_HOSTS"),
     }
 )
-"""Where the servers of a run are, and what its load and its checks stand on."""
+"""Where the servers of a run are, and what its load and its checks stand on; all secrets are among it."""
 
 
 class CandidateRefused(Exception):

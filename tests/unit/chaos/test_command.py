@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from app.settings import Settings
 from chaos import candidate, command, results
 from chaos.polling import poll_until
 from chaos.results import RESULTS
@@ -109,6 +110,13 @@ def test_a_setting_that_cannot_be_tried_is_refused_in_one_line(
     said = capsys.readouterr().err
     assert words in said
     assert said.count("\n") == 1
+
+
+def test_what_the_suite_decides_are_settings_and_no_secret_can_get_into_the_results() -> None:
+    fields = {name.upper(): field for name, field in Settings.model_fields.items()}
+    secrets = {name for name, field in fields.items() if "SecretStr" in str(field.annotation)}
+    assert "DATABASE_URL" in secrets
+    assert secrets <= candidate.OF_THE_SUITE <= set(fields)
 
 
 def test_it_is_said_which_scenarios_keep_a_value_of_their_own() -> None:
