@@ -81,8 +81,7 @@ def _write_healthily(trial: Trial, scenario: Scenario, *, seed: int) -> None:
 def heal(trial: Trial, scenario: Scenario) -> None:
     """The backlog when the last fault was over, and how long every worker takes to consume from then on."""
     seen = trial.observed
-    warm, healed = seen.warm_at, trial.healed_at
-    seen.healed_at = healed if healed and warm and healed > warm else datetime.now(UTC)  # without a fault: now
+    seen.healed_at = trial.healed_at or datetime.now(UTC)
     seen.backlog = trial.tables.open_calls(at=seen.healed_at)
     if "I10" in scenario.also:
         patience = seen.bounds.consuming_seconds + LATE_SECONDS / 2

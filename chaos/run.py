@@ -154,7 +154,7 @@ def _lines(scenario: Scenario, ground: Ground, seed: int) -> Iterator[Lines]:
 
 def _play(trial: Trial, scenario: Scenario, seed: int, clock: Clock) -> None:
     phases.warm_up(trial, scenario, seed)
-    trial.observed.warm_at = datetime.now(UTC)
+    trial.note_warm()
     clock.end("warm up")
     if scenario.load is None:
         scenario.act(trial)

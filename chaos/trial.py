@@ -58,9 +58,15 @@ class Trial:
         self.random = random.Random(seed)
         self.kept_up: set[str] = set()
         self.healed_at: datetime | None = None
+        """When the last fault since it was warm was over and who was killed was back."""
         self.client = LedgerClient(stack.url, observed.ledger)
         self._lines = lines
         self._meant: set[int] = set()
+
+    def note_warm(self) -> None:
+        """From here on the load of the scenario runs; that relays were ended to make a backlog was no fault."""
+        self.observed.warm_at = datetime.now(UTC)
+        self.healed_at = None
 
     @property
     def tables(self) -> Tables:

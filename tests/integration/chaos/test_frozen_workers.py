@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 
 from chaos.broker_contents import contents
-from chaos.run import staged
 from chaos.scenarios.frozen_workers import AT_LEAST, frozen_workers, nothing_moves
 from chaos.scenarios.table import SCENARIOS
 from chaos.servers.redis import RedisServer
-from chaos.site import Site
-from chaos.stack import ROOT
 from chaos.trial import Trial
+from tests.integration.chaos.a_trial import a_trial
 
 pytestmark = [pytest.mark.integration, pytest.mark.chaos]
-
-SCENARIO = replace(SCENARIOS[19], processes=("api", "relay", "worker", "ml-worker", "beat"))
 
 
 @pytest.fixture(scope="module")
 def trial() -> Iterator[Trial]:
-    with (
-        Site() as site,
-        staged(SCENARIO, site, broker="redis", seed=1, is_fast=True, source=ROOT) as trial,
-    ):
+    with a_trial(SCENARIOS[19]) as trial:
         yield trial
 
 

@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 
-from chaos.run import staged
 from chaos.scenarios.table import SCENARIOS
-from chaos.site import Site
-from chaos.stack import ROOT
 from chaos.trial import Trial
+from tests.integration.chaos.a_trial import a_trial
 
 pytestmark = [pytest.mark.integration, pytest.mark.chaos]
-
-SCENARIO = replace(SCENARIOS[13], processes=("api", "relay", "worker", "ml-worker", "beat"))
 
 
 @pytest.fixture(scope="module")
 def trial() -> Iterator[Trial]:
-    with (
-        Site() as site,
-        staged(SCENARIO, site, broker="redis", seed=1, is_fast=True, source=ROOT) as trial,
-    ):
+    with a_trial(SCENARIOS[13]) as trial:
         yield trial
 
 
