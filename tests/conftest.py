@@ -91,7 +91,7 @@ def pytest_configure(config: pytest.Config) -> None:
     structlog.configure(processors=[*structlog.get_config()["processors"][:-1], plain])
     for name in _setting_names():
         os.environ.pop(name, None)
-    # By default PostgreSQL cuts off who stands still in a transaction for ten seconds, and so may the whole machine.
+    # By default PostgreSQL cuts off whoever is silent in a transaction for ten seconds; a shared machine may be so too.
     os.environ["DB_IDLE_IN_TRANSACTION_SECONDS"] = "120"
     if config.option.hypothesis_seed is None:  # xdist hands the choice of the first process to its workers
         config.option.hypothesis_seed = str(random.SystemRandom().getrandbits(32))

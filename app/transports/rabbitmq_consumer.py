@@ -48,7 +48,10 @@ def taken_over_by_running_tasks(handle: Handler) -> Handler:
 
 
 def _running(message: Any) -> Any:
-    """The request of the same sending that runs in this worker; None for a first delivery."""
+    """The request of the same sending that runs in this worker; None for a first delivery.
+
+    Known gap: Celery forgets, when the connection breaks, a request that its process has taken and not yet said so.
+    """
     if not (message.delivery_info or {}).get("redelivered"):
         return None
     request = state.requests.get(message.headers.get("id"))

@@ -22,8 +22,8 @@ class Scenario:
     proxies. `breaks_broker`: it needs a broker of its own. `behind_sentinel`: a Redis with a replica.
     `has_spare_broker`: a broker of the other kind stands beside it. `is_idle_meanwhile`: the fault keeps every call
     from the workers, so I7 compares with writes beside which nothing is processed either. `environment`: settings
-    beside those of `chaos/run.py`. `writes_fast`: as fast as
-    the API takes it. `is_apart`: so long that it is run only when asked for by its number.
+    beside those of `chaos/run.py`. `writes_fast`: as fast as the API takes it. `is_apart`: so long that it is run only
+    when asked for by its number.
     """
 
     number: int
