@@ -24,6 +24,16 @@ class RabbitConsumer(PatientConsumer):
 
     strategies: dict[str, Handler]
 
+    def on_close(self) -> None:
+        """Celery's own forgets what no process has said it took: also what one was given already, and will run."""
+        handed_over = handed_over_by(self.pool)
+        for request, job in handed_over:
+            state.active_requests.add(request)
+            job._accepted = True  # noqa: SLF001  billiard has no public word for it
+        super().on_close()
+        for request, job in handed_over:
+            await_its_process(request, job)
+
     def update_strategies(self) -> None:
         """Called at each connection, before the first message."""
         super().update_strategies()
@@ -47,11 +57,32 @@ def taken_over_by_running_tasks(handle: Handler) -> Handler:
     return on_message
 
 
-def _running(message: Any) -> Any:
-    """The request of the same sending that runs in this worker; None for a first delivery.
+def handed_over_by(pool: Any) -> list[tuple[Any, Any]]:
+    """Request and job of each task that a prefork pool wrote to a process which has not yet said that it took it."""
+    unwritten = getattr(getattr(pool, "_pool", None), "outbound_buffer", ())
+    found = []
+    for request in state.reserved_requests:
+        reference = getattr(request, "_apply_result", None)
+        job = reference() if reference is not None else None
+        is_written = getattr(job, "_write_to", None) is not None and job not in unwritten
+        if job is not None and is_written and not job.accepted() and not job.ready():
+            found.append((request, job))
+    return found
 
-    Known gap: Celery forgets, when the connection breaks, a request that its process has taken and not yet said so.
-    """
+
+def await_its_process(request: Any, job: Any) -> None:
+    """The process may say so yet, or die: then the pool gives the job to another."""
+    if job.worker_pids():
+        return  # it has said so
+    job._accepted = False  # noqa: SLF001
+    if not job._write_to._is_alive():  # noqa: SLF001
+        # The pool may have missed it already, and taken the job for one to be given up. The broker gives it again.
+        job.discard()
+        state.task_ready(request)
+
+
+def _running(message: Any) -> Any:
+    """The request of the same sending that runs in this worker; None for a first delivery."""
     if not (message.delivery_info or {}).get("redelivered"):
         return None
     request = state.requests.get(message.headers.get("id"))

@@ -21,3 +21,10 @@ def queues_of(url: str, worker: str) -> list[str] | None:
     with closing(Celery(broker=url, set_as_current=False)) as celery:
         answer: Any = celery.control.inspect([worker]).active_queues() or {}
     return [queue["name"] for queue in answer[worker]] if worker in answer else None
+
+
+def holds_a_waiting_task(url: str, worker: str) -> bool:
+    """Whether a worker has the message of a task that none of its processes has said it took."""
+    # A connection of its own: kombu keeps those of its pool, and a test that closes all of them closes these too.
+    with closing(Celery(broker=url, set_as_current=False)) as celery, celery.connection_for_write() as connection:
+        return bool((celery.control.inspect([worker], connection=connection).reserved() or {}).get(worker))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 import pika.exceptions
@@ -17,6 +19,7 @@ from chaos.polling import poll_until
 from chaos.servers.rabbit import RabbitServer
 from tests.conformance.brokers import FragileLab, messages
 from tests.conformance.product_worker import HeldTasks, ProductWorker, held_tasks
+from tests.conformance.remote_control import holds_a_waiting_task
 from tests.conformance.slow_proxy import SlowProxy
 from tests.conformance.witnesses import RabbitWitness
 
@@ -173,6 +176,39 @@ def test_every_connection_closed_20_times_starts_no_running_task_again(
     _nothing_is_left(worker, tasks, witness, once=[*running, *beside])
 
 
+@pytest.mark.parametrize("fate", [signal.SIGCONT, signal.SIGKILL], ids=["goes on", "is killed"])
+def test_a_task_that_its_process_has_not_yet_taken_is_not_started_beside_itself(
+    server: RabbitServer, witness: RabbitWitness, tasks: HeldTasks, fragile: FragileLab, fate: signal.Signals
+) -> None:
+    with ProductWorker("worker", url=fragile.url, tasks=tasks, concurrency=1) as worker:
+        with _untaken(tasks, fragile, fate=fate) as (held, _process):
+            server.ctl("close_all_connections", "while a process holds a task that it has not read")
+            poll_until(
+                lambda: "delivered again while it runs" in worker.log, within_seconds=20, what="the message comes again"
+            )
+        _ends(held, tasks)
+        _consumes_again(tasks)
+        _nothing_is_left(worker, tasks, witness, once=[held])
+
+
+@pytest.mark.parametrize("first", ["process", "connection"])
+def test_a_task_whose_process_dies_before_it_takes_it_is_run_by_another(
+    server: RabbitServer, witness: RabbitWitness, tasks: HeldTasks, fragile: FragileLab, first: str
+) -> None:
+    with ProductWorker("worker", url=fragile.url, tasks=tasks, concurrency=1) as worker:
+        with _untaken(tasks, fragile, fate=signal.SIGKILL) as (held, process):
+            os.kill(worker.process.pid, signal.SIGSTOP)  # it learns both at once, in this order
+            if first == "process":
+                os.kill(process, signal.SIGKILL)
+            server.ctl("close_all_connections", "while a process holds a task that it has not read")
+            if first == "connection":
+                os.kill(process, signal.SIGKILL)
+            os.kill(worker.process.pid, signal.SIGCONT)
+            _ends(held, tasks)
+        _consumes_again(tasks)
+        _nothing_is_left(worker, tasks, witness, once=[held])
+
+
 def test_half_a_second_of_latency_and_more_takes_nothing_from_the_living(
     server: RabbitServer, fragile: FragileLab, witness: RabbitWitness, tasks: HeldTasks
 ) -> None:
@@ -221,6 +257,29 @@ def _noticed(worker: ProductWorker, *, times: int) -> None:
         within_seconds=CONSUMES_WITHIN_SECONDS,
         what="the worker is back after its connection was closed",
     )
+
+
+@contextmanager
+def _untaken(tasks: HeldTasks, fragile: FragileLab, *, fate: signal.Signals) -> Iterator[tuple[str, int]]:
+    """A task that the worker wrote to its only process, which stands still until the end, and the process's id."""
+    [before] = _consumes_again(tasks)
+    [start] = tasks.starts(before)
+    os.kill(start.pid, signal.SIGSTOP)
+    try:
+        [held] = tasks.publish()
+        poll_until(
+            lambda: holds_a_waiting_task(fragile.url, "worker@test"), within_seconds=30, what="the worker has the task"
+        )
+        yield held, start.pid
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(start.pid, fate)
+
+
+def _ends(name: str, tasks: HeldTasks) -> None:
+    tasks.wait_started(name)
+    tasks.release(name)
+    tasks.wait_ended(name)
 
 
 @contextmanager
