@@ -27,12 +27,12 @@ class RabbitConsumer(PatientConsumer):
     def on_close(self) -> None:
         """Celery's own forgets what no process has said it took: also what one was given already, and will run."""
         handed_over = handed_over_by(self.pool)
-        for request, job in handed_over:
+        for request, job, _process in handed_over:
             state.active_requests.add(request)
             job._accepted = True  # noqa: SLF001  billiard has no public word for it
         super().on_close()
-        for request, job in handed_over:
-            await_its_process(request, job)
+        for request, job, process in handed_over:
+            await_its_process(request, job, process)
 
     def update_strategies(self) -> None:
         """Called at each connection, before the first message."""
@@ -57,26 +57,30 @@ def taken_over_by_running_tasks(handle: Handler) -> Handler:
     return on_message
 
 
-def handed_over_by(pool: Any) -> list[tuple[Any, Any]]:
-    """Request and job of each task that a prefork pool wrote to a process which has not yet said that it took it."""
+def handed_over_by(pool: Any) -> list[tuple[Any, Any, Any]]:
+    """Request, job and process of each task that a prefork pool wrote to a process which has not said it took it."""
     unwritten = getattr(getattr(pool, "_pool", None), "outbound_buffer", ())
     found = []
     for request in state.reserved_requests:
         reference = getattr(request, "_apply_result", None)
         job = reference() if reference is not None else None
-        is_written = getattr(job, "_write_to", None) is not None and job not in unwritten
-        if job is not None and is_written and not job.accepted() and not job.ready():
-            found.append((request, job))
+        process = getattr(job, "_write_to", None)
+        if job is None or process is None or job in unwritten or job.accepted() or job.ready():
+            continue
+        found.append((request, job, process))
     return found
 
 
-def await_its_process(request: Any, job: Any) -> None:
-    """The process may say so yet, or die: then the pool gives the job to another."""
+def await_its_process(request: Any, job: Any, process: Any) -> None:
+    """The process may say so yet, or die: then the pool gives the job to another.
+
+    If it is dead already, the pool may have missed it while the job counted as taken, and put another process with the
+    same pipes in its place, which the job now names: nobody will run it, and the broker has to give it again.
+    """
     if job.worker_pids():
         return  # it has said so
     job._accepted = False  # noqa: SLF001
-    if not job._write_to._is_alive():  # noqa: SLF001
-        # The pool may have missed it already, and taken the job for one to be given up. The broker gives it again.
+    if not process._is_alive():  # noqa: SLF001
         job.discard()
         state.task_ready(request)
 

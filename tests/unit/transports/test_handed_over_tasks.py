@@ -17,7 +17,10 @@ class Process:
     """What is asked of one of billiard's."""
 
     def __init__(self, *, lives: bool) -> None:
-        self._is_alive = lambda: lives
+        self._lives = lives
+
+    def _is_alive(self) -> bool:
+        return self._lives
 
 
 class Pool:
@@ -26,7 +29,8 @@ class Pool:
     def __init__(self, *, lives: bool) -> None:
         self.outbound_buffer: list[Any] = []
         self.cache: dict[int, Any] = {}
-        self.job = written_to(Process(lives=lives), self.cache)
+        self.process = Process(lives=lives)
+        self.job = written_to(self.process, self.cache)
         self.request = Request(self.job)
         state.task_reserved(self.request)
 
@@ -56,7 +60,7 @@ def pool(request: pytest.FixtureRequest) -> Iterator[Pool]:
 
 
 def test_a_written_job_is_handed_over_until_its_process_takes_it(pool: Pool) -> None:
-    assert handed_over_by(pool) == [(pool.request, pool.job)]
+    assert handed_over_by(pool) == [(pool.request, pool.job, pool.process)]
     pool.job._ack(0, 0.0, 4711, None)
     assert handed_over_by(pool) == []
 
@@ -67,11 +71,12 @@ def test_a_job_that_waits_to_be_written_again_is_not_handed_over(pool: Pool) -> 
 
 
 def test_it_stays_with_a_process_that_lives_and_is_forgotten_with_a_dead_one(pool: Pool) -> None:
-    lives = pool.job._write_to._is_alive()
+    lives = pool.process._is_alive()
     state.active_requests.add(pool.request)
     pool.job._accepted = True
+    pool.job._write_to = Process(lives=True)  # another with the pipes of a dead one, as the pool notes it
 
-    await_its_process(pool.request, pool.job)
+    await_its_process(pool.request, pool.job, pool.process)
 
     assert (pool.job in pool.cache.values()) is lives
     assert (pool.request in state.active_requests) is lives
@@ -81,6 +86,6 @@ def test_it_stays_with_a_process_that_lives_and_is_forgotten_with_a_dead_one(poo
 
 def test_what_was_said_meanwhile_counts(pool: Pool) -> None:
     pool.job._ack(0, 0.0, 4711, None)
-    await_its_process(pool.request, pool.job)
+    await_its_process(pool.request, pool.job, pool.process)
     assert pool.job.accepted()
     assert pool.job in pool.cache.values()
