@@ -97,6 +97,16 @@ MUTATIONS = (
         words="has no jitter",
     ),
     Mutation(
+        name="tried again no later each time",
+        file="app/events/execution.py",
+        before="    return min(most, exponential) * random.random()",
+        after="    return min(most, first) * random.random()",
+        scenario=27,
+        broker="redis",
+        caught_by="bound",
+        words="has no backoff",
+    ),
+    Mutation(
         name="handed to the broker after the commit and not stored with the change",
         file="app/events/outbox.py",
         before="    return _upsert(session, [*caused, *((call, cause) for call in calls)])\n",
