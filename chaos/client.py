@@ -27,7 +27,9 @@ class LedgerClient:
             if answer is None:
                 self.ledger.unanswered_creates += 1
                 return None
-            self.ledger.entries[answer["id"]] = Entry(version=answer["version"], content=content)
+            self.ledger.entries[answer["id"]] = Entry(
+                version=answer["version"], most=answer["version"], content=content
+            )
         return str(answer["id"])
 
     def edit(self, resource_id: str, *, content: str) -> bool:
@@ -35,6 +37,7 @@ class LedgerClient:
         answer = self._send("PUT", f"/resources/{resource_id}", {"content": content})
         with self.ledger.lock:
             entry = self.ledger.entries[resource_id]
+            entry.most += 1
             if answer is None:
                 entry.unanswered.append(content)
                 return False

@@ -14,9 +14,11 @@ class Entry:
     """One resource as its client knows it.
 
     `unanswered`: contents that were sent and got no answer since the last one that did; each may be there or not.
+    `most`: the version it has if each write that was sent, answered or not, was done once.
     """
 
     version: int
+    most: int
     content: str
     unanswered: list[str] = field(default_factory=list)
     deleted: bool = False

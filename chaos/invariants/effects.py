@@ -8,7 +8,7 @@ from typing import Any
 from chaos.invariants.observed import Observed
 from chaos.invariants.verdict import Verdict, verdict
 from chaos.ledger import Entry
-from chaos.tables import IS_OPEN
+from chaos.tables import DERIVED, IS_OPEN
 
 # Which event must have been followed by which kind: the hook table, said once more by the checker.
 FOLLOWED_BY = {
@@ -20,7 +20,7 @@ FOLLOWED_BY = {
 }
 # The same of hooks that derive nothing.
 FOLLOWED_BY_CALL_OF = {
-    "resource.deleted": ("invalidate_cache_task",),
+    "resource.deleted": ("invalidate_cache_task", "normalize_authors_task"),
     "ingestion.requested": ("ingest_resource_task",),
 }
 
@@ -44,10 +44,14 @@ def every_event_has_its_effects(seen: Observed) -> Verdict:
 
 
 def each_effect_is_once(seen: Observed) -> Verdict:
-    """I2: one effect a call, never none of one that is done, and no score that no effect accounts for."""
+    """I2: one call a task and event, one effect a call, never none of one that is done, no score without an effect."""
     return verdict(
         [
             *(f"call {call} has {count} effects" for call, count in seen.tables.query(_DOUBLED)),
+            *(
+                f"{name} {event} led to {count} calls of {task}"
+                for name, event, task, count in seen.tables.query(_TWICE)
+            ),
             *(f"{task} {call} is done and left no effect" for task, call in seen.tables.query(_WITHOUT_EFFECT)),
             *(
                 f"{one} was scored {scores} times by {effects} effects"
@@ -60,7 +64,7 @@ def each_effect_is_once(seen: Observed) -> Verdict:
 
 
 def nothing_from_nowhere(seen: Observed) -> Verdict:
-    """I4: every effect has its call, every call its cause, and every resource was written by a client."""
+    """I4: every effect has its call and is of what was committed, every call has its cause, every resource a client."""
     known = set(seen.ledger.entries) | set(seen.ledger.documents.values())
     strangers = [one for (one,) in seen.tables.query("SELECT id::text FROM resources") if one not in known]
     surplus = strangers if len(strangers) > seen.ledger.unanswered_creates else []
@@ -68,6 +72,11 @@ def nothing_from_nowhere(seen: Observed) -> Verdict:
         [
             *(f"effect of no call: {task} {call}" for task, call in seen.tables.query(_WITHOUT_CALL)),
             *(f"call of no cause: {task} {call}" for task, call in seen.tables.query(_WITHOUT_CAUSE)),
+            *(
+                f"{kind} of {one} was built from {built}, and {there} is the last that was committed"
+                for kind, (version, table) in DERIVED.items()
+                for one, built, there in seen.tables.query(_FROM_NOTHING.format(version=version, table=table), kind)
+            ),
             *(f"nobody wrote the resource {one}" for one in surplus),
         ]
     )
@@ -117,6 +126,8 @@ def _differs(entry: Entry, version: int, content: str | None, deleted: bool) -> 
         return "" if entry.maybe_deleted else "is gone, and nobody deleted it"
     if version < entry.version:
         return f"is of version {version}, and {entry.version} was accepted"
+    if version > entry.most:
+        return f"is of version {version}, and no more than {entry.most} were sent"
     return "" if content in {entry.content, *entry.unanswered} else "holds a text that was not the last accepted"
 
 
@@ -161,12 +172,26 @@ _WITHOUT_CALL = """
     SELECT e.task, e.call_id::text FROM effects e
     WHERE e.task <> 'canary_task' AND NOT EXISTS (SELECT 1 FROM task_calls c WHERE c.id = e.call_id)
 """
-# Calls of a schedule have none; those that a task made are caused by its call.
+# Of several events that one call was joined to, it names the last.
+_TWICE = """
+    SELECT e.name, e.id::text, c.task, count(*) FROM task_calls c JOIN events e ON e.id::text = c.causation_id
+    GROUP BY e.name, e.id, c.task HAVING count(*) > 1
+"""
+# Calls of a schedule are caused by its tick; those that a task made, by its call. Canaries forget both.
 _WITHOUT_CAUSE = """
     SELECT c.task, c.id::text FROM task_calls c
-    WHERE c.causation_id IS NOT NULL
+    WHERE (c.task <> 'canary_task' OR c.causation_id IS NOT NULL)
         AND NOT EXISTS (SELECT 1 FROM events e WHERE e.id::text = c.causation_id)
         AND NOT EXISTS (SELECT 1 FROM task_calls m WHERE m.id::text = c.causation_id)
+        AND NOT EXISTS (SELECT 1 FROM schedule_ticks t WHERE t.call_id = c.id)
+"""
+_FROM_NOTHING = """
+    SELECT r.id::text, built.version, r.{version} FROM resources r
+    JOIN (
+        SELECT resource_id, built_from AS version FROM {table}
+        UNION SELECT subject, version FROM effects WHERE kind = %s
+    ) built ON built.resource_id = r.id
+    WHERE built.version > r.{version}
 """
 # Between an event and the call that was joined to it lie the microseconds of one transaction.
 _NOT_FOLLOWED = """

@@ -47,24 +47,30 @@ class Planted:
 
     def accept(self) -> UUID:
         """A resource that a client wrote, with its event, and everything derived from it once."""
-        resource_id, event_id = new_id(), new_id()
-        self.seen.ledger.entries[str(resource_id)] = Entry(version=1, content=CONTENT)
+        resource_id = new_id()
+        self.seen.ledger.entries[str(resource_id)] = Entry(version=1, most=1, content=CONTENT)
         self.seen.ledger.note(Write(at=self.began, seconds=0.01, status=201, what="POST /resources"))
         resource = Resource(id=resource_id, title="A zebra", content=CONTENT, content_version=1)
-        event = EventRecord(
-            id=event_id,
-            name="resource.created",
-            data={},
-            priority=50,
-            correlation_id="c",
-            subject=resource_id,
-            timestamp=self.began,
-        )
-        self.add(resource, event)
+        self.add(resource)
+        event_id = self.event("resource.created", resource_id)
         for kind in DerivedKind:
             self.build(resource_id, kind, cause=event_id)
         self.add(*self._derived(resource_id))
         return resource_id
+
+    def event(self, name: str, subject: UUID) -> UUID:
+        """Something that happened to a resource at the beginning; the event's id."""
+        event = EventRecord(
+            id=new_id(),
+            name=name,
+            data={},
+            priority=50,
+            correlation_id="c",
+            subject=subject,
+            timestamp=self.began,
+        )
+        self.add(event)
+        return event.id
 
     def build(
         self,
@@ -76,8 +82,10 @@ class Planted:
         after_seconds: float = 0,
         **fields: object,
     ) -> UUID:
-        """A call that was due, started and done once, and its effect; the call's id."""
+        """A call that was due, started and done once, and its effect; its id. `cause` None: an event of its own."""
         due = self.began + timedelta(seconds=after_seconds)
+        if cause is None:
+            cause = self.event("something.happened", resource_id)
         call = TaskCall(
             **{
                 "id": new_id(),
@@ -98,7 +106,7 @@ class Planted:
                 "starts": 1,
                 "done_at": _after(due, 30),
                 "correlation_id": "c",
-                "causation_id": None if cause is None else str(cause),
+                "causation_id": str(cause),
                 **fields,
             }
         )

@@ -11,7 +11,7 @@ import pytest
 
 from app.models.base import new_id, now
 from app.models.derived import DerivedKind
-from app.models.outbox import CallState, EventRecord
+from app.models.outbox import CallState
 from app.models.resource import Resource
 from chaos.broker_contents import BrokerContents
 from chaos.faults import Fault
@@ -61,12 +61,16 @@ def test_where_all_is_well_nothing_is_found(planted: Planted) -> None:
 
 
 def lost_write(planted: Planted, one: UUID) -> None:
-    planted.seen.ledger.entries[str(new_id())] = Entry(version=1, content="never stored")
+    planted.seen.ledger.entries[str(new_id())] = Entry(version=1, most=1, content="never stored")
 
 
 def lost_edit(planted: Planted, one: UUID) -> None:
     entry = planted.seen.ledger.entries[str(one)]
     entry.version, entry.content = 2, "an edit that was answered 200"
+
+
+def edit_done_twice(planted: Planted, one: UUID) -> None:
+    planted.run("UPDATE resources SET version = 2 WHERE id = %s", str(one))
 
 
 def overwritten_edit(planted: Planted, one: UUID) -> None:
@@ -95,17 +99,7 @@ def lost_event(planted: Planted, one: UUID) -> None:
 
 def lost_deletion(planted: Planted, one: UUID) -> None:
     """Whoever deleted it died before the cached pages were dropped, and no call of it ever ended."""
-    planted.add(
-        EventRecord(
-            id=new_id(),
-            name="resource.deleted",
-            data={},
-            priority=50,
-            correlation_id="c",
-            subject=one,
-            timestamp=planted.began,
-        )
-    )
+    planted.event("resource.deleted", one)
 
 
 def stale_for_ever(planted: Planted, one: UUID) -> None:
@@ -160,6 +154,25 @@ def effect_of_no_call(planted: Planted, one: UUID) -> None:
 
 def call_of_no_cause(planted: Planted, one: UUID) -> None:
     planted.build(one, QUALITY, cause=new_id())
+
+
+def call_from_nowhere(planted: Planted, one: UUID) -> None:
+    planted.run("UPDATE task_calls SET causation_id = NULL WHERE kind = 'quality'")
+
+
+def effect_of_what_was_rolled_back(planted: Planted, one: UUID) -> None:
+    planted.build(one, QUALITY, version=2, after_seconds=1)
+
+
+def index_of_what_was_rolled_back(planted: Planted, one: UUID) -> None:
+    planted.run("UPDATE search_documents SET built_from = 2")
+
+
+def called_twice(planted: Planted, one: UUID) -> None:
+    """The relay, or a replay, made another call of the same event; each left one effect."""
+    event = planted.event("resource.updated", one)
+    for number in range(2):
+        planted.build(one, INDEX, cause=event, after_seconds=number)
 
 
 def resource_of_nobody(planted: Planted, one: UUID) -> None:
@@ -344,17 +357,20 @@ def no_take_over(planted: Planted, one: UUID) -> None:
 VIOLATIONS: list[tuple[str, Spoil, str]] = [
     ("I1", lost_write, "was accepted and is not there"),
     ("I1", lost_edit, "is of version 1, and 2 was accepted"),
+    ("I1", edit_done_twice, "is of version 2, and no more than 1 were sent"),
     ("I1", overwritten_edit, "holds a text that was not the last accepted"),
     ("I1", undone_delete, "was deleted and is there"),
     ("I1", unasked_delete, "is gone, and nobody deleted it"),
     ("I1", deleted_and_indexed, "still indexed, though deleted"),
     ("I1", lost_event, "was not followed by embedding"),
     ("I1", lost_deletion, "was not followed by invalidate_cache_task"),
+    ("I1", lost_deletion, "was not followed by normalize_authors_task"),
     ("I1", stale_for_ever, "stale: search_index"),
     ("I1", noted_but_not_written, "stale: embedding"),
     ("I1", forgotten_call, "still sent"),
     ("I1", unread_document, "is pending, not completed"),
     ("I2", doubled_effect, "has 2 effects"),
+    ("I2", called_twice, "led to 2 calls of update_search_index_task"),
     ("I2", done_without_effect, "is done and left no effect"),
     ("I2", double_behind_an_upsert, "was scored 2 times by 1 effects"),
     ("I3", started_again_for_nothing, "2 starts"),
@@ -362,6 +378,9 @@ VIOLATIONS: list[tuple[str, Spoil, str]] = [
     ("I3", repeated_too_often, "3 executions were repeated, at most 0"),
     ("I4", effect_of_no_call, "effect of no call"),
     ("I4", call_of_no_cause, "call of no cause"),
+    ("I4", call_from_nowhere, "call of no cause: recompute_quality_task"),
+    ("I4", effect_of_what_was_rolled_back, "was built from 2, and 1 is the last that was committed"),
+    ("I4", index_of_what_was_rolled_back, "search_index of"),
     ("I4", resource_of_nobody, "nobody wrote the resource"),
     ("I5", started_early, "early"),
     ("I6", never_drained, "no time that was waited for"),
@@ -406,7 +425,9 @@ WANTS_A_SAMPLE = {"I7", "I8"}
 
 
 @pytest.mark.parametrize(
-    ("invariant", "spoil", "words"), VIOLATIONS, ids=[f"{name}-{spoil.__name__}" for name, spoil, _ in VIOLATIONS]
+    ("invariant", "spoil", "words"),
+    VIOLATIONS,
+    ids=[f"{name}-{spoil.__name__}-{words}" for name, spoil, words in VIOLATIONS],
 )
 def test_a_planted_violation_is_caught_by_its_invariant(
     planted: Planted, invariant: str, spoil: Spoil, words: str
