@@ -102,14 +102,15 @@ def _run_all(chosen: Sequence[Scenario], options: argparse.Namespace, given: Giv
         return 0
     for scenario, broker in planned:
         results.forget(scenario.number, broker, where=where)
-    failed = 0
+    failed, source = 0, results.source_now()
     with _warm_starts(), Site(given) as site, closing(Turns(_place_of_turns())) as turns:
         for scenario, broker in planned:
             with _turn(turns, scenario):
                 result = run(scenario, site, broker=broker, seed=seed, is_fast=options.fast, settings=options.settings)
             if given:
                 result.given, result.is_beyond_loopback = given.place, not given.is_loopback
-            results.write(result, servers=site.versions(lines=scenario.breaks_lines), where=where)
+            servers = site.versions(lines=scenario.breaks_lines)
+            results.write(result, servers=servers, source=source, where=where)
             print(_line(result), flush=True)
             failed += not result.passed
     print(f"{failed} failed" if failed else "all held")

@@ -34,6 +34,10 @@ class GivenBroker:
     is_loopback: bool
     version: str
 
+    def expect_free(self) -> None:
+        """`BrokerRefused` where somebody uses it now, or something is left on it, such as by a scenario that failed."""
+        _look(self.kind, self.url, self.place)
+
 
 def accept(url: str, *, times_told: int) -> GivenBroker:
     """The broker, if the suite may use it, or `BrokerRefused`.
@@ -43,11 +47,21 @@ def accept(url: str, *, times_told: int) -> GivenBroker:
     takes for the suite's own whatever it finds there.
     """
     address = resolve(url, times_told=times_told)
-    place = address.place
+    return GivenBroker(
+        url=address.url,
+        place=address.place,
+        kind=address.kind,
+        is_loopback=address.is_loopback,
+        version=_look(address.kind, address.url, address.place),
+    )
+
+
+def _look(kind: str, url: str, place: str) -> str:
+    """Its version, if it is free and empty."""
     try:
-        version = VERSIONS[address.kind](address.url)
-        others = _who_stays(address.kind, address.url)
-        found = contents(address.url)
+        version = VERSIONS[kind](url)
+        others = _who_stays(kind, url)
+        found = contents(url)
     except UNUSABLE as error:
         raise BrokerRefused(f"{place} cannot be used: {str(error) or type(error).__name__}") from error
     advice = "give a database (Redis) or virtual host (RabbitMQ) of its own, which is empty"
@@ -58,9 +72,7 @@ def accept(url: str, *, times_told: int) -> GivenBroker:
             f"{found.messages} messages, {sum(found.dead.values())} dead letters, {len(found.orphan_keys)} other keys"
         )
         raise BrokerRefused(f"{place} holds {what}; {advice}")
-    return GivenBroker(
-        url=address.url, place=place, kind=address.kind, is_loopback=address.is_loopback, version=version
-    )
+    return version
 
 
 def _who_stays(kind: str, url: str) -> list[str]:

@@ -16,7 +16,7 @@ from typing import Any
 from chaos.given_address import TOLD_TWICE
 from chaos.invariants.verdict import Verdict
 from chaos.sampler import Sample
-from chaos.source import source_state
+from chaos.source import SourceState, source_state
 from chaos.stack import ROOT
 
 RESULTS = ROOT / "chaos" / "results"
@@ -79,13 +79,22 @@ def forget(scenario: int, broker: str, *, where: Path) -> None:
         _path(where, scenario, broker).with_suffix(ending).unlink(missing_ok=True)
 
 
-def write(result: Result, *, servers: dict[str, str], where: Path) -> Path:
+def source_now() -> SourceState:
+    """What is about to be run: asked before the first process starts, since whoever commits meanwhile changes nothing
+    of what runs.
+    """
+    return source_state(
+        "app", "migrations", "chaos", "pyproject.toml", "*.lock", ":!chaos/results", ":!chaos/README.md"
+    )
+
+
+def write(result: Result, *, servers: dict[str, str], source: SourceState, where: Path) -> Path:
     """Over the last one of the same scenario and broker; beside it the ends of the logs, when it did not pass."""
     content = asdict(result) | {
         "began": result.began.isoformat(timespec="seconds"),
         "passed": result.passed,
         "command": result.command,
-        **source_state("app", "chaos", ":!chaos/results", ":!chaos/README.md"),
+        **source,
         "servers": servers,
         "versions": {"python": platform.python_version()} | {name: metadata.version(name) for name in TOLD},
         "machine": {"cores": os.cpu_count(), "load_average": round(os.getloadavg()[0], 2)},

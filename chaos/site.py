@@ -77,7 +77,7 @@ class Site:
     ) -> Iterator[Ground]:
         """For one scenario on `redis` or `rabbitmq`; with `sentinel`, on a Redis with a replica and a Sentinel.
 
-        `spare`: with a broker of the other kind beside it.
+        `spare`: with a broker of the other kind beside it. `BrokerRefused` where the given one is no longer free.
         """
         self._versions = {}
         if self._postgres is None:
@@ -91,6 +91,7 @@ class Site:
             self._note(cache)
             server: BrokerServer | None
             if self._given is not None:
+                self._given.expect_free()
                 server, url = None, self._given.url
                 self._versions[f"given {self._given.kind}"] = self._given.version
             elif sentinel:

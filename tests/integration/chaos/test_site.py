@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from contextlib import closing
 
 import pytest
 
+from chaos.given_address import BrokerRefused
 from chaos.given_broker import accept
 from chaos.servers.redis import RedisServer, ValkeyServer
 from chaos.site import Site
@@ -53,3 +55,11 @@ def test_a_given_broker_is_named_beside_the_cache(kind: type[RedisServer]) -> No
         assert versions["given redis"] == server.running_version()
         assert ("Valkey" in versions["given redis"]) is (kind is ValkeyServer)
         assert WHOLE.fullmatch(versions["redis"])
+
+
+def test_a_given_broker_on_which_a_scenario_left_something_is_refused_to_the_next() -> None:
+    with RedisServer() as server, Site(accept(server.url, times_told=0)) as site:
+        with site.ground("redis"), closing(server.client()) as client:
+            client.lpush("default", "what nobody took")
+        with pytest.raises(BrokerRefused, match="holds 1 messages"), site.ground("redis"):
+            pass

@@ -19,12 +19,12 @@ from tests.unit.chaos.a_result import a_result
 
 
 def test_a_run_that_dies_leaves_no_older_result_of_what_it_was_to_run(tmp_path: Path) -> None:
-    old = results.write(a_result(scenario=1), servers={}, where=tmp_path)
+    old = results.write(a_result(scenario=1), servers={}, source=results.source_now(), where=tmp_path)
     for ending in (".log", ".svg"):
         old.with_suffix(ending).write_text("of an earlier run")
     others = [
-        results.write(a_result(scenario=1, broker="rabbitmq"), servers={}, where=tmp_path),
-        results.write(a_result(scenario=13), servers={}, where=tmp_path),
+        results.write(a_result(scenario=1, broker="rabbitmq"), servers={}, source=results.source_now(), where=tmp_path),
+        results.write(a_result(scenario=13), servers={}, source=results.source_now(), where=tmp_path),
     ]
 
     arguments = ("--scenario", "1", "--broker", "redis", "--results", str(tmp_path))
@@ -48,7 +48,12 @@ def test_a_scenario_that_is_not_for_the_broker_is_not_called_held(
 
 
 def test_a_report_of_other_results_is_a_page_beside_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    results.write(a_result(given="redis://127.0.0.1:6379/0"), servers={"given redis": "8.2.1"}, where=tmp_path)
+    results.write(
+        a_result(given="redis://127.0.0.1:6379/0"),
+        servers={"given redis": "8.2.1"},
+        source=results.source_now(),
+        where=tmp_path,
+    )
     project = RESULTS.parent / "README.md"
     before = project.read_text()
 

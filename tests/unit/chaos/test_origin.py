@@ -80,7 +80,7 @@ def test_page_and_summary_say_so(tmp_path: Path) -> None:
     page = tmp_path / "README.md"
     page.write_text(f"{matrix.BEGIN}{matrix.END}")
     for number, seed in ((13, 7), (14, 7), (15, 8)):
-        results.write(a_result(scenario=number, seed=seed), servers={}, where=directory)
+        results.write(a_result(scenario=number, seed=seed), servers={}, source=results.source_now(), where=directory)
     for text in (matrix.write(directory, page), page.read_text()):
         assert "Of several runs, not of one." in text
         assert "Of others: seed 8: 15 redis." in text

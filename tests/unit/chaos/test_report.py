@@ -29,7 +29,7 @@ def test_a_result_passes_when_all_holds_and_it_came_to_its_end() -> None:
 
 
 def test_a_result_can_be_repeated_by_the_command_it_names(tmp_path: Path) -> None:
-    results.write(a_result(), servers={"redis": "7.0"}, where=tmp_path)
+    results.write(a_result(), servers={"redis": "7.0"}, source=results.source_now(), where=tmp_path)
     [found] = results.read(tmp_path)
     assert found["command"] == "alexandria-chaos run --broker redis --scenario 13 --seed 7 --fast"
     assert (found["passed"], found["seed"], found["servers"]) == (True, 7, {"redis": "7.0"})
@@ -45,8 +45,13 @@ def test_a_commit_that_git_does_not_tell_is_unknown_and_never_clean(
 
 def test_the_matrix_shows_what_holds_and_what_does_not(tmp_path: Path) -> None:
     directory = tmp_path / "results"
-    results.write(a_result(), servers={"redis": "7.0"}, where=directory)
-    results.write(a_result(broker="rabbitmq", verdicts=DOUBLED), servers={"rabbitmq": "3.10"}, where=directory)
+    results.write(a_result(), servers={"redis": "7.0"}, source=results.source_now(), where=directory)
+    results.write(
+        a_result(broker="rabbitmq", verdicts=DOUBLED),
+        servers={"rabbitmq": "3.10"},
+        source=results.source_now(),
+        where=directory,
+    )
     page = tmp_path / "README.md"
     page.write_text(f"before\n{matrix.BEGIN}{matrix.END}after\n")
 
@@ -76,7 +81,9 @@ def test_the_matrix_shows_what_holds_and_what_does_not(tmp_path: Path) -> None:
 def test_the_workers_times_to_consume_are_shown_by_median_and_max(
     numbers: dict[str, float | None], shown: str, tmp_path: Path
 ) -> None:
-    results.write(a_result(verdicts={"I10": Verdict(numbers=numbers)}), servers={}, where=tmp_path)
+    results.write(
+        a_result(verdicts={"I10": Verdict(numbers=numbers)}), servers={}, source=results.source_now(), where=tmp_path
+    )
     head, _, row, *_ = matrix.table(results.read(tmp_path), where=Path()).splitlines()
     cells = dict(zip(head.split("|"), row.split("|"), strict=True))
     assert cells[" consuming median / max "].strip() == shown
@@ -92,16 +99,18 @@ def test_the_workers_times_to_consume_are_shown_by_median_and_max(
     ],
 )
 def test_the_times_of_writes_are_shown_by_their_ratio(verdict: Verdict, shown: str, tmp_path: Path) -> None:
-    results.write(a_result(verdicts={"I7": verdict}), servers={}, where=tmp_path)
+    results.write(a_result(verdicts={"I7": verdict}), servers={}, source=results.source_now(), where=tmp_path)
     head, _, row, *_ = matrix.table(results.read(tmp_path), where=Path()).splitlines()
     assert dict(zip(head.split("|"), row.split("|"), strict=True))[" I7 "].strip() == shown
 
 
 def test_the_summary_has_a_line_for_each_scenario_and_what_did_not_hold(tmp_path: Path) -> None:
-    results.write(a_result(), servers={}, where=tmp_path)
-    results.write(a_result(broker="rabbitmq", verdicts=DOUBLED), servers={}, where=tmp_path)
+    results.write(a_result(), servers={}, source=results.source_now(), where=tmp_path)
+    results.write(
+        a_result(broker="rabbitmq", verdicts=DOUBLED), servers={}, source=results.source_now(), where=tmp_path
+    )
     only_redis = a_result(scenario=20, trouble="the relay did not come up")
-    results.write(only_redis, servers={}, where=tmp_path)
+    results.write(only_redis, servers={}, source=results.source_now(), where=tmp_path)
 
     head, worker_killed, failed_over, _, passed, *_ = matrix.summary(results.read(tmp_path)).splitlines()
 
@@ -112,7 +121,7 @@ def test_the_summary_has_a_line_for_each_scenario_and_what_did_not_hold(tmp_path
 
 
 def test_a_result_that_is_missing_is_named_in_the_summary(tmp_path: Path) -> None:
-    results.write(a_result(), servers={}, where=tmp_path)
+    results.write(a_result(), servers={}, source=results.source_now(), where=tmp_path)
     assert matrix.summary(results.read(tmp_path)).splitlines()[1].endswith("not run")
 
 
@@ -121,7 +130,7 @@ def test_the_soak_is_run_only_when_it_is_asked_for() -> None:
 
 
 def test_the_plot_is_xml_with_a_line_for_each_count(tmp_path: Path) -> None:
-    results.write(a_result(), servers={}, where=tmp_path)
+    results.write(a_result(), servers={}, source=results.source_now(), where=tmp_path)
     [found] = results.read(tmp_path)
     root = ET.fromstring(plot.svg(found))
     lines = root.findall("{http://www.w3.org/2000/svg}polyline")
