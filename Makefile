@@ -13,6 +13,8 @@ CHAOS := $(BIN)/python -m chaos
 AT_ONCE = $(MAKE) --no-print-directory --keep-going
 # Drawn once for the runs on both brokers: together they are one run of the suite.
 ONE_SEED = $(or $(SEED),$$(od -A n -N 4 -t u4 /dev/urandom | tr -d ' '))
+ON_BROKERS = $(filter-out 37,$(or $(SCENARIO),all))
+ON_ITS_OWN = $(filter 37 all,$(or $(SCENARIO),$(if $(BROKER),,all)))
 CHAOS_RESULTS ?= test-results/chaos
 BENCH_READY := .venv-bench/.ready
 COMMA := ,
@@ -114,11 +116,16 @@ test-performance: $(DEV_READY) test-servers ## the performance tests, with their
 	$(PYTEST) -m performance --capture=no tests
 
 chaos: $(DEV_READY) test-servers ## break a real stack and check that nothing is lost, 50 minutes; SCENARIO=13 BROKER=redis SEED=7
-	@status=0; $(AT_ONCE) --jobs=2 SEED=$(ONE_SEED) $(addprefix chaos-on-,$(or $(BROKER),redis rabbitmq)) || status=$$?; \
+	@status=0; seed=$(ONE_SEED); \
+		$(if $(ON_BROKERS),$(AT_ONCE) --jobs=2 SEED=$$seed $(addprefix chaos-on-,$(or $(BROKER),redis rabbitmq)) || status=$$?;) \
+		$(if $(ON_ITS_OWN),$(AT_ONCE) SEED=$$seed chaos-embedded || status=$$?;) \
 		$(CHAOS) report; exit $$status
 
 chaos-on-redis chaos-on-rabbitmq: chaos-on-%:
-	@$(CHAOS) run --broker $* $(addprefix --scenario ,$(SCENARIO)) $(addprefix --seed ,$(SEED))
+	@$(CHAOS) run --broker $* $(addprefix --scenario ,$(filter-out 37,$(SCENARIO))) $(addprefix --seed ,$(SEED))
+
+chaos-embedded: # scenario 37, which brings its broker along; alone, since it measures how soon all is ready again
+	EMBEDDED_SEED=$(SEED) $(PYTEST) --quiet tests/e2e/faults/test_embedded_kills.py
 
 chaos-soak: ## faults at random on each broker for a quarter of an hour, beside each other
 	@$(MAKE) --no-print-directory chaos SCENARIO=34
