@@ -154,6 +154,29 @@ def repeated_too_often(planted: Planted, one: UUID) -> None:
     planted.build(one, QUALITY, after_seconds=5, starts=4)
 
 
+def repeated_before_a_retry(planted: Planted, one: UUID) -> None:
+    """The attempt that failed was started four times; the one that was tried again, once."""
+    with_a_quiet_fault(planted)
+    planted.build(one, QUALITY, after_seconds=5, generation=2, attempts=1, history=[failed(planted, starts=4)])
+
+
+def repeated_before_it_died(planted: Planted, one: UUID) -> None:
+    """Replayed since: its row has forgotten what came before."""
+    history = [failed(planted, starts=1), failed(planted, starts=3)]
+    planted.build(one, QUALITY, after_seconds=5, generation=3, attempts=2, history=history)
+
+
+def repeated_and_superseded(planted: Planted, one: UUID) -> None:
+    """A later call of the same work was there when it was given up."""
+    planted.build(one, QUALITY, after_seconds=5, starts=3, state=CallState.SUPERSEDED)
+
+
+def failed(planted: Planted, *, starts: int) -> dict[str, object]:
+    """What a failure leaves in the history of its call."""
+    at = planted.began + timedelta(seconds=5)
+    return {"at": at.isoformat(), "attempt": 1, "starts": starts, "type": "t", "detail": "d"}
+
+
 def effect_of_no_call(planted: Planted, one: UUID) -> None:
     planted.effect(new_id(), one, QUALITY, version=1, at=now())
 
@@ -360,6 +383,9 @@ VIOLATIONS: list[tuple[str, Spoil, str]] = [
     ("I3", started_again_for_nothing, "2 starts"),
     ("I3", sent_again_for_nothing, "sent again 1 times"),
     ("I3", repeated_too_often, "3 executions were repeated, at most 0"),
+    ("I3", repeated_before_a_retry, "3 executions were repeated, at most 0"),
+    ("I3", repeated_before_it_died, "3 starts"),
+    ("I3", repeated_and_superseded, "3 starts"),
     ("I4", effect_of_no_call, "effect of no call"),
     ("I4", call_of_no_cause, "call of no cause"),
     ("I4", resource_of_nobody, "nobody wrote the resource"),
@@ -470,3 +496,11 @@ def test_a_repeat_in_a_fault_window_is_allowed_as_often_as_the_scenario_says(pla
     planted.build(one, QUALITY, after_seconds=5, starts=3, generation=2)
     planted.seen.bounds = Bounds(redone=2)
     assert INVARIANTS["I3"](planted.seen).breaches == ()
+
+
+def test_the_starts_of_what_is_dead_are_counted_once(planted: Planted) -> None:
+    one = planted.accept()
+    with_a_quiet_fault(planted)
+    history = [failed(planted, starts=3)]
+    planted.build(one, QUALITY, after_seconds=5, starts=3, attempts=1, state=CallState.DEAD, history=history)
+    assert INVARIANTS["I3"](planted.seen).numbers["redone"] == 2
