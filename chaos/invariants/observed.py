@@ -25,7 +25,8 @@ class Exit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
-    """The numbers of one scenario. Seconds; `redone`: executions beyond the first of each call.
+    """The numbers of one scenario. Seconds; `redone`: executions beyond the first of each call; `redone_each`: so many
+    more for each fault of the run, of which the fast set has fewer.
 
     `drained_seconds` None: GRACE_SECONDS and the backlog at healing by the rate of the same run. `is_faultless`: the
     scenario that the others are compared with; of any other, a run without a fault has shown nothing.
@@ -34,6 +35,7 @@ class Bounds:
     consuming_seconds: float = 10.0
     drained_seconds: float | None = None
     redone: int = 0
+    redone_each: float = 0
     slower: float = 1.2
     runs_per_key: int = 2
     is_faultless: bool = False
@@ -75,6 +77,11 @@ class Observed:
     def drains_within_seconds(self) -> float:
         """T of I6."""
         return self.bounds.drained_seconds or GRACE_SECONDS + self.backlog / max(self.rate, 0.1)
+
+    @property
+    def may_be_redone(self) -> int:
+        """How many executions of I3 may be repeated: no more than the faults of this run can cause."""
+        return self.bounds.redone + int(self.bounds.redone_each * len(self.faults))
 
     def in_a_fault(self, moment: datetime, *, after: timedelta) -> bool:
         """Whether a fault was there then, or had ended no longer ago than `after`."""

@@ -30,8 +30,8 @@ def repeats_have_a_reason(seen: Observed) -> Verdict:
         for task, call, starts, resent, at in rows
         if not seen.in_a_fault(at, after=aftermath)
     ]
-    if redone > seen.bounds.redone:
-        breaches.append(f"{redone} executions were repeated, at most {seen.bounds.redone} are allowed")
+    if redone > seen.may_be_redone:
+        breaches.append(f"{redone} executions were repeated, at most {seen.may_be_redone} are allowed")
     return verdict(breaches, redone=redone, resent=sum(resent for *_, resent, _at in rows))
 
 

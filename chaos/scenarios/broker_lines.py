@@ -7,14 +7,17 @@ from chaos.faults import Fault
 from chaos.invariants.observed import Bounds
 from chaos.ledger import p95_seconds
 from chaos.scenarios.scenario import Scenario
+from chaos.stack import PROCESSES_OF
 from chaos.tables import IS_WORK
 from chaos.trial import Trial
 from chaos.workload import COMPARED, Load
 
-CONSUMERS = ("relay", "worker", "worker-2", "ml-worker")
+WORKERS = ("worker", "worker-2", "ml-worker")
+CONSUMERS = ("relay", *WORKERS)
 USERS = ("api", *CONSUMERS)
 WRITTEN_WITHIN_SECONDS = 0.5
 STARTED_WITHIN_SECONDS = 1.0
+REPEATED = "SELECT count(*) FROM task_calls WHERE starts > 1 AND task <> 'canary_task'"
 WAITED = f"""
     SELECT percentile_cont(0.95) WITHIN GROUP (ORDER BY extract(epoch FROM started_at - due_at)) FROM task_calls
     WHERE {IS_WORK} AND state = 'done' AND created_at > %s
@@ -69,7 +72,7 @@ def reset_again_and_again(trial: Trial) -> None:
 def deliveries_cut(trial: Trial) -> None:
     """The reply that brings a message to a worker is cut, at another byte each time."""
     for _ in range(trial.rounds(40, fast=12)):
-        [line] = trial.lines("broker", trial.random.choice(("worker", "worker-2", "ml-worker")))
+        [line] = trial.lines("broker", trial.random.choice(WORKERS))
         trial.wait_until_used(line)
         way = faults.limit_data(after_bytes=trial.random.randrange(1500), streams=("downstream",))
         with trial.broken([line], way) as fault:
@@ -81,6 +84,9 @@ def nothing_was_lost(trial: Trial) -> None:
     trial.expect(
         _counted(trial, "redispatched_total") == 0, "the broker lost a message: the relay had to send it again"
     )
+    if trial.lines("broker", "worker")[0].protocol == "redis":  # a lost connection ends no lease
+        repeated = int(trial.tables.one(REPEATED))
+        trial.expect(repeated == 0, f"{repeated} calls were started again, though their workers lived")
 
 
 def nothing_was_taken_over(trial: Trial) -> None:
@@ -147,12 +153,13 @@ SCENARIOS = (
         number=4,
         title="broker silent",
         fault="data to and from the broker vanish for 45 s, connections stay",
-        bound="every worker consumes ≤ 20 s after healing; no write slower",
+        bound="every worker consumes ≤ 20 s after healing; no write slower; at most 5 executions repeated, as many as"
+        " can be in hand",
         act=stalled,
         also=("I3", "I7", "I10"),
         is_idle_meanwhile=True,
         load=COMPARED,
-        bounds=Bounds(consuming_seconds=20, redone=20),
+        bounds=Bounds(consuming_seconds=20, redone=sum(PROCESSES_OF.values())),
         is_fast=True,
     ),
     Scenario(
@@ -168,11 +175,12 @@ SCENARIOS = (
         number=7,
         title="deliveries cut",
         fault="the reply that brings a message is cut after 0 to 1500 bytes, 40 times",
-        bound="the broker loses nothing: no call is sent again as lost; redone ≤ 10",
+        bound="the broker loses nothing: no call is sent again as lost; on RabbitMQ at most one execution repeated for"
+        " four cuts, on Redis none",
         act=deliveries_cut,
         afterwards=nothing_was_lost,
         also=("I3", "I6"),
-        bounds=Bounds(redone=10),
+        bounds=Bounds(redone_each=0.25),  # a cut may find two in hand, and mostly finds none: they take milliseconds
         environment={"RELAY_LOST_AFTER_SECONDS": "5"},  # what was lost is missed before the end
         is_fast=True,
     ),

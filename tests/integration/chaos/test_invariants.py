@@ -498,6 +498,16 @@ def test_a_repeat_in_a_fault_window_is_allowed_as_often_as_the_scenario_says(pla
     assert INVARIANTS["I3"](planted.seen).breaches == ()
 
 
+def test_each_fault_may_repeat_what_it_has_in_hand_and_no_more(planted: Planted) -> None:
+    one = planted.accept()
+    with_a_quiet_fault(planted)
+    planted.build(one, QUALITY, after_seconds=5, starts=3)
+    planted.seen.bounds = Bounds(redone_each=2)
+    assert INVARIANTS["I3"](planted.seen).breaches == ()
+    planted.build(one, QUALITY, after_seconds=6, starts=2)
+    assert INVARIANTS["I3"](planted.seen).breaches == ("3 executions were repeated, at most 2 are allowed",)
+
+
 def test_the_starts_of_what_is_dead_are_counted_once(planted: Planted) -> None:
     one = planted.accept()
     with_a_quiet_fault(planted)
