@@ -5,35 +5,15 @@ from __future__ import annotations
 from chaos import faults
 from chaos.faults import Fault
 from chaos.invariants.observed import Bounds
-from chaos.ledger import p95_seconds
 from chaos.scenarios.scenario import Scenario
 from chaos.stack import PROCESSES_OF
-from chaos.tables import IS_WORK
 from chaos.trial import Trial
 from chaos.workload import COMPARED, Load
 
 WORKERS = ("worker", "worker-2", "ml-worker")
 CONSUMERS = ("relay", *WORKERS)
 USERS = ("api", *CONSUMERS)
-WRITTEN_WITHIN_SECONDS = 0.5
-STARTED_WITHIN_SECONDS = 1.0
 REPEATED = "SELECT count(*) FROM task_calls WHERE starts > 1 AND task <> 'canary_task'"
-WAITED = f"""
-    SELECT percentile_cont(0.95) WITHIN GROUP (ORDER BY extract(epoch FROM started_at - due_at)) FROM task_calls
-    WHERE {IS_WORK} AND state = 'done' AND created_at > %s
-"""
-
-
-def nothing(trial: Trial) -> None:
-    """Let the load run."""
-    trial.wait(trial.rounds(20, fast=8))
-
-
-def all_was_quick(trial: Trial) -> None:
-    """What the others are compared with: how long a write took, and a call from being due to its start."""
-    trial.measure("95 of 100 writes", p95_seconds(trial.ledger.writes), at_most=WRITTEN_WITHIN_SECONDS)
-    waited = trial.tables.one(WAITED, trial.observed.warm_at)
-    trial.measure("95 of 100 calls to their start", float(waited), at_most=STARTED_WITHIN_SECONDS)
 
 
 def down_again_and_again(trial: Trial) -> None:
@@ -117,19 +97,6 @@ def sliced(trial: Trial) -> None:
 
 
 SCENARIOS = (
-    Scenario(
-        number=1,
-        title="nothing is broken",
-        fault="none",
-        bound=f"95 of 100 writes ≤ {WRITTEN_WITHIN_SECONDS:g} s; as many calls started ≤ {STARTED_WITHIN_SECONDS:g} s"
-        " after being due; nothing done again",
-        act=nothing,
-        afterwards=all_was_quick,
-        also=("I3", "I6", "I10"),
-        load=Load(writes=120),
-        bounds=Bounds(is_faultless=True),
-        is_fast=True,
-    ),
     Scenario(
         number=2,
         title="broker down, again and again",

@@ -227,6 +227,7 @@ SCENARIOS = (
         " else the worker has in hand at its first 4 deaths, for in the fifth its poison is alone",
         act=poison,
         also=("I3", "I6", "I10"),
+        # Of the usual bound's backlog most is not there yet at healing: each document that is read has six calls made.
         bounds=Bounds(redone=REPEATED_BY_POISON, drained_seconds=120),
         breaks_lines=False,
         is_fast=True,
