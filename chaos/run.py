@@ -129,6 +129,7 @@ def staged(scenario: Scenario, site: Site, *, broker: str, seed: int, is_fast: b
             },
             own_environments={name: lines.environment_of(name) for name in scenario.processes} if lines else {},
         )
+        scale = float(stack.environment["DEBOUNCE_SCALE"])
         tables = running.enter_context(closing(Tables(ground.database_url)))
         running.enter_context(stack)
         sampler = running.enter_context(Sampler(ground.database_url))
@@ -137,7 +138,7 @@ def staged(scenario: Scenario, site: Site, *, broker: str, seed: int, is_fast: b
             stack=stack,
             lines=lines,
             documents=documents,
-            observed=Observed(tables=tables, ledger=Ledger(), bounds=scenario.bounds),
+            observed=Observed(tables=tables, ledger=Ledger(), bounds=scenario.bounds, debounce_scale=scale),
             sampler=sampler,
             seed=seed,
             is_fast=is_fast,

@@ -35,6 +35,8 @@ WORKER_QUEUES = {
     "worker-2": "default,ingest,batch",
     "ml-worker": "ml_tasks",
 }
+PROCESSES_OF = {"worker": 2, "worker-2": 2, "ml-worker": 1}
+"""Their pool processes, by the settings' defaults: each has one call in hand at most, and no fault repeats more."""
 SECOND_RELAY = "relay-2"
 FLOWER = "flower"
 EVERYTHING = "up"

@@ -68,6 +68,14 @@ class Trial:
         self.observed.warm_at = datetime.now(UTC)
         self.healed_at = None
 
+    def note_line(self) -> None:
+        """From here on calls stand in line, since the scenario has them."""
+        self.observed.line_from = datetime.now(UTC)
+
+    def note_steady(self) -> None:
+        """From here on there is nothing but the load."""
+        self.observed.steady_from = datetime.now(UTC)
+
     @property
     def tables(self) -> Tables:
         """Past every proxy."""

@@ -307,4 +307,4 @@ def _move_owned(session: Session, call: StartedCall, values: dict[str, Any]) -> 
 
 def _history_with(session: Session, call: StartedCall, error: dict[str, Any], moment: datetime) -> list[Any]:
     past = session.scalar(select(TaskCall.history).where(TaskCall.id == call.id)) or []
-    return [*past, {"at": moment.isoformat(), "attempt": call.attempt, **error}]
+    return [*past, {"at": moment.isoformat(), "attempt": call.attempt, "starts": call.starts, **error}]

@@ -1,4 +1,4 @@
-"""I1, I2, I4, I12, I13: every committed event has its effects, each once, none from nowhere, none out of order."""
+"""I1, I2, I4, I13: every committed event has its effects, each once, none from nowhere, none out of order."""
 
 from __future__ import annotations
 
@@ -80,15 +80,6 @@ def nothing_from_nowhere(seen: Observed) -> Verdict:
             *(f"nobody wrote the resource {one}" for one in surplus),
         ]
     )
-
-
-def edits_are_joined(seen: Observed) -> Verdict:
-    """I12: the edits within a window of debounce are few runs, the last of which built the last state."""
-    most = seen.bounds.runs_per_key
-    counted = seen.tables.query(_RUNS_PER_KEY, min((fault.began for fault in seen.faults), default=None))
-    breaches = [f"{kind} of {one} ran {runs} times" for one, kind, runs in counted if runs > most]
-    stale = [f"{kind} of {one} is not of the last state" for kind, one, *_ in seen.tables.stale()]
-    return verdict([*breaches, *stale], most_runs=max((runs for *_, runs in counted), default=0))
 
 
 def versions_never_go_back(seen: Observed) -> Verdict:
@@ -212,10 +203,6 @@ _NOT_CALLED = """
     GROUP BY e.subject
 """
 _LEFT_OPEN = f"SELECT task, state, count(*) FROM task_calls WHERE {IS_OPEN} GROUP BY task, state"
-_RUNS_PER_KEY = """
-    SELECT subject::text, kind, count(*) FROM effects WHERE kind IS NOT NULL AND subject IS NOT NULL AND at >= %s
-    GROUP BY subject, kind
-"""
 _GONE_BACK = """
     SELECT subject::text, kind, before, version FROM (
         SELECT subject, kind, version, lag(version) OVER (PARTITION BY subject, kind ORDER BY at, id) AS before

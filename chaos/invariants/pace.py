@@ -56,12 +56,15 @@ def writes_never_suffer(seen: Observed) -> Verdict:
     """I7: during the faults no write fails, and 95 of 100 are answered in 1.2 times their healthy time: of all of
     them, and of each fault of which there are enough.
 
-    A breach is a p95 that is larger for certain: see `quantiles`.
+    Where nothing is broken, the load as it was worked off stands for the faults: what is compared with itself is the
+    same. A breach is a p95 that is larger for certain: see `quantiles`.
     """
     of_each = {
         f"p95 in {number}. fault: {fault.name}": seen.ledger.between(fault.began, fault.ended or datetime.now(UTC))
         for number, fault in enumerate(seen.faults, start=1)
     }
+    if seen.steady_from is not None:
+        of_each["p95 of the load"] = seen.ledger.between(seen.steady_from, seen.drained_at or datetime.now(UTC))
     during = [write for writes in of_each.values() for write in writes]
     breaches = [
         f"{one.what} at {one.at:%H:%M:%S}: {one.status} {one.detail[:120]}" for one in during if not one.accepted
@@ -88,11 +91,14 @@ def urgent_waits_less(seen: Observed) -> Verdict:
 
     Where no queue had enough of both, nothing was shown. Counted from healing where a call was due before: until then
     nobody is served, and whoever came first waits longest. What was written before and after the scenario's load does
-    not count: it may have waited for a relay that was ended on purpose.
+    not count: it may have waited for a relay that was ended on purpose. Nor does what was written before its line: one
+    that a frozen worker has fetched waits for that worker, whatever its rank.
     """
     medians: dict[str, dict[str, float]] = {}
     counts: dict[str, int] = {}
-    for queue, rank, count, median in seen.tables.query(_WAITS, seen.healed_at, seen.warm_at, seen.drained_at):
+    for queue, rank, count, median in seen.tables.query(
+        _WAITS, seen.healed_at, seen.line_from or seen.warm_at, seen.drained_at
+    ):
         counts[f"{rank} calls in {queue}"] = int(count)
         if count >= ENOUGH:
             medians.setdefault(queue, {})[rank] = float(median)

@@ -16,7 +16,11 @@ ENDS_BY_ITS_SIGNAL = "api"
 
 
 def repeats_have_a_reason(seen: Observed) -> Verdict:
-    """I3: whatever was sent or started more than once was so in or after a fault, and no more often than allowed."""
+    """I3: whatever was sent or started more than once was so in or after a fault, and no more often than allowed.
+
+    Of a call that was tried again, or replayed, each attempt counts; and of one that a later call made superfluous
+    what it was started before.
+    """
     rows = seen.tables.query(_REPEATED)
     # The row tells of the last start only, and who was given back stands in line again, behind all that is more urgent.
     aftermath = AFTERMATH + timedelta(seconds=seen.drained_seconds or 0)
@@ -26,8 +30,8 @@ def repeats_have_a_reason(seen: Observed) -> Verdict:
         for task, call, starts, resent, at in rows
         if not seen.in_a_fault(at, after=aftermath)
     ]
-    if redone > seen.bounds.redone:
-        breaches.append(f"{redone} executions were repeated, at most {seen.bounds.redone} are allowed")
+    if redone > seen.may_be_redone:
+        breaches.append(f"{redone} executions were repeated, at most {seen.may_be_redone} are allowed")
     return verdict(breaches, redone=redone, resent=sum(resent for *_, resent, _at in rows))
 
 
@@ -72,10 +76,16 @@ def _codes_of(end: Exit) -> tuple[int, ...]:
     return (0, -signal.SIGTERM) if end.name == ENDS_BY_ITS_SIGNAL else (0,)
 
 
-# `attempts` counts the tries that failed in the ordinary way; each had a sending of its own.
+# `attempts` counts the tries that failed in the ordinary way; each had a sending of its own. A failure sets `starts` to
+# 0 for the next attempt, or leaves them in a dead row: those of the attempt that failed are in the history.
 _REPEATED = """
-    SELECT task, id::text, starts, greatest(generation - attempts - 1, 0), coalesce(started_at, claimed_at)
-    FROM task_calls
-    WHERE state IN ('done', 'dead') AND (starts > 1 OR generation > attempts + 1) AND task <> 'canary_task'
+    SELECT * FROM (
+        SELECT task, id::text, CASE WHEN state = 'dead' AND history->-1->>'starts' IS NOT NULL THEN 1 ELSE starts END
+            AS started, greatest(generation - attempts - 1, 0) AS resent, coalesce(started_at, claimed_at)
+        FROM task_calls WHERE state IN ('done', 'dead', 'superseded')
+        UNION ALL
+        SELECT task, id::text, (failed->>'starts')::int, 0, (failed->>'at')::timestamptz
+        FROM task_calls, json_array_elements(history::json) AS failed WHERE failed->>'starts' IS NOT NULL
+    ) AS attempts WHERE (started > 1 OR resent > 0) AND task <> 'canary_task'
 """
 _OPEN_LETTERS = "SELECT coalesce(subject::text, call_id::text), reason FROM dead_letters WHERE closed_at IS NULL"

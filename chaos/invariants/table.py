@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from chaos.invariants import effects, pace, remains
+from chaos.invariants import debounces, effects, pace, remains
 from chaos.invariants.observed import Observed
 from chaos.invariants.verdict import Verdict
 
@@ -23,7 +23,7 @@ INVARIANTS: dict[str, Callable[[Observed], Verdict]] = {
     "I9": remains.nothing_is_left,
     "I10": pace.every_worker_consumes,
     "I11": remains.only_the_killed_died,
-    "I12": effects.edits_are_joined,
+    "I12": debounces.edits_are_joined,
     "I13": effects.versions_never_go_back,
     "I14": remains.the_harness_is_sound,
     BOUND: pace.its_own_bound_is_kept,

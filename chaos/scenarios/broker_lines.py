@@ -5,32 +5,15 @@ from __future__ import annotations
 from chaos import faults
 from chaos.faults import Fault
 from chaos.invariants.observed import Bounds
-from chaos.ledger import p95_seconds
 from chaos.scenarios.scenario import Scenario
-from chaos.tables import IS_WORK
+from chaos.stack import PROCESSES_OF
 from chaos.trial import Trial
 from chaos.workload import COMPARED, Load
 
-CONSUMERS = ("relay", "worker", "worker-2", "ml-worker")
+WORKERS = ("worker", "worker-2", "ml-worker")
+CONSUMERS = ("relay", *WORKERS)
 USERS = ("api", *CONSUMERS)
-WRITTEN_WITHIN_SECONDS = 0.5
-STARTED_WITHIN_SECONDS = 1.0
-WAITED = f"""
-    SELECT percentile_cont(0.95) WITHIN GROUP (ORDER BY extract(epoch FROM started_at - due_at)) FROM task_calls
-    WHERE {IS_WORK} AND state = 'done' AND created_at > %s
-"""
-
-
-def nothing(trial: Trial) -> None:
-    """Let the load run."""
-    trial.wait(trial.rounds(20, fast=8))
-
-
-def all_was_quick(trial: Trial) -> None:
-    """What the others are compared with: how long a write took, and a call from being due to its start."""
-    trial.measure("95 of 100 writes", p95_seconds(trial.ledger.writes), at_most=WRITTEN_WITHIN_SECONDS)
-    waited = trial.tables.one(WAITED, trial.observed.warm_at)
-    trial.measure("95 of 100 calls to their start", float(waited), at_most=STARTED_WITHIN_SECONDS)
+REPEATED = "SELECT count(*) FROM task_calls WHERE starts > 1 AND task <> 'canary_task'"
 
 
 def down_again_and_again(trial: Trial) -> None:
@@ -69,7 +52,7 @@ def reset_again_and_again(trial: Trial) -> None:
 def deliveries_cut(trial: Trial) -> None:
     """The reply that brings a message to a worker is cut, at another byte each time."""
     for _ in range(trial.rounds(40, fast=12)):
-        [line] = trial.lines("broker", trial.random.choice(("worker", "worker-2", "ml-worker")))
+        [line] = trial.lines("broker", trial.random.choice(WORKERS))
         trial.wait_until_used(line)
         way = faults.limit_data(after_bytes=trial.random.randrange(1500), streams=("downstream",))
         with trial.broken([line], way) as fault:
@@ -81,10 +64,15 @@ def nothing_was_lost(trial: Trial) -> None:
     trial.expect(
         _counted(trial, "redispatched_total") == 0, "the broker lost a message: the relay had to send it again"
     )
+    if trial.lines("broker", "worker")[0].protocol == "redis":  # a lost connection ends no lease
+        repeated = int(trial.tables.one(REPEATED))
+        trial.expect(repeated == 0, f"{repeated} calls were started again, though their workers lived")
 
 
 def nothing_was_taken_over(trial: Trial) -> None:
-    """A slow line is no dead worker."""
+    """A slow line is no dead worker. Redis counts the leases that run out; RabbitMQ has none to count, and there I3
+    alone says that nothing ran twice: what was delivered again after it was done is not seen.
+    """
     trial.expect(_counted(trial, "lease_lost_total") == 0, "a lease was lost")
 
 
@@ -112,19 +100,6 @@ def sliced(trial: Trial) -> None:
 
 SCENARIOS = (
     Scenario(
-        number=1,
-        title="nothing is broken",
-        fault="none",
-        bound=f"95 of 100 writes ≤ {WRITTEN_WITHIN_SECONDS:g} s; as many calls started ≤ {STARTED_WITHIN_SECONDS:g} s"
-        " after being due; nothing done again",
-        act=nothing,
-        afterwards=all_was_quick,
-        also=("I3", "I6", "I10"),
-        load=Load(writes=120),
-        bounds=Bounds(is_faultless=True),
-        is_fast=True,
-    ),
-    Scenario(
         number=2,
         title="broker down, again and again",
         fault="all lines to the broker down for 5 s, five times",
@@ -147,12 +122,13 @@ SCENARIOS = (
         number=4,
         title="broker silent",
         fault="data to and from the broker vanish for 45 s, connections stay",
-        bound="every worker consumes ≤ 20 s after healing; no write slower",
+        bound="every worker consumes ≤ 20 s after healing; no write slower; at most 5 executions repeated, as many as"
+        " can be in hand",
         act=stalled,
         also=("I3", "I7", "I10"),
         is_idle_meanwhile=True,
         load=COMPARED,
-        bounds=Bounds(consuming_seconds=20, redone=20),
+        bounds=Bounds(consuming_seconds=20, redone=sum(PROCESSES_OF.values())),
         is_fast=True,
     ),
     Scenario(
@@ -168,11 +144,12 @@ SCENARIOS = (
         number=7,
         title="deliveries cut",
         fault="the reply that brings a message is cut after 0 to 1500 bytes, 40 times",
-        bound="the broker loses nothing: no call is sent again as lost; redone ≤ 10",
+        bound="the broker loses nothing: no call is sent again as lost; on RabbitMQ at most one execution repeated for"
+        " four cuts, on Redis none",
         act=deliveries_cut,
         afterwards=nothing_was_lost,
         also=("I3", "I6"),
-        bounds=Bounds(redone=10),
+        bounds=Bounds(redone_each=0.25),  # a cut may find two in hand, and mostly finds none: they take milliseconds
         environment={"RELAY_LOST_AFTER_SECONDS": "5"},  # what was lost is missed before the end
         is_fast=True,
     ),
@@ -180,7 +157,8 @@ SCENARIOS = (
         number=9,
         title="slow line",
         fault="500 ± 300 ms each way to the broker for 60 s",
-        bound="no write slower; nothing is taken over from a living worker: redone 0, leases lost 0",
+        bound="no write slower; nothing is taken over from a living worker: redone 0, and on Redis, which"
+        " has leases, none lost",
         act=slow,
         afterwards=nothing_was_taken_over,
         also=("I3", "I6", "I7"),

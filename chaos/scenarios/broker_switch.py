@@ -112,11 +112,12 @@ SCENARIOS = (
         fault="moved to another broker while the old one is dead with messages on it, and back while both live; relays"
         " that disagree",
         bound="every worker of the new broker consumes ≤ 20 s after the command, what was left behind is sent again;"
-        " drained ≤ 30 s after the last switch; at most 5 executions repeated",
+        " drained ≤ backlog / rate + 10 s after the last switch; no execution repeated: who is to end does its"
+        " tasks first",
         act=there_and_back,
         also=("I3", "I6", "I10"),
         processes=("api", *SENDERS, "beat"),
-        bounds=Bounds(redone=5, drained_seconds=30),
+        bounds=Bounds(redone=0),
         breaks_lines=False,
         breaks_broker=True,
         has_spare_broker=True,

@@ -11,12 +11,15 @@ import psutil
 from chaos import faults
 from chaos.broker_contents import QUEUES
 from chaos.invariants.observed import Bounds
-from chaos.scenarios.broker_lines import USERS
+from chaos.scenarios.broker_lines import REPEATED, USERS
 from chaos.scenarios.scenario import PROCESSES, Scenario
+from chaos.stack import PROCESSES_OF
 from chaos.stack_process import StackProcess
 from chaos.trial import Trial
 
 MAX_DELIVERIES = 5
+# The start that follows the last delivery only buries it. Who dies with a worker was in another of its processes.
+REPEATED_BY_POISON = 2 * MAX_DELIVERIES + (MAX_DELIVERIES - 1) * (PROCESSES_OF["worker"] - 1)
 GRACE_SECONDS = 3.0
 ASKED_TO_END_SECONDS = 1.0
 POISON_IS_DEAD_WITHIN_SECONDS = 180.0
@@ -52,7 +55,7 @@ def roll_workers(trial: Trial) -> None:
                 trial.end(worker)
                 trial.start(worker)
         _end_with_a_task_in_hand(trial, f"/held/patient-{number}")
-    repeated = int(trial.tables.one(_REPEATED))
+    repeated = int(trial.tables.one(REPEATED))
     trial.expect(repeated == 0, f"{repeated} calls were started again though their worker ended in peace")
     path = "/held/impatient"
     impatient = _worker_with(trial, path)
@@ -181,7 +184,6 @@ def _dead_subjects(trial: Trial) -> set[str]:
     return {one for (one,) in trial.tables.query("SELECT subject::text FROM dead_letters WHERE closed_at IS NULL")}
 
 
-_REPEATED = "SELECT count(*) FROM task_calls WHERE starts > 1 AND task <> 'canary_task'"
 _IS_READ = "SELECT 1 FROM resources WHERE id::text = %s AND ingestion_status = 'completed'"
 _TICKS = """
     SELECT name, array_agg(extract(epoch FROM tick)::bigint) FROM schedule_ticks
@@ -197,10 +199,11 @@ SCENARIOS = (
         number=13,
         title="worker killed",
         fault="SIGKILL of a whole worker with a task in hand, ten times",
-        bound="the task runs elsewhere ≤ 5 s; at most 40 executions repeated",
+        bound="the task runs elsewhere ≤ 5 s; at most 2 executions repeated by each kill, as many as the worker has"
+        " processes",
         act=kill_workers,
         also=("I3", "I6", "I10"),
-        bounds=Bounds(redone=40),
+        bounds=Bounds(redone_each=PROCESSES_OF["worker"]),
         breaks_lines=False,
         is_fast=True,
     ),
@@ -208,10 +211,10 @@ SCENARIOS = (
         number=14,
         title="pool process killed",
         fault="SIGKILL of one pool process with a task in hand, ten times",
-        bound="the task starts again ≤ 2 s; at most 30 executions repeated",
+        bound="the task starts again ≤ 2 s; at most one execution repeated by each kill",
         act=kill_children,
         also=("I3", "I6", "I10"),
-        bounds=Bounds(redone=30),
+        bounds=Bounds(redone_each=1),
         breaks_lines=False,
         is_fast=True,
     ),
@@ -220,10 +223,12 @@ SCENARIOS = (
         title="poison",
         fault="one document kills its pool process, one its whole worker, each time; 500 good ones beside them",
         bound="the poison is a dead letter after at most 5 deliveries and 180 s; the good are done, with all that is"
-        " derived from them, ≤ 120 s later; at most 36 executions repeated",
+        " derived from them, ≤ 120 s later; at most 14 executions repeated: 5 of each poison, and of what"
+        " else the worker has in hand at its first 4 deaths, for in the fifth its poison is alone",
         act=poison,
         also=("I3", "I6", "I10"),
-        bounds=Bounds(redone=36, drained_seconds=120),
+        # Of the usual bound's backlog most is not there yet at healing: each document that is read has six calls made.
+        bounds=Bounds(redone=REPEATED_BY_POISON, drained_seconds=120),
         breaks_lines=False,
         is_fast=True,
     ),
@@ -233,10 +238,10 @@ SCENARIOS = (
         fault="SIGTERM of every worker in turn and of one with a task in hand, which it ends first, three times;"
         " SIGTERM of one with a task in hand, SIGKILL after 3 s",
         bound="no task is repeated by a warm stop; after the kill it runs elsewhere ≤ 5 s;"
-        " at most 10 executions repeated",
+        " at most 2 executions repeated, as many as it has processes",
         act=roll_workers,
         also=("I3", "I6", "I10"),
-        bounds=Bounds(redone=10),
+        bounds=Bounds(redone=PROCESSES_OF["worker"]),
         breaks_lines=False,
     ),
     Scenario(

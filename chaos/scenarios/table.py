@@ -14,6 +14,7 @@ from chaos.scenarios import (
     rabbit_server,
     relay_lines,
     soak,
+    unbroken,
     work,
 )
 from chaos.scenarios.scenario import Scenario
@@ -33,6 +34,7 @@ SCENARIOS: dict[int, Scenario] = {
             *rabbit_server.SCENARIOS,
             *relay_lines.SCENARIOS,
             *soak.SCENARIOS,
+            *unbroken.SCENARIOS,
             *work.SCENARIOS,
         ),
         key=lambda one: one.number,

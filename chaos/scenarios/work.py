@@ -19,6 +19,7 @@ from chaos.invariants.observed import Bounds
 from chaos.polling import DeadlineMissed
 from chaos.scenarios.broker_lines import USERS
 from chaos.scenarios.scenario import Scenario
+from chaos.stack import PROCESSES_OF
 from chaos.stack_process import StackProcess
 from chaos.trial import Trial
 from chaos.workload import text_of
@@ -31,7 +32,6 @@ FEWER_EDITS = 250
 TOGETHER = 0.4
 """The share of them after which half of the resources are left alone until their debounce is over."""
 IN_HAND_WITHIN_SECONDS = 20.0
-PROCESSES_OF_A_WORKER = 2
 EDITED_WITHIN_SECONDS, FEWER_WITHIN_SECONDS = 12, 8
 """12 s with debounces doubled: the index of a resource that is edited on and on is built after 6 times 2 s.
 
@@ -157,7 +157,7 @@ def _kill_with_calls_in_hand(trial: Trial, fault: Fault) -> tuple[StackProcess, 
         cursor.execute("LOCK TABLE search_documents IN SHARE MODE")
         try:
             worker, *_ = trial.poll(
-                lambda: [one for one in trial.stack.workers if _in_hand(trial, _pool(one)) == PROCESSES_OF_A_WORKER],
+                lambda: [one for one in trial.stack.workers if _in_hand(trial, _pool(one)) == PROCESSES_OF["worker"]],
                 within_seconds=IN_HAND_WITHIN_SECONDS,
                 what="all processes of a worker build the index",
                 every_seconds=0.01,
@@ -274,7 +274,7 @@ SCENARIOS = (
         also=("I3", "I12"),
         load=None,
         environment={"DEBOUNCE_SCALE": "2"},
-        bounds=Bounds(redone=PROCESSES_OF_A_WORKER),
+        bounds=Bounds(redone=PROCESSES_OF["worker"]),
         writes_fast=True,
         breaks_lines=False,
         is_fast=True,

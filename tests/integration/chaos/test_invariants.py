@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -38,7 +38,9 @@ def with_a_quiet_fault(planted: Planted) -> None:
     planted.seen.healthy = writes
 
 
-def with_a_line(planted: Planted, *, urgent: float, low: float, urgent_calls: int = 25) -> None:
+def with_a_line(
+    planted: Planted, *, urgent: float, low: float, urgent_calls: int = 25, created_at: datetime | None = None
+) -> None:
     """Calls that stood in line for so many seconds, by their rank; each of a subject of its own."""
     for number in range(25):
         due = planted.began + timedelta(seconds=number)
@@ -49,6 +51,7 @@ def with_a_line(planted: Planted, *, urgent: float, low: float, urgent_calls: in
                     after_seconds=number,
                     priority=priority,
                     started_at=due + timedelta(seconds=waited),
+                    created_at=created_at or now(),
                 )
 
 
@@ -148,6 +151,29 @@ def repeated_too_often(planted: Planted, one: UUID) -> None:
     planted.build(one, QUALITY, after_seconds=5, starts=4)
 
 
+def repeated_before_a_retry(planted: Planted, one: UUID) -> None:
+    """The attempt that failed was started four times; the one that was tried again, once."""
+    with_a_quiet_fault(planted)
+    planted.build(one, QUALITY, after_seconds=5, generation=2, attempts=1, history=[failed(planted, starts=4)])
+
+
+def repeated_before_it_died(planted: Planted, one: UUID) -> None:
+    """Replayed since: its row has forgotten what came before."""
+    history = [failed(planted, starts=1), failed(planted, starts=3)]
+    planted.build(one, QUALITY, after_seconds=5, generation=3, attempts=2, history=history)
+
+
+def repeated_and_superseded(planted: Planted, one: UUID) -> None:
+    """A later call of the same work was there when it was given up."""
+    planted.build(one, QUALITY, after_seconds=5, starts=3, state=CallState.SUPERSEDED)
+
+
+def failed(planted: Planted, *, starts: int) -> dict[str, object]:
+    """What a failure leaves in the history of its call."""
+    at = planted.began + timedelta(seconds=5)
+    return {"at": at.isoformat(), "attempt": 1, "starts": starts, "type": "t", "detail": "d"}
+
+
 def effect_of_no_call(planted: Planted, one: UUID) -> None:
     planted.effect(new_id(), one, QUALITY, version=1, at=now())
 
@@ -225,6 +251,13 @@ def too_few_writes(planted: Planted, one: UUID) -> None:
     planted.seen.healthy = []
 
 
+def slow_though_nothing_is_broken(planted: Planted, one: UUID) -> None:
+    with_a_quiet_fault(planted)
+    planted.seen.healthy = [replace(write, seconds=0.008) for write in planted.seen.healthy]
+    planted.seen.faults.clear()
+    planted.seen.steady_from = planted.began
+
+
 def urgent_waits_longer(planted: Planted, one: UUID) -> None:
     with_a_line(planted, urgent=8, low=4)
 
@@ -232,6 +265,13 @@ def urgent_waits_longer(planted: Planted, one: UUID) -> None:
 def too_few_had_to_wait(planted: Planted, one: UUID) -> None:
     """They waited longer, but are no sample: silence would say that the invariant holds."""
     with_a_line(planted, urgent=8, low=4, urgent_calls=19)
+
+
+def urgent_waits_longer_in_its_line(planted: Planted, one: UUID) -> None:
+    """What was written before the line does not hide it."""
+    with_a_line(planted, urgent=2, low=30, created_at=planted.began)
+    planted.seen.line_from = planted.began + timedelta(seconds=1)
+    with_a_line(planted, urgent=8, low=4, created_at=planted.seen.line_from)
 
 
 def urgent_is_served_last_after_healing(planted: Planted, one: UUID) -> None:
@@ -302,6 +342,41 @@ def three_runs(planted: Planted, one: UUID) -> None:
     with_a_quiet_fault(planted)
     planted.build(one, QUALITY, after_seconds=1)
     planted.build(one, QUALITY, after_seconds=2)
+
+
+def over_time(planted: Planted, one: UUID, *edits: float, calls: tuple[float, ...]) -> None:
+    """Seconds after the resource was created: its edits, and when the calls were made that rebuilt its score."""
+    planted.seen.bounds = Bounds(is_faultless=True, runs_per_key=None)
+    planted.seen.debounce_scale = 0.2  # of the 10 s of a score
+    planted.run("UPDATE task_calls SET created_at = %s", planted.began)
+    for after in edits:
+        planted.add(
+            EventRecord(
+                id=new_id(),
+                name="resource.content_changed",
+                data={},
+                priority=50,
+                correlation_id="c",
+                subject=one,
+                timestamp=planted.began + timedelta(seconds=after),
+            )
+        )
+    for after in calls:
+        at = planted.began + timedelta(seconds=after)
+        planted.build(one, QUALITY, after_seconds=after + 2, created_at=at)
+
+
+def more_runs_than_edits(planted: Planted, one: UUID) -> None:
+    over_time(planted, one, 10, calls=(10, 20))
+
+
+def edits_of_one_debounce_apart(planted: Planted, one: UUID) -> None:
+    over_time(planted, one, 10, 11.5, calls=(10, 11.5))
+
+
+def last_edit_left_out(planted: Planted, one: UUID) -> None:
+    over_time(planted, one, 10, calls=(10,))
+    planted.run("UPDATE resources SET version = 2 WHERE id = %s", str(one))
 
 
 def late_stale_write(planted: Planted, one: UUID) -> None:
@@ -376,6 +451,9 @@ VIOLATIONS: list[tuple[str, Spoil, str]] = [
     ("I3", started_again_for_nothing, "2 starts"),
     ("I3", sent_again_for_nothing, "sent again 1 times"),
     ("I3", repeated_too_often, "3 executions were repeated, at most 0"),
+    ("I3", repeated_before_a_retry, "3 executions were repeated, at most 0"),
+    ("I3", repeated_before_it_died, "3 starts"),
+    ("I3", repeated_and_superseded, "3 starts"),
     ("I4", effect_of_no_call, "effect of no call"),
     ("I4", call_of_no_cause, "call of no cause"),
     ("I4", call_from_nowhere, "call of no cause: recompute_quality_task"),
@@ -389,9 +467,11 @@ VIOLATIONS: list[tuple[str, Spoil, str]] = [
     ("I7", unanswered_write, ": 0"),
     ("I7", slow_writes, "p95 was 10 ms, and 8 ms"),
     ("I7", slow_writes_in_one_of_many_faults, "p95 in 6. fault: fault 5 was 30 ms, and 10 ms"),
+    ("I7", slow_though_nothing_is_broken, "p95 was 10 ms, and 8 ms"),
     ("I7", too_few_writes, "too few writes"),
     ("I8", urgent_waits_longer, "urgent waited 8.00 s, low 4.00 s"),
     ("I8", too_few_had_to_wait, "19 urgent calls in default"),
+    ("I8", urgent_waits_longer_in_its_line, "urgent waited 8.00 s, low 4.00 s"),
     ("I8", urgent_is_served_last_after_healing, "urgent waited 8.00 s, low 4.00 s"),
     ("I9", message_left, "1 messages are left in default"),
     ("I9", letter_left_on_the_broker, "2 dead letters are left in default.dead"),
@@ -405,6 +485,9 @@ VIOLATIONS: list[tuple[str, Spoil, str]] = [
     ("I10", slow_worker, "ml-worker consumed again after 10.4 s, at most 10 s"),
     ("I11", worker_that_died, "worker ended with 1"),
     ("I12", three_runs, "ran 3 times"),
+    ("I12", more_runs_than_edits, "ran 3 times for 2 edits"),
+    ("I12", edits_of_one_debounce_apart, "called again 0:00:01.500000 after it was called, within 0:00:02"),
+    ("I12", last_edit_left_out, "not of the last state"),
     ("I13", late_stale_write, "1 after 2"),
     ("I13", older_score, "1 after 2"),
     ("I13", older_index, "is of 1, and was of 2"),
@@ -491,3 +574,26 @@ def test_a_repeat_in_a_fault_window_is_allowed_as_often_as_the_scenario_says(pla
     planted.build(one, QUALITY, after_seconds=5, starts=3, generation=2)
     planted.seen.bounds = Bounds(redone=2)
     assert INVARIANTS["I3"](planted.seen).breaches == ()
+
+
+def test_each_fault_may_repeat_what_it_has_in_hand_and_no_more(planted: Planted) -> None:
+    one = planted.accept()
+    with_a_quiet_fault(planted)
+    planted.build(one, QUALITY, after_seconds=5, starts=3)
+    planted.seen.bounds = Bounds(redone_each=2)
+    assert INVARIANTS["I3"](planted.seen).breaches == ()
+    planted.build(one, QUALITY, after_seconds=6, starts=2)
+    assert INVARIANTS["I3"](planted.seen).breaches == ("3 executions were repeated, at most 2 are allowed",)
+
+
+def test_the_starts_of_what_is_dead_are_counted_once(planted: Planted) -> None:
+    one = planted.accept()
+    with_a_quiet_fault(planted)
+    history = [failed(planted, starts=3)]
+    planted.build(one, QUALITY, after_seconds=5, starts=3, attempts=1, state=CallState.DEAD, history=history)
+    assert INVARIANTS["I3"](planted.seen).numbers["redone"] == 2
+
+
+def test_edits_over_time_cause_as_many_runs_as_they_have_debounces(planted: Planted) -> None:
+    over_time(planted, planted.accept(), 0.5, 10, 10.5, 13, calls=(0.5, 10, 13))
+    assert INVARIANTS["I12"](planted.seen).breaches == ()

@@ -200,7 +200,7 @@ def test_when_the_retries_are_used_up_the_call_is_dead_and_says_so_everywhere(
     assert (letter.call_id, letter.reason, letter.attempts) == (call_id, "retries_exhausted", 3)
     assert letter.error["type"] == error
     assert f"in {body.__name__}" in (letter.traceback or "")
-    assert [entry["attempt"] for entry in letter.history] == [1, 2, 3]
+    assert [(entry["attempt"], entry["starts"]) for entry in letter.history] == [(1, 1), (2, 1), (3, 1)]
     assert letter.first_at <= letter.last_at
     assert letter.args == [str(resource_id)]
     assert_failed(library, resource_id, error=error)
