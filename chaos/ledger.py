@@ -14,6 +14,7 @@ class Entry:
     """One resource as its client knows it.
 
     `unanswered`: contents that were sent and got no answer since the last one that did; each may be there or not.
+    `left_alone`: a scenario edits it, and the load does not.
     """
 
     version: int
@@ -21,6 +22,7 @@ class Entry:
     unanswered: list[str] = field(default_factory=list)
     deleted: bool = False
     maybe_deleted: bool = False
+    left_alone: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -152,12 +152,16 @@ class Trial:
     def start(self, process: StackProcess) -> None:
         """Start a relay or a worker, and wait until the tables say that its heart beats; a beat has none."""
         process.start()
+        self.wait_until_beating(process)
+        self._note_healed()
+
+    def wait_until_beating(self, process: StackProcess) -> None:
+        """Until the tables say that the heart of a relay or a worker beats."""
         self.poll(
             lambda: self.tables.query("SELECT 1 FROM process_heartbeats WHERE pid = %s", process.pid),
             within_seconds=COMES_BACK_WITHIN_SECONDS,
             what=f"{process.name} beats",
         )
-        self._note_healed()
 
     def keep_up(self) -> None:
         """Write down who has ended, and start those that are kept up."""
