@@ -20,15 +20,15 @@ class LedgerClient:
         self.ledger = ledger
         self._http = httpx2.Client(base_url=url, timeout=TIMEOUT_SECONDS, trust_env=False)
 
-    def create(self, *, title: str, content: str, creator: str = "Ledger, Ada") -> str | None:
-        """A new resource; its id, None when it was not accepted."""
+    def create(self, *, title: str, content: str, creator: str = "Ledger, Ada", left_alone: bool = False) -> str | None:
+        """A new resource; its id, None when it was not accepted. `left_alone`: see `Entry`."""
         answer = self._send("POST", "/resources", {"title": title, "content": content, "creator": creator})
         with self.ledger.lock:
             if answer is None:
                 self.ledger.unanswered_creates += 1
                 return None
             self.ledger.entries[answer["id"]] = Entry(
-                version=answer["version"], most=answer["version"], content=content
+                version=answer["version"], most=answer["version"], content=content, left_alone=left_alone
             )
         return str(answer["id"])
 

@@ -15,6 +15,7 @@ class Entry:
 
     `unanswered`: contents that were sent and got no answer since the last one that did; each may be there or not.
     `most`: the version it has if each write that was sent, answered or not, was done once.
+    `left_alone`: a scenario edits it, and the load does not.
     """
 
     version: int
@@ -23,6 +24,7 @@ class Entry:
     unanswered: list[str] = field(default_factory=list)
     deleted: bool = False
     maybe_deleted: bool = False
+    left_alone: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,7 @@ from chaos.polling import DeadlineMissed, poll_until
 from chaos.processes import ProcessFailed
 from chaos.sampler import Sampler
 from chaos.site import Ground
-from chaos.stack import Stack
+from chaos.stack import WORKER_QUEUES, Stack
 from chaos.stack_process import StackProcess
 from chaos.tables import Tables
 
@@ -160,12 +160,16 @@ class Trial:
     def start(self, process: StackProcess) -> None:
         """Start a relay or a worker, and wait until the tables say that its heart beats; a beat has none."""
         process.start()
+        self.wait_until_beating(process)
+        self._note_healed()
+
+    def wait_until_beating(self, process: StackProcess) -> None:
+        """Until the tables say that the heart of a relay or a worker beats."""
         self.poll(
             lambda: self.tables.query("SELECT 1 FROM process_heartbeats WHERE pid = %s", process.pid),
             within_seconds=COMES_BACK_WITHIN_SECONDS,
             what=f"{process.name} beats",
         )
-        self._note_healed()
 
     def keep_up(self) -> None:
         """Write down who has ended, and start those that are kept up."""
@@ -211,17 +215,30 @@ class Trial:
         return self.poll(line.connections, within_seconds=COMES_BACK_WITHIN_SECONDS, what=f"{line} is used")
 
     def wait_until_consuming(
-        self, *, within_seconds: float, since: datetime | None = None, workers: Sequence[StackProcess] = ()
+        self,
+        *,
+        within_seconds: float,
+        since: datetime | None = None,
+        workers: Sequence[StackProcess] = (),
+        queue: str | None = None,
     ) -> dict[str, float | None]:
-        """By worker: seconds from `since` (now) to the first call that it started; None: not within the time."""
+        """By worker: seconds from `since` (now) to the first call that it started; None: not within the time.
+
+        With `queue`, of those that serve it, and to the first call that was claimed for that queue since: what it had
+        fetched before it starts without the queue, and canaries of others say nothing of this one.
+        """
         since = since or datetime.now(UTC)
-        asked = workers or self.stack.workers
+        asked = [
+            worker
+            for worker in workers or self.stack.workers
+            if queue is None or queue in WORKER_QUEUES[worker.name].split(",")
+        ]
         found: dict[str, float | None] = {worker.name: None for worker in asked}
 
         def all_found() -> bool:
             for worker in asked:
                 if found[worker.name] is None:
-                    found[worker.name] = self._first_start(worker, since)
+                    found[worker.name] = self._first_start(worker, since, queue=queue)
             return None not in found.values()
 
         with suppress(DeadlineMissed):
@@ -237,14 +254,12 @@ class Trial:
         self.healed_at = datetime.now(UTC)
         self.sampler.mark("healed")
 
-    def _first_start(self, worker: StackProcess, since: datetime) -> float | None:
+    def _first_start(self, worker: StackProcess, since: datetime, *, queue: str | None) -> float | None:
         """An owner is `host:pid of the pool process:id`."""
         pids = [f"%:{child.pid}:%" for child in _children(worker.pid)] if worker.running else []
         if not pids:
             return None
-        first = self.tables.one(
-            "SELECT min(started_at) FROM task_calls WHERE started_at >= %s AND owner LIKE ANY(%s)", since, pids
-        )
+        first = self.tables.one(_FIRST_START, since, pids, queue, queue, since)
         return None if first is None else float((first - since).total_seconds())
 
     def _note_exit(self, process: StackProcess, *, intended: bool) -> None:
@@ -257,3 +272,9 @@ def _children(pid: int) -> list[psutil.Process]:
         return psutil.Process(pid).children(recursive=True)
     except psutil.NoSuchProcess:
         return []
+
+
+_FIRST_START = """
+    SELECT min(started_at) FROM task_calls
+    WHERE started_at >= %s AND owner LIKE ANY(%s) AND (%s::text IS NULL OR queue = %s AND claimed_at >= %s)
+"""

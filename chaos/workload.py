@@ -76,7 +76,7 @@ class Workload:
 
     def write(self) -> None:
         """One more of the mix."""
-        live = [one for one, entry in self._ledger.entries.items() if not entry.maybe_deleted]
+        live = [one for one, entry in self._ledger.entries.items() if not (entry.maybe_deleted or entry.left_alone)]
         text = text_of(self._random, words=self._load.words)
         if len(live) < self._load.resources:
             number = len(self._ledger.entries)

@@ -14,13 +14,13 @@ from chaos.tables import DERIVED, IS_OPEN
 FOLLOWED_BY = {
     "resource.created": ("search_index", "embedding", "quality", "classification", "citations"),
     "resource.updated": ("search_index",),
-    "resource.deleted": ("search_index",),
+    "resource.deleted": ("search_index", "authors"),
     "resource.content_changed": ("embedding", "quality", "classification", "citations"),
     "resource.metadata_changed": ("quality",),
 }
 # The same of hooks that derive nothing.
 FOLLOWED_BY_CALL_OF = {
-    "resource.deleted": ("invalidate_cache_task", "normalize_authors_task"),
+    "resource.deleted": ("invalidate_cache_task",),
     "ingestion.requested": ("ingest_resource_task",),
 }
 

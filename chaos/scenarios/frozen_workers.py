@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from chaos.broker_contents import QUEUES, contents
 from chaos.polling import DeadlineMissed
+from chaos.stack import Stack
 from chaos.stack_process import StackProcess
 from chaos.trial import Trial
 
@@ -46,18 +47,22 @@ class Backlog:
 
 
 @contextmanager
-def frozen_workers(trial: Trial, *queues: str) -> Iterator[Backlog]:
-    """Inside, no worker moves, and messages wait in these queues, or in all of them together."""
-    workers = trial.stack.workers
+def frozen_workers(trial: Trial, *queues: str, of: Stack | None = None) -> Iterator[Backlog]:
+    """Inside, no worker moves, and messages wait in these queues, or in all of them together.
+
+    `of`: the stack beside the first one that serves the active broker, which is the spare one then.
+    """
+    workers = (of or trial.stack).workers
+    url = trial.ground.contents_url if of is None else trial.ground.spare_url
     try:
         _stop(trial, workers, while_in_hand=_RUNNING)
         for number in range(CREATED):
             trial.client.create(title=f"Waits {number}", content=f"What waits for frozen workers: {number}")
         with suppress(DeadlineMissed):  # the fault then says how few there were
             trial.poll(
-                lambda: _ready(trial, queues) >= AT_LEAST, within_seconds=WAIT_WITHIN_SECONDS, what="messages wait"
+                lambda: _ready(url, queues) >= AT_LEAST, within_seconds=WAIT_WITHIN_SECONDS, what="messages wait"
             )
-        yield _backlog(trial, queues)
+        yield _backlog(trial, url, queues)
     finally:
         for worker in workers:
             worker.resume()
@@ -70,7 +75,7 @@ def nothing_moves(trial: Trial) -> Iterator[Backlog]:
         try:
             _stop(trial, (trial.stack.relay,), while_in_hand=_CLAIMED)
             trial.wait(WRITTEN_AFTER_SECONDS)
-            yield _backlog(trial, ())
+            yield _backlog(trial, trial.ground.contents_url, ())
         finally:
             trial.stack.relay.resume()
 
@@ -90,12 +95,12 @@ def _stop(trial: Trial, processes: Sequence[StackProcess], *, while_in_hand: str
     trial.poll(stand_idle, within_seconds=STANDS_WITHIN_SECONDS, what="all stand still with no call in hand")
 
 
-def _backlog(trial: Trial, queues: Sequence[str]) -> Backlog:
-    return Backlog(ready=_ready(trial, queues), calls=dict(trial.tables.query(_SENT, list(queues or QUEUES))))
+def _backlog(trial: Trial, url: str, queues: Sequence[str]) -> Backlog:
+    return Backlog(ready=_ready(url, queues), calls=dict(trial.tables.query(_SENT, list(queues or QUEUES))))
 
 
-def _ready(trial: Trial, queues: Sequence[str]) -> int:
-    found = contents(trial.ground.contents_url).ready
+def _ready(url: str, queues: Sequence[str]) -> int:
+    found = contents(url).ready
     return sum(found[queue] for queue in queues or QUEUES)
 
 

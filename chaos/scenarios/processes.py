@@ -1,4 +1,4 @@
-"""Scenarios that kill and freeze processes."""
+"""Scenarios that kill processes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def kill_workers(trial: Trial) -> None:
     """A worker dies with a document in hand; another one takes the document up."""
     for number in range(trial.rounds(10, fast=3)):
         path = f"/held/worker-{number}"
-        worker = _worker_with(trial, path)
+        worker = worker_with(trial, path)
         with trial.fault("SIGKILL of a worker with a task in hand") as fault:
             if worker is None:
                 fault.missed = f"nobody holds {path}"
@@ -58,7 +58,7 @@ def roll_workers(trial: Trial) -> None:
     repeated = int(trial.tables.one(REPEATED))
     trial.expect(repeated == 0, f"{repeated} calls were started again though their worker ended in peace")
     path = "/held/impatient"
-    impatient = _worker_with(trial, path)
+    impatient = worker_with(trial, path)
     with trial.fault("SIGTERM of a worker with a task in hand, SIGKILL after its grace") as fault:
         if impatient is None:
             fault.missed = f"nobody holds {path}"
@@ -75,7 +75,7 @@ def roll_workers(trial: Trial) -> None:
 
 
 def _end_with_a_task_in_hand(trial: Trial, path: str) -> None:
-    patient = _worker_with(trial, path)
+    patient = worker_with(trial, path)
     with trial.fault("SIGTERM of a worker with a task in hand, which it ends first") as fault:
         if patient is None:
             fault.missed = f"nobody holds {path}"
@@ -148,32 +148,7 @@ def poison(trial: Trial) -> None:
         )
 
 
-def freeze(trial: Trial) -> None:
-    """A worker stands still beyond its lease with a document in hand, and wakes up when another has read it."""
-    for number in range(trial.rounds(3, fast=1)):
-        path = f"/held/frozen-{number}"
-        worker = _worker_with(trial, path)
-        with trial.fault("SIGSTOP of a worker with a task in hand, SIGCONT after its lease") as fault:
-            if worker is None:
-                fault.missed = f"nobody holds {path}"
-                trial.documents.release(path)
-                continue
-            frozen = time.monotonic()
-            worker.pause()
-            successor = trial.arrival(path, 2)
-            trial.measure("start elsewhere", successor.at - frozen if successor else None, at_most=20)
-            trial.documents.release(path)
-            trial.poll(
-                lambda one=path: trial.tables.query(_IS_READ, trial.ledger.documents[trial.documents.url(one)]),  # type: ignore[misc]  # bound at once
-                within_seconds=30,
-                what="the successor has read the document",
-            )
-            worker.resume()
-        found = trial.wait_until_consuming(within_seconds=30)
-        trial.measure(f"{worker.name} consuming again", found[worker.name], at_most=20)
-
-
-def _worker_with(trial: Trial, path: str) -> StackProcess | None:
+def worker_with(trial: Trial, path: str) -> StackProcess | None:
     """Ask for a document, and wait for the worker that has it in hand; None: none came."""
     trial.client.ingest(trial.documents.url(path))
     holder = trial.arrival(path, 1)
@@ -184,7 +159,6 @@ def _dead_subjects(trial: Trial) -> set[str]:
     return {one for (one,) in trial.tables.query("SELECT subject::text FROM dead_letters WHERE closed_at IS NULL")}
 
 
-_IS_READ = "SELECT 1 FROM resources WHERE id::text = %s AND ingestion_status = 'completed'"
 _TICKS = """
     SELECT name, array_agg(extract(epoch FROM tick)::bigint) FROM schedule_ticks
     WHERE name LIKE 'canary%%' AND tick BETWEEN %s AND %s GROUP BY name
@@ -243,17 +217,6 @@ SCENARIOS = (
         also=("I3", "I6", "I10"),
         bounds=Bounds(redone=PROCESSES_OF["worker"]),
         breaks_lines=False,
-    ),
-    Scenario(
-        number=17,
-        title="worker frozen beyond its lease",
-        fault="SIGSTOP of a worker with a task in hand; SIGCONT after another has done it",
-        bound="the task runs elsewhere ≤ 20 s; the late effect is dropped; at most 10 executions repeated",
-        act=freeze,
-        also=("I3", "I6", "I10"),
-        bounds=Bounds(redone=10, consuming_seconds=20),
-        breaks_lines=False,
-        is_fast=True,
     ),
     Scenario(
         number=30,

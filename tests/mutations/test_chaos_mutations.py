@@ -142,6 +142,16 @@ MUTATIONS = (
         caught_by="I2",
         words="has 2 effects",
     ),
+    Mutation(
+        name="an older build in the place of a newer one",
+        file="app/services/derived_states.py",
+        before="return None if resource is None or built_from(session, resource_id, kind) > version else resource",
+        after="return resource",
+        scenario=17,
+        broker="redis",
+        caught_by="I13",
+        words="quality of",
+    ),
 )
 
 

@@ -58,8 +58,8 @@ class Planted:
         self.add(*self._derived(resource_id))
         return resource_id
 
-    def event(self, name: str, subject: UUID) -> UUID:
-        """Something that happened to a resource at the beginning; the event's id."""
+    def event(self, name: str, subject: UUID, *, after_seconds: float = 0) -> UUID:
+        """Something that happened to a resource, so long after the beginning; the event's id."""
         event = EventRecord(
             id=new_id(),
             name=name,
@@ -67,7 +67,7 @@ class Planted:
             priority=50,
             correlation_id="c",
             subject=subject,
-            timestamp=self.began,
+            timestamp=self.began + timedelta(seconds=after_seconds),
         )
         self.add(event)
         return event.id

@@ -102,7 +102,7 @@ def lost_event(planted: Planted, one: UUID) -> None:
 
 def lost_deletion(planted: Planted, one: UUID) -> None:
     """Whoever deleted it died before the cached pages were dropped, and no call of it ever ended."""
-    planted.event("resource.deleted", one)
+    planted.event("resource.deleted", one, after_seconds=1)
 
 
 def stale_for_ever(planted: Planted, one: UUID) -> None:
@@ -350,17 +350,7 @@ def over_time(planted: Planted, one: UUID, *edits: float, calls: tuple[float, ..
     planted.seen.debounce_scale = 0.2  # of the 10 s of a score
     planted.run("UPDATE task_calls SET created_at = %s", planted.began)
     for after in edits:
-        planted.add(
-            EventRecord(
-                id=new_id(),
-                name="resource.content_changed",
-                data={},
-                priority=50,
-                correlation_id="c",
-                subject=one,
-                timestamp=planted.began + timedelta(seconds=after),
-            )
-        )
+        planted.event("resource.content_changed", one, after_seconds=after)
     for after in calls:
         at = planted.began + timedelta(seconds=after)
         planted.build(one, QUALITY, after_seconds=after + 2, created_at=at)
@@ -439,7 +429,7 @@ VIOLATIONS: list[tuple[str, Spoil, str]] = [
     ("I1", deleted_and_indexed, "still indexed, though deleted"),
     ("I1", lost_event, "was not followed by embedding"),
     ("I1", lost_deletion, "was not followed by invalidate_cache_task"),
-    ("I1", lost_deletion, "was not followed by normalize_authors_task"),
+    ("I1", lost_deletion, "was not followed by authors"),
     ("I1", stale_for_ever, "stale: search_index"),
     ("I1", noted_but_not_written, "stale: embedding"),
     ("I1", forgotten_call, "still sent"),

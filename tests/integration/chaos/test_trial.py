@@ -28,6 +28,13 @@ def test_a_worker_that_hangs_is_told_from_one_that_consumes(trial: Trial) -> Non
     assert trial.wait_until_consuming(within_seconds=60)["ml-worker"] is not None
 
 
+def test_of_one_queue_those_that_serve_it_are_asked(trial: Trial) -> None:
+    found = trial.wait_until_consuming(within_seconds=60, queue="ml_tasks")
+    assert found.keys() == {"ml-worker"}
+    assert found["ml-worker"] is not None
+    assert trial.wait_until_consuming(within_seconds=60, queue="batch").keys() == {"worker"}
+
+
 def test_the_worker_that_holds_a_document_is_known(trial: Trial) -> None:
     trial.client.ingest(trial.documents.url("/held/known"))
     arrival = trial.arrival("/held/known", 1)
