@@ -115,7 +115,7 @@ compare-stock: $(DEV_READY) test-servers ## what stock kombu breaks on Redis, be
 test-performance: $(DEV_READY) test-servers ## the performance tests, with their numbers
 	$(PYTEST) -m performance --capture=no tests
 
-chaos: $(DEV_READY) test-servers ## break a real stack and check that nothing is lost, 50 minutes; SCENARIO=13 BROKER=redis SEED=7
+chaos: $(DEV_READY) test-servers ## break a real stack and check that nothing is lost, 55 minutes; SCENARIO=13 BROKER=redis SEED=7
 	@status=0; seed=$(ONE_SEED); \
 		$(if $(ON_BROKERS),$(AT_ONCE) --jobs=2 SEED=$$seed $(addprefix chaos-on-,$(or $(BROKER),redis rabbitmq)) || status=$$?;) \
 		$(if $(ON_ITS_OWN),$(AT_ONCE) SEED=$$seed chaos-embedded || status=$$?;) \
@@ -130,7 +130,7 @@ chaos-embedded: # scenario 37, which brings its broker along; alone, since it me
 chaos-soak: ## faults at random on each broker for a quarter of an hour, beside each other
 	@$(MAKE) --no-print-directory chaos SCENARIO=34
 
-chaos-fast: $(DEV_READY) test-servers ## the shorter chaos scenarios in 11 minutes, both brokers beside each other
+chaos-fast: $(DEV_READY) test-servers ## the shorter chaos scenarios in 14 minutes, both brokers beside each other
 	@$(AT_ONCE) --jobs=2 SEED=$(ONE_SEED) chaos-fast-redis chaos-fast-rabbitmq
 
 chaos-mutations: $(DEV_READY) test-servers ## take pieces out of the product and see the chaos suite fail
