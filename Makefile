@@ -13,6 +13,7 @@ CHAOS := $(BIN)/python -m chaos
 AT_ONCE = $(MAKE) --no-print-directory --keep-going
 # Drawn once for the runs on both brokers: together they are one run of the suite.
 ONE_SEED = $(or $(SEED),$$(od -A n -N 4 -t u4 /dev/urandom | tr -d ' '))
+# 37 brings its broker along: it is on neither of the two, and whoever asks for one of them does not ask for it.
 ON_BROKERS = $(filter-out 37,$(or $(SCENARIO),all))
 ON_ITS_OWN = $(filter 37 all,$(or $(SCENARIO),$(if $(BROKER),,all)))
 CHAOS_RESULTS ?= test-results/chaos
@@ -42,7 +43,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .PHONY: help run accuracy test test-servers test-faults test-harness test-conformance test-both-releases \
 	test-sentence-transformers check check-format check-lint check-types check-imports check-rules bench bench-lock compare-stock test-performance \
-	test-other-faults chaos chaos-on-redis chaos-on-rabbitmq chaos-soak chaos-mutations chaos-fast chaos-fast-redis chaos-fast-rabbitmq compose-test lock format
+	test-other-faults chaos chaos-on-redis chaos-on-rabbitmq chaos-embedded chaos-soak chaos-mutations chaos-fast chaos-fast-redis chaos-fast-rabbitmq compose-test lock format
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-28s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

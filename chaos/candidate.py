@@ -14,6 +14,7 @@ OF_THE_SUITE = frozenset(
         *("BROKER_URL", "BROKER_NAME", "RABBITMQ_MANAGEMENT_URL"),
         *("API_HOST", "API_PORT", "REQUIRE_API_KEY", "ALEXANDRIA_API_KEY", "ALIVE_FILE"),
         *("EMBEDDING_ENGINE", "INGEST_ALLOWED_PRIVATE_HOSTS"),
+        *("WORKER_CONCURRENCY", "ML_WORKER_CONCURRENCY"),  # how much a fault can repeat
     }
 )
 """Where the servers of a run are, and what its load and its checks stand on; all secrets are among it."""
