@@ -25,6 +25,9 @@ from app.transports.base import QUEUES, Priority
 log = structlog.get_logger(__name__)
 
 LEAST_URGENT = 0
+LATE = timedelta(seconds=10)
+"""A beat that is no later than this makes up for each tick of an interval; one that was away longer, for the last."""
+EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 def beat_schedule(settings: Settings) -> dict[str, dict[str, Any]]:
@@ -82,9 +85,7 @@ class OutboxScheduler(Scheduler):
                 entry.last_run_at = known_since
 
     def reserve(self, entry: Any) -> Any:
-        """An interval goes on from its planned time: from the time that it was come to, each would be a little later
-        than the last, and in the end one would be left out.
-        """
+        """An interval goes on from its planned time, whenever it was come to: what became due meanwhile is next."""
         following: Any = super().reserve(entry)  # the stub names another type
         if not isinstance(entry.schedule, crontab):
             following.last_run_at = tick_of(entry.schedule, entry.last_run_at)
@@ -100,10 +101,15 @@ class OutboxScheduler(Scheduler):
 
 
 def tick_of(when: Any, last_run_at: datetime) -> datetime:
-    """The planned time of the tick that is due now: the same for every beat, however late it comes."""
+    """The planned time of the tick that is due now: the same for every beat, however late it comes.
+
+    Ticks of an interval are the multiples of it since 1970.
+    """
     if not isinstance(when, crontab):
-        period = when.run_every.total_seconds()
-        return datetime.fromtimestamp(now().timestamp() // period * period, UTC)
+        period = when.run_every
+        newest = EPOCH + (now() - EPOCH) // period * period
+        following = EPOCH + ((last_run_at - EPOCH) // period + 1) * period
+        return following if newest - LATE <= following <= newest else newest
     since, delta, _ = when.remaining_delta(last_run_at)
     planned: datetime = since + delta
     return planned.astimezone(UTC)

@@ -125,6 +125,31 @@ def test_an_interval_that_is_come_to_a_little_late_each_time_leaves_no_tick_out(
     assert ticks == [start + timedelta(seconds=number) for number in range(1, 1001)]
 
 
+@pytest.mark.parametrize("seconds", [0.4, 0.999, 1.3, 2.5, 4.9])
+def test_a_beat_that_is_held_up_makes_up_for_each_tick(seconds: float) -> None:
+    every = schedule(timedelta(seconds=1))
+    start = moment("2026-11-20T12:00:00")
+    scheduler = OutboxScheduler(app=celery_app, lazy=True)
+    entry = ScheduleEntry(name=EVERY_SECOND, task="t", schedule=every, last_run_at=start, app=celery_app)
+    stored = []
+    with time_machine.travel(start, tick=False) as clock:
+        clock.shift(1 + seconds)
+        while entry.is_due()[0]:
+            following = scheduler.reserve(entry)
+            if not stored:
+                clock.shift(seconds)  # between what Celery plans next and what is stored
+            stored.append(tick_of(every, entry.last_run_at or start))
+            entry = following
+
+    assert stored == [start + timedelta(seconds=number) for number in range(1, 1 + int(1 + 2 * seconds))]
+
+
+def test_a_beat_that_was_away_goes_on_with_the_last_tick() -> None:
+    start = moment("2026-11-20T12:00:00")
+    with time_machine.travel(start + timedelta(seconds=60.5), tick=False):
+        assert tick_of(schedule(timedelta(seconds=1)), start) == start + timedelta(seconds=60)
+
+
 @pytest.mark.parametrize("hours_late", [0, 1, 5, 19])
 def test_the_tick_of_a_crontab_is_the_planned_time_however_late_a_beat_comes(hours_late: int) -> None:
     planned = moment("2026-03-02T04:00:00")
