@@ -17,7 +17,12 @@ from app.transports.registry import broker_for
 
 def create_celery_app(settings: Settings) -> Celery:
     """Celery as this house runs it: what depends on the broker comes from the transport, the rest is here."""
-    app = Celery("neo_alexandria", include=["app.tasks.celery_tasks"], set_as_current=True)
+    app = Celery(
+        "neo_alexandria",
+        include=["app.tasks.celery_tasks"],
+        events="app.tasks.monitoring_events:MonitoringEvents",
+        set_as_current=True,
+    )
     config = dict(broker_for(settings).celery_config)
     queues = [Queue.from_dict(name, **options) for name, options in config.pop("task_queues").items()]
     app.conf.update(config, task_queues=queues)  # as objects: Flower reads their names

@@ -106,7 +106,7 @@ def tick_of(when: Any, last_run_at: datetime) -> datetime:
     Ticks of an interval are the multiples of it since 1970.
     """
     if not isinstance(when, crontab):
-        period = when.run_every
+        period: timedelta = when.run_every
         newest = EPOCH + (now() - EPOCH) // period * period
         following = EPOCH + ((last_run_at - EPOCH) // period + 1) * period
         return following if newest - LATE <= following <= newest else newest
