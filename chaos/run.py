@@ -72,6 +72,7 @@ def run(
                 _play(trial, scenario, seed, clock)
             except Exception as error:  # noqa: BLE001 — what the scenario does not expect is trouble too
                 result.trouble = _told(error)
+                result.report = "\n".join([*getattr(error, "__notes__", ()), trial.stack.report()])
             phases.end(trial, result)
             clock.end("stop")
             _judge(trial, scenario, result)
@@ -184,5 +185,5 @@ def _judge(trial: Trial, scenario: Scenario, result: Result) -> None:
     ]
     result.exits = [asdict(one) for one in seen.exits]
     result.measured = [asdict(one) for one in seen.measured]
-    if not result.passed:
+    if not result.passed and not result.report:
         result.report = trial.stack.report()

@@ -108,6 +108,9 @@ def _second_house(trial: Trial) -> Iterator[Stack]:
         running = [process for process in stack.processes.values() if process.running]
         for process in running:
             trial.end(process)
+    except Exception as error:
+        error.add_note(stack.report())  # whose logs are removed with it
+        raise
     finally:
         for name in stack.processes:
             trial.stack.processes.pop(f"{SPARE} {name}", None)

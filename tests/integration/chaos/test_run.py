@@ -20,13 +20,19 @@ pytestmark = [pytest.mark.integration, pytest.mark.chaos]
 
 def test_an_act_that_fails_in_any_way_is_trouble_and_the_rest_is_still_looked_at() -> None:
     def act(trial: Trial) -> None:
-        trial.ledger.entries["nobody knows it"]
+        try:
+            trial.ledger.entries["nobody knows it"]
+        except KeyError as error:
+            error.add_note("what only the scenario can tell")
+            raise
 
     with Site() as site:
         result = run(replace(SCENARIOS[1], act=act), site, broker="redis", seed=1, is_fast=True)
 
     assert "KeyError: 'nobody knows it'" in result.trouble
     assert not result.passed
+    assert "what only the scenario can tell" in result.report
+    assert "--- relay (running)" in result.report
     assert result.verdicts["I14"].holds
     assert {one["name"] for one in result.exits} == {*SCENARIOS[1].processes}
 
