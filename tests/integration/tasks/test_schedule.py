@@ -131,7 +131,7 @@ def test_a_beat_that_is_held_up_makes_up_for_each_tick(seconds: float) -> None:
     start = moment("2026-11-20T12:00:00")
     scheduler = OutboxScheduler(app=celery_app, lazy=True)
     entry = ScheduleEntry(name=EVERY_SECOND, task="t", schedule=every, last_run_at=start, app=celery_app)
-    stored = []
+    stored: list[datetime] = []
     with time_machine.travel(start, tick=False) as clock:
         clock.shift(1 + seconds)
         while entry.is_due()[0]:
