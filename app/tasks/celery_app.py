@@ -21,6 +21,7 @@ def create_celery_app(settings: Settings) -> Celery:
         "neo_alexandria",
         include=["app.tasks.celery_tasks"],
         events="app.tasks.monitoring_events:MonitoringEvents",
+        control="app.tasks.monitoring_events:RemoteControl",
         set_as_current=True,
     )
     config = dict(broker_for(settings).celery_config)

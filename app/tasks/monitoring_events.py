@@ -1,19 +1,21 @@
-"""What a worker tells whoever watches (Flower, `celery events`), where the broker may be away for long.
+"""What a worker tells whoever watches (Flower, `celery events`, `inspect`), where the broker may be away for long.
 
-Celery sends each heartbeat from the thread that all else of a worker runs in, and tries it again until the broker takes
-it. One that is due between the death of a broker and the moment that the worker sees its line broken would hold the
-worker up until that broker is back, deaf to a warm shutdown and to the switch to another broker.
+Celery sends each heartbeat and each reply from the thread that all else of a worker runs in, and tries it again until
+the broker takes it. One that is due between the death of a broker and the moment that the worker sees its line broken
+would hold the worker up until that broker is back, deaf to a warm shutdown and to the switch to another broker.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+import celery.app.control
 import celery.app.events
 from celery.events.dispatcher import EventDispatcher
+from kombu.pidbox import Mailbox
 
 ONCE_MORE = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
-"""On a new connection: where only that of the events was lost, the next heartbeat is the one that mends it."""
+"""On a new connection: where only that one was lost, the next heartbeat or reply is the one that mends it."""
 
 
 class BriefDispatcher(EventDispatcher):
@@ -37,3 +39,16 @@ class MonitoringEvents(celery.app.events.Events):
     """Celery's, with the dispatcher of this house."""
 
     dispatcher_cls = f"{BriefDispatcher.__module__}:{BriefDispatcher.__name__}"
+
+
+class BriefMailbox(Mailbox):
+    """Tries a reply once more; who asked has a deadline of its own."""
+
+    def _publish_reply(self, *arguments: Any, **options: Any) -> None:
+        super()._publish_reply(*arguments, **{"retry_policy": ONCE_MORE, **options})
+
+
+class RemoteControl(celery.app.control.Control):
+    """Celery's, with the mailbox of this house."""
+
+    Mailbox = BriefMailbox

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from functools import partial
 from threading import Thread
 from typing import Any
 
 import pytest
+from amqp.exceptions import AMQPError
 from celery.events.dispatcher import EventDispatcher
-from kombu import Connection
+from kombu import Connection, pools
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
 from app.tasks.celery_app import celery_app
 from chaos.polling import poll_until
@@ -18,6 +22,8 @@ from tests.conformance.brokers import FragileLab
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(120)]
 
 HELD_UP_SECONDS = 10.0
+LINE_ERRORS = (OSError, RedisError, AMQPError, OperationalError)
+"""The worker's consumer sees them too, and connects anew."""
 
 
 def test_a_heartbeat_for_a_dead_broker_holds_nobody_up_and_later_ones_arrive(fragile: FragileLab) -> None:
@@ -27,14 +33,37 @@ def test_a_heartbeat_for_a_dead_broker_holds_nobody_up_and_later_ones_arrive(fra
         fragile.server.kill()
         try:
             for _ in range(3):
-                beat = Thread(target=_beat, args=(dispatcher,), daemon=True)
-                beat.start()
-                beat.join(HELD_UP_SECONDS)
-                assert not beat.is_alive(), f"a heartbeat took over {HELD_UP_SECONDS:g} s"
+                _in_time("a heartbeat", partial(_beat, dispatcher))
         finally:
             fragile.server.start()
 
         _beat_until_seen(dispatcher, fragile.url)
+
+
+def test_a_reply_for_a_dead_broker_holds_nobody_up(fragile: FragileLab) -> None:
+    with Connection(fragile.url) as connection:
+        mailbox: Any = celery_app.control.Mailbox(
+            "celery", type="fanout", connection=connection, producer_pool=pools.producers[connection]
+        )
+        node = mailbox.Node("worker@test", channel=connection.channel())
+        reply = partial(node.reply, {"ok": "pong"}, "reply.celery.pidbox", "nobody", ticket="1")
+        reply()
+        fragile.server.kill()
+        try:
+            _in_time("a reply", reply)
+        finally:
+            fragile.server.start()
+
+
+def _in_time(what: str, say: Callable[[], None]) -> None:
+    def say_it() -> None:
+        with suppress(*LINE_ERRORS):
+            say()
+
+    saying = Thread(target=say_it, daemon=True)
+    saying.start()
+    saying.join(HELD_UP_SECONDS)
+    assert not saying.is_alive(), f"{what} took over {HELD_UP_SECONDS:g} s"
 
 
 def _dispatcher(connection: Connection) -> Any:
