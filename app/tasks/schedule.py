@@ -101,9 +101,9 @@ class OutboxScheduler(Scheduler):
 
 
 def tick_of(when: Any, last_run_at: datetime) -> datetime:
-    """The planned time of the tick that is due now: the same for every beat, however late it comes.
+    """The planned time of the tick that is due after this one: the same for every beat, however late it comes.
 
-    Ticks of an interval are the multiples of it since 1970.
+    Ticks of an interval are the multiples of it since 1970. Who is later than `LATE` goes on with the newest.
     """
     if not isinstance(when, crontab):
         period: timedelta = when.run_every
