@@ -71,15 +71,24 @@ def run(
             try:
                 _play(trial, scenario, seed, clock)
             except Exception as error:  # noqa: BLE001 — what the scenario does not expect is trouble too
-                result.trouble = _told(error)
-                result.report = "\n".join([*getattr(error, "__notes__", ()), trial.stack.report()])
-            phases.end(trial, result)
-            clock.end("stop")
-            _judge(trial, scenario, result)
+                _note_trouble(result, error, trial.stack.report())
+            try:
+                phases.end(trial, result)
+                clock.end("stop")
+                _judge(trial, scenario, result)
+            except Exception as error:  # noqa: BLE001 — a process that does not end, say: its log is still there
+                _note_trouble(result, error, trial.stack.report())
     except Exception as error:  # noqa: BLE001 — whatever came of it, the next scenario is run
-        result.trouble = result.trouble or _told(error)
+        _note_trouble(result, error)
     result.seconds = round((datetime.now(UTC) - result.began).total_seconds(), 1)
     return result
+
+
+def _note_trouble(result: Result, error: Exception, logs: str = "") -> None:
+    """The first counts. The notes of an error are the logs of what is gone by now."""
+    if not result.trouble:
+        result.trouble = _told(error)
+        result.report = "\n".join([*getattr(error, "__notes__", ()), logs]).strip()
 
 
 def _told(error: Exception) -> str:
