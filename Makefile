@@ -116,7 +116,7 @@ compare-stock: $(DEV_READY) test-servers ## what stock kombu breaks on Redis, be
 test-performance: $(DEV_READY) test-servers ## the performance tests, with their numbers
 	$(PYTEST) -m performance --capture=no tests
 
-chaos: $(DEV_READY) test-servers ## break a real stack and check that nothing is lost, 55 minutes; SCENARIO=13 BROKER=redis SEED=7
+chaos: $(DEV_READY) test-servers ## break a real stack and check that nothing is lost, an hour; SCENARIO=13 BROKER=redis SEED=7
 	@status=0; seed=$(ONE_SEED); \
 		$(if $(ON_BROKERS),$(AT_ONCE) --jobs=2 SEED=$$seed $(addprefix chaos-on-,$(or $(BROKER),redis rabbitmq)) || status=$$?;) \
 		$(if $(ON_ITS_OWN),$(AT_ONCE) SEED=$$seed chaos-embedded || status=$$?;) \
