@@ -25,6 +25,17 @@ def queues_of(url: str, worker: str) -> list[str] | None:
 
 def holds_a_waiting_task(url: str, worker: str) -> bool:
     """Whether a worker has the message of a task that none of its processes has said it took."""
+    return bool(_tasks_of(url, worker, "reserved"))
+
+
+def runs_nothing(url: str, worker: str) -> bool:
+    """Whether a worker has heard the end of each task that one of its processes took; False when it does not answer."""
+    return _tasks_of(url, worker, "active") == []
+
+
+def _tasks_of(url: str, worker: str, state: str) -> list[Any] | None:
     # A connection of its own: kombu keeps those of its pool, and a test that closes all of them closes these too.
     with closing(Celery(broker=url, set_as_current=False)) as celery, celery.connection_for_write() as connection:
-        return bool((celery.control.inspect([worker], connection=connection).reserved() or {}).get(worker))
+        inspect = celery.control.inspect([worker], connection=connection)
+        answer: dict[str, list[Any]] = getattr(inspect, state)() or {}
+    return answer.get(worker)

@@ -19,7 +19,7 @@ from chaos.polling import poll_until
 from chaos.servers.rabbit import RabbitServer
 from tests.conformance.brokers import FragileLab, messages
 from tests.conformance.product_worker import HeldTasks, ProductWorker, held_tasks
-from tests.conformance.remote_control import holds_a_waiting_task
+from tests.conformance.remote_control import holds_a_waiting_task, runs_nothing
 from tests.conformance.slow_proxy import SlowProxy
 from tests.conformance.witnesses import RabbitWitness
 
@@ -264,6 +264,8 @@ def _untaken(tasks: HeldTasks, fragile: FragileLab, *, fate: signal.Signals) -> 
     """A task that the worker wrote to its only process, which stands still until the end, and the process's id."""
     [before] = _consumes_again(tasks)
     [start] = tasks.starts(before)
+    # It notes the end of a task before it says so: stopped in between, it would hold the only place for a message.
+    poll_until(lambda: runs_nothing(fragile.url, "worker@test"), within_seconds=30, what="the process is idle")
     os.kill(start.pid, signal.SIGSTOP)
     try:
         [held] = tasks.publish()
