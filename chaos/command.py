@@ -105,7 +105,7 @@ def _run_all(chosen: Sequence[Scenario], options: argparse.Namespace, given: Giv
     failed, source = 0, results.source_now()
     with _warm_starts(), Site(given) as site, closing(Turns(_place_of_turns())) as turns:
         for scenario, broker in planned:
-            with _turn(turns, scenario):
+            with _turn(turns, alone=scenario.runs_alone(is_fast=options.fast)):
                 result = run(scenario, site, broker=broker, seed=seed, is_fast=options.fast, settings=options.settings)
             if given:
                 result.given, result.is_beyond_loopback = given.place, not given.is_loopback
@@ -118,11 +118,9 @@ def _run_all(chosen: Sequence[Scenario], options: argparse.Namespace, given: Giv
 
 
 @contextmanager
-def _turn(turns: Turns, scenario: Scenario) -> Iterator[None]:
-    """Whoever measures how fast clients are served does so alone: a run on the other broker takes the processors in
-    bursts.
-    """
-    with turns.beside_others(), turns.alone() if scenario.runs_alone else nullcontext():
+def _turn(turns: Turns, *, alone: bool) -> Iterator[None]:
+    """A run on the other broker takes the processors in bursts: beside it times would be those of both."""
+    with turns.beside_others(), turns.alone() if alone else nullcontext():
         yield
 
 

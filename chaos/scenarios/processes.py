@@ -205,6 +205,7 @@ SCENARIOS = (
         bounds=Bounds(redone=REPEATED_BY_POISON, drained_seconds=120),
         breaks_lines=False,
         is_fast=True,
+        fills_processors=True,
     ),
     Scenario(
         number=16,

@@ -22,8 +22,9 @@ class Scenario:
     proxies. `breaks_broker`: it needs a broker of its own. `behind_sentinel`: a Redis with a replica.
     `has_spare_broker`: a broker of the other kind stands beside it. `is_idle_meanwhile`: the fault keeps every call
     from the workers, so I7 compares with writes beside which nothing is processed either. `environment`: settings
-    beside those of `chaos/run.py`. `writes_fast`: as fast as the API takes it. `is_apart`: so long that it is run only
-    when asked for by its number.
+    beside those of `chaos/run.py`. `writes_fast`: as fast as the API takes it. `fills_processors`: it queues minutes of
+    work for all of them, a tenth of that in the fast set. `is_apart`: so long that it is run only when asked for by its
+    number.
     """
 
     number: int
@@ -47,16 +48,18 @@ class Scenario:
     is_fast: bool = False
     is_apart: bool = False
     writes_fast: bool = False
+    fills_processors: bool = False
 
     @property
     def needs_own_broker(self) -> bool:
         """It does more to the broker than break the lines to it."""
         return self.breaks_broker or self.behind_sentinel or self.has_spare_broker
 
-    @property
-    def runs_alone(self) -> bool:
-        """What it measures is how fast clients are served: nothing else may run meanwhile."""
-        return self.writes_fast or "I7" in self.also
+    def runs_alone(self, *, is_fast: bool) -> bool:
+        """Its times say something of the product only where nothing else runs: those of clients, or beside full
+        processors.
+        """
+        return self.writes_fast or "I7" in self.also or (self.fills_processors and not is_fast)
 
     @property
     def invariants(self) -> tuple[str, ...]:
