@@ -300,5 +300,6 @@ SCENARIOS = (
         bounds=Bounds(redone_each=PROCESSES_OF["worker"], consuming_seconds=20),
         breaks_lines=False,
         is_fast=True,
+        needs_processors=True,
     ),
 )

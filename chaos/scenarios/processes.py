@@ -180,6 +180,7 @@ SCENARIOS = (
         bounds=Bounds(redone_each=PROCESSES_OF["worker"]),
         breaks_lines=False,
         is_fast=True,
+        needs_processors=True,
     ),
     Scenario(
         number=14,
@@ -191,6 +192,7 @@ SCENARIOS = (
         bounds=Bounds(redone_each=1),
         breaks_lines=False,
         is_fast=True,
+        needs_processors=True,
     ),
     Scenario(
         number=15,
@@ -205,7 +207,7 @@ SCENARIOS = (
         bounds=Bounds(redone=REPEATED_BY_POISON, drained_seconds=120),
         breaks_lines=False,
         is_fast=True,
-        fills_processors=True,
+        needs_processors=True,
     ),
     Scenario(
         number=16,
@@ -218,6 +220,7 @@ SCENARIOS = (
         also=("I3", "I6", "I10"),
         bounds=Bounds(redone=PROCESSES_OF["worker"]),
         breaks_lines=False,
+        needs_processors=True,
     ),
     Scenario(
         number=30,
@@ -228,5 +231,6 @@ SCENARIOS = (
         also=("I6", "I10"),
         environment={"CANARY_INTERVAL_SECONDS": "1"},
         processes=(*PROCESSES, "beat-2"),
+        needs_processors=True,
     ),
 )

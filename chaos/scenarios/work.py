@@ -275,7 +275,7 @@ SCENARIOS = (
         load=None,
         environment={"DEBOUNCE_SCALE": "2"},
         bounds=Bounds(redone=PROCESSES_OF["worker"]),
-        writes_fast=True,
+        needs_processors=True,
         breaks_lines=False,
         is_fast=True,
     ),
