@@ -22,9 +22,9 @@ class Scenario:
     proxies. `breaks_broker`: it needs a broker of its own. `behind_sentinel`: a Redis with a replica.
     `has_spare_broker`: a broker of the other kind stands beside it. `is_idle_meanwhile`: the fault keeps every call
     from the workers, so I7 compares with writes beside which nothing is processed either. `environment`: settings
-    beside those of `chaos/run.py`. `needs_processors`: who shares them would be
-    measured too, since it writes as fast as it can, or its bounds leave few seconds over. `is_apart`: so long that it
-    is run only when asked for by its number.
+    beside those of `chaos/run.py`. `writes_fast`: as fast as the API takes it. `needs_processors`: its bounds leave few
+    seconds over for who shares them, where it is run with all its rounds. `is_apart`: so long that it is run only when
+    asked for by its number.
     """
 
     number: int
@@ -47,6 +47,7 @@ class Scenario:
     is_idle_meanwhile: bool = False
     is_fast: bool = False
     is_apart: bool = False
+    writes_fast: bool = False
     needs_processors: bool = False
 
     @property
@@ -54,10 +55,9 @@ class Scenario:
         """It does more to the broker than break the lines to it."""
         return self.breaks_broker or self.behind_sentinel or self.has_spare_broker
 
-    @property
-    def runs_alone(self) -> bool:
+    def runs_alone(self, *, is_fast: bool) -> bool:
         """What it measures would be of another run too that works meanwhile."""
-        return self.needs_processors or "I7" in self.also
+        return self.writes_fast or "I7" in self.also or (self.needs_processors and not is_fast)
 
     @property
     def invariants(self) -> tuple[str, ...]:

@@ -275,7 +275,7 @@ SCENARIOS = (
         load=None,
         environment={"DEBOUNCE_SCALE": "2"},
         bounds=Bounds(redone=PROCESSES_OF["worker"]),
-        needs_processors=True,
+        writes_fast=True,
         breaks_lines=False,
         is_fast=True,
     ),
