@@ -128,7 +128,7 @@ chaos-on-redis chaos-on-rabbitmq: chaos-on-%:
 chaos-embedded: # scenario 37, which brings its broker along; alone, since it measures how soon all is ready again
 	EMBEDDED_SEED=$(SEED) $(PYTEST) --quiet tests/e2e/faults/test_embedded_kills.py
 
-chaos-soak: ## faults at random on each broker for a quarter of an hour, beside each other
+chaos-soak: ## faults at random, a quarter of an hour on one broker and then on the other
 	@$(MAKE) --no-print-directory chaos SCENARIO=34
 
 chaos-fast: $(DEV_READY) test-servers ## the shorter chaos scenarios in 14 minutes, both brokers beside each other

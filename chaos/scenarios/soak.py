@@ -156,5 +156,6 @@ SCENARIOS = (
         load=Load(writes=3000, per_second=5, resources=100),
         bounds=Bounds(redone=100, runs_per_key=None),
         is_apart=True,
+        needs_processors=True,
     ),
 )
