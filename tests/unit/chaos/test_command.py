@@ -175,3 +175,11 @@ def test_a_laptop_without_toxiproxy_runs_what_only_kills_processes(fast: tuple[s
     possible = [number for number in expected if not SCENARIOS[int(number)].breaks_lines]
     assert {"13", "17"} <= set(possible) < set(expected)
     assert said.endswith(f"setup/toxiproxy.sh builds one; only what needs none is run: {', '.join(possible)}\n")
+
+
+def test_what_leaves_few_seconds_over_shares_the_processors_only_in_the_fast_set() -> None:
+    alone = {number for number, one in SCENARIOS.items() if one.runs_alone(is_fast=False)}
+    alone_when_fast = {number for number, one in SCENARIOS.items() if one.runs_alone(is_fast=True)}
+
+    assert alone - alone_when_fast == {13, 14, 15, 16, 17, 30, 34}
+    assert alone_when_fast == {29} | {number for number, one in SCENARIOS.items() if "I7" in one.also}
