@@ -111,7 +111,7 @@ def _run_all(chosen: Sequence[Scenario], options: argparse.Namespace, given: Giv
                 result.given, result.is_beyond_loopback = given.place, not given.is_loopback
             servers = site.versions(lines=scenario.breaks_lines)
             results.write(result, servers=servers, source=source, where=where)
-            print(_line(result), flush=True)
+            print(line_of(result), flush=True)
             failed += not result.passed
     print(f"{failed} failed" if failed else "all held")
     return 1 if failed else 0
@@ -142,13 +142,16 @@ def _warm_starts() -> Iterator[None]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _line(result: Result) -> str:
+def line_of(result: Result) -> str:
     """One line; what did not hold below it, and how to repeat it."""
     mark = "ok    " if result.passed else "FAILED"
     line = f"{mark} {result.scenario:>2} {result.broker:<8} {result.seconds:>6.1f} s  {result.title}"
     breaches = [f"    {name}: {one}" for name, verdict in result.verdicts.items() for one in verdict.breaches]
-    if result.passed:
+    breaches += [f"    {name}, measured before: {one}" for name, of in result.doubted.items() for one in of.breaches]
+    if result.passed and not result.doubted:
         return line
+    if result.passed:
+        return "\n".join([line, *breaches])
     trouble = [f"    {result.trouble.splitlines()[0][:200]}"] if result.trouble else []
     return "\n".join([line, *breaches, *trouble, f"    repeat: {result.command}"])
 

@@ -83,7 +83,8 @@ def _passed(found: Sequence[dict[str, Any]]) -> str:
 
 def _row(one: dict[str, Any], names: Sequence[str], where: Path) -> str:
     verdicts = one["verdicts"]
-    cells = [_cell(name, verdicts[name]) if name in verdicts else "" for name in names]
+    doubted = one.get("doubted", {})
+    cells = [_cell(name, verdicts[name], doubted.get(name)) if name in verdicts else "" for name in names]
     of_draining, of_consuming, own = (verdicts.get(name, {}).get("numbers", {}) for name in ("I6", "I10", "bound"))
     times = (
         _seconds(of_draining.get("backlog_seconds")),
@@ -99,11 +100,20 @@ def _row(one: dict[str, Any], names: Sequence[str], where: Path) -> str:
     )
 
 
-def _cell(name: str, verdict: dict[str, Any]) -> str:
-    """Of I7 with the measured ratio: one that is over the number is refuted only when it is so for certain."""
+def _cell(name: str, verdict: dict[str, Any], doubted: dict[str, Any] | None) -> str:
+    """Of I7 with the measured ratio: one that is over the number is refuted only when it is so for certain, and twice;
+    the one of before in brackets.
+    """
     mark = "✗" if verdict["breaches"] else "●"
+    if name != "I7":
+        return mark
+    return f"{mark} {_slower(verdict)}".rstrip() + (f" ({_slower(doubted)})" if doubted else "")
+
+
+def _slower(verdict: dict[str, Any]) -> str:
+    """How many times the healthy p95; empty when there were too few writes to tell."""
     healthy, broken = (verdict.get("numbers", {}).get(p95) for p95 in ("healthy_p95", "broken_p95"))
-    return f"{mark} {broken / healthy:.2f}" if name == "I7" and healthy and broken else mark
+    return f"{broken / healthy:.2f}" if healthy and broken else ""
 
 
 def _about(found: Sequence[dict[str, Any]]) -> list[str]:

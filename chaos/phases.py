@@ -15,6 +15,7 @@ from chaos.trial import Trial
 from chaos.workload import Load, Workload
 
 WARM_UP_RESOURCES = 15
+"""Where times are compared, as many as the load is over: a create is faster than an edit, and later there are few."""
 HEALTHY_WRITES = 100
 """Before the fault, and as many after it."""
 WARM_WITHIN_SECONDS = 60.0
@@ -27,8 +28,10 @@ def warm_up(trial: Trial, scenario: Scenario, seed: int) -> None:
 
     Nothing is processed until the relays are back, so that there is one.
     """
+    compared = scenario.load if "I7" in scenario.also else None
+    resources = compared.resources if compared else WARM_UP_RESOURCES
     with _nothing_processed(trial):
-        _write_at_once(trial, seed=seed + 1)
+        _write_at_once(trial, resources=resources, seed=seed + 1)
         if scenario.is_idle_meanwhile:
             _write_healthily(trial, scenario, seed=seed + 2)
     trial.poll(trial.tables.has_converged, within_seconds=WARM_WITHIN_SECONDS, what="the first resources are built")
@@ -37,10 +40,10 @@ def warm_up(trial: Trial, scenario: Scenario, seed: int) -> None:
         _write_healthily(trial, scenario, seed=seed + 2)
 
 
-def _write_at_once(trial: Trial, *, seed: int) -> None:
-    burst = Load(writes=WARM_UP_RESOURCES, per_second=1, resources=WARM_UP_RESOURCES)
+def _write_at_once(trial: Trial, *, resources: int, seed: int) -> None:
+    burst = Load(writes=resources, per_second=1, resources=resources)
     with Workload(trial.stack.url, trial.ledger, burst, seed=seed) as workload:
-        for _ in range(WARM_UP_RESOURCES):
+        for _ in range(resources):
             workload.write()
 
 

@@ -31,7 +31,8 @@ TOLD = ("celery", "kombu", "redis", "amqp", "pika", "sqlalchemy", "fastapi")
 class Result:
     """`settings`: of the product, that were to be tried. `given`: the address of an operator's broker, without its
     password; `is_beyond_loopback`: on another machine. `trouble`: why the scenario could not be brought to its end;
-    empty: it was. `report`: the ends of all logs.
+    empty: it was. `report`: the ends of all logs. `doubted`: the verdicts of a run before this one, whose times were to
+    be measured again.
     """
 
     scenario: int
@@ -51,6 +52,7 @@ class Result:
     trouble: str = ""
     report: str = ""
     verdicts: dict[str, Verdict] = field(default_factory=dict)
+    doubted: dict[str, Verdict] = field(default_factory=dict)
     writes: dict[str, int] = field(default_factory=dict)
     faults: list[dict[str, Any]] = field(default_factory=list)
     exits: list[dict[str, Any]] = field(default_factory=list)
@@ -62,6 +64,12 @@ class Result:
     def passed(self) -> bool:
         """Brought to its end, and every invariant holds."""
         return not self.trouble and all(verdict.holds for verdict in self.verdicts.values())
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Brought to its end, and nothing but measured times speaks against it."""
+        against = [verdict for verdict in self.verdicts.values() if not verdict.holds]
+        return bool(against) and not self.trouble and all(verdict.only_measured for verdict in against)
 
     @property
     def command(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from chaos.invariants import quantiles
@@ -57,7 +58,8 @@ def writes_never_suffer(seen: Observed) -> Verdict:
     them, and of each fault of which there are enough.
 
     Where nothing is broken, the load as it was worked off stands for the faults: what is compared with itself is the
-    same. A breach is a p95 that is larger for certain: see `quantiles`.
+    same. A breach is a p95 that is larger for certain: see `quantiles`. That knows of chance, but of no other guest of
+    the machine: a verdict on nothing but times is `only_measured`.
     """
     of_each = {
         f"p95 in {number}. fault: {fault.name}": seen.ledger.between(fault.began, fault.ended or datetime.now(UTC))
@@ -70,12 +72,13 @@ def writes_never_suffer(seen: Observed) -> Verdict:
         f"{one.what} at {one.at:%H:%M:%S}: {one.status} {one.detail[:120]}" for one in during if not one.accepted
     ]
     healthy, broken = p95_seconds(seen.healthy), p95_seconds(during)
+    slower: list[str] = []
     limit = seen.bounds.slower * quantiles.at_most([write.seconds for write in seen.healthy] or [0.0])
     if healthy is None or broken is None:
         breaches.append(f"too few writes to tell: {len(seen.healthy)} healthy, {len(during)} during the faults")
     else:
         asked = {"p95": during} if len(of_each) == 1 else {"p95": during, **of_each}
-        breaches += [
+        slower = [
             f"{what} was {found * 1000:.0f} ms, and {healthy * 1000:.0f} ms while nothing was broken;"
             f" for certain it was over {limit * 1000:.0f} ms"
             for what, writes in asked.items()
@@ -83,7 +86,10 @@ def writes_never_suffer(seen: Observed) -> Verdict:
             and quantiles.is_larger([write.seconds for write in writes], limit, among=len(asked))
         ]
     each = {what: p95_seconds(writes) for what, writes in of_each.items()}
-    return verdict(breaches, healthy_p95=healthy, broken_p95=broken, limit=limit, writes=len(during), **each)
+    judged = verdict(
+        [*breaches, *slower], healthy_p95=healthy, broken_p95=broken, limit=limit, writes=len(during), **each
+    )
+    return replace(judged, only_measured=bool(slower) and not breaches)
 
 
 def urgent_waits_less(seen: Observed) -> Verdict:

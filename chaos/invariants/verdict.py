@@ -10,10 +10,13 @@ SHOWN = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """`breaches` is empty when the invariant holds; `numbers` are what was measured either way."""
+    """`breaches` is empty when the invariant holds; `numbers` are what was measured either way. `only_measured`: all
+    breaches are times that the machine may have had its part in, so they count when measured a second time.
+    """
 
     breaches: tuple[str, ...] = ()
     numbers: dict[str, float | None] = field(default_factory=dict)
+    only_measured: bool = False
 
     @property
     def holds(self) -> bool:

@@ -511,6 +511,14 @@ def test_a_planted_violation_is_caught_by_its_invariant(
     assert words in "\n".join(INVARIANTS[invariant](planted.seen).breaches)
 
 
+def test_times_alone_are_measured_again_and_a_refused_write_is_not(planted: Planted) -> None:
+    one = planted.accept()
+    slow_writes(planted, one)
+    assert INVARIANTS["I7"](planted.seen).only_measured
+    refused_write(planted, one)
+    assert not INVARIANTS["I7"](planted.seen).only_measured
+
+
 def test_who_waited_before_the_load_of_the_scenario_was_not_in_its_line(planted: Planted) -> None:
     urgent_waits_longer(planted, planted.accept())
     assert "urgent waited" in INVARIANTS["I8"](planted.seen).breaches[0]
