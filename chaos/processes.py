@@ -84,6 +84,11 @@ class OwnedProcess:
         return self._process.pid
 
     @property
+    def pids(self) -> list[int]:
+        """Of it and all its descendants; empty when it does not run."""
+        return [one.pid for one in self._everyone()]
+
+    @property
     def exit_code(self) -> int | None:
         """None while it runs or before its first start; negative: ended by that signal."""
         return None if self._process is None else self._process.poll()

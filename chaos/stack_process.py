@@ -33,6 +33,11 @@ class StackProcess:
         return self._process.pid
 
     @property
+    def pids(self) -> list[int]:
+        """Of it and its pool children; empty when it does not run."""
+        return self._process.pids
+
+    @property
     def log(self) -> Path:
         """Its output, every start together."""
         return self._process.log

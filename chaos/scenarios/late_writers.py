@@ -161,7 +161,8 @@ def _frozen_build(trial: Trial, *, words: int) -> FrozenBuild | None:
 def _stopped_while_it_reads(trial: Trial, resource: str) -> tuple[str, str, StackProcess | None]:
     """Call, owner and worker. The lock is held for a moment only: scores of other resources wait for it too.
 
-    The answer is there as soon as it is released, and the worker that it is for stands still.
+    The answer is there as soon as it is released, and the worker that it is for stands still. None of its other
+    processes does so in a transaction: whatever rows that held would be nobody's for the 10 s until it is cut off.
     """
     with closing(psycopg2.connect(trial.ground.database_url)) as connection, closing(connection.cursor()) as cursor:
         cursor.execute("LOCK TABLE quality_scores IN ACCESS EXCLUSIVE MODE")
@@ -179,8 +180,13 @@ def _stopped_while_it_reads(trial: Trial, resource: str) -> tuple[str, str, Stac
         except DeadlineMissed:
             return "", "", None
         worker = trial.worker_of(_pid_of(owner)) if owner else None
-        if worker is not None:
-            worker.pause()
+        if worker is None:
+            return call, owner, None
+        worker.pause()
+        others = [pid for pid in worker.pids if pid != _pid_of(owner)]
+        if trial.tables.query(_IN_TRANSACTION, _ports(*others)):
+            worker.resume()
+            return call, owner, None
         return call, owner, worker
 
 
