@@ -72,9 +72,10 @@ class DocumentServer:
         """Status and body; None when the asker is dead. For the handler."""
         parts = urlsplit(path)
         kind, _, name = parts.path.strip("/").partition("/")
+        asked = time.monotonic()  # whose connection it is takes a while to find out, which is none of the product's
         pid = _pid_of(client_port, self._server.server_address[1]) if kind in {"held", "poison"} else 0
         with self._lock:
-            self._arrivals[parts.path].append(Arrival(at=time.monotonic(), pid=pid))
+            self._arrivals[parts.path].append(Arrival(at=asked, pid=pid))
             count, released = len(self._arrivals[parts.path]), self._released[parts.path]
         if kind == "poison":
             self._kill(pid, and_parent=name.startswith("worker/"))

@@ -201,6 +201,28 @@ class Trial:
                 return worker
         return None
 
+    def stops_between_transactions(self, *processes: StackProcess, but: int = 0) -> bool:
+        """SIGSTOP to them, unless one of them, `but` this pid, is amid a transaction: then they go on.
+
+        What that has locked would be nobody's until PostgreSQL cuts it off, after 10 s.
+        """
+        for process in processes:
+            process.pause()
+        pids = {pid for process in processes for pid in process.pids} - {but}
+        if not self.in_transaction(*pids):
+            return True
+        for process in processes:
+            process.resume()
+        return False
+
+    def in_transaction(self, *pids: int) -> bool:
+        """Whether a connection of these processes is amid a transaction. Only without lines: behind a proxy nobody
+        knows whose connection it is.
+        """
+        if self._lines is not None:
+            raise AssertionError("this scenario was declared with lines")
+        return bool(self.tables.query(_IN_TRANSACTION, ports_of(*pids)))
+
     def measure(self, what: str, seconds: float | None, *, at_most: float) -> None:
         """A time that is part of the promise."""
         self.observed.measured.append(Measured(what=what, seconds=seconds, at_most=at_most))
@@ -267,6 +289,15 @@ class Trial:
         self.observed.exits.append(Exit(name=process.name, code=process.exit_code, intended=intended, killed=intended))
 
 
+def ports_of(*pids: int) -> list[int]:
+    """Of the connections of these processes, on their side: so PostgreSQL knows them."""
+    ports: list[int] = []
+    for pid in pids:
+        with suppress(psutil.NoSuchProcess):
+            ports += [one.laddr.port for one in psutil.Process(pid).net_connections("tcp")]
+    return ports
+
+
 def _children(pid: int) -> list[psutil.Process]:
     try:
         return psutil.Process(pid).children(recursive=True)
@@ -278,3 +309,6 @@ _FIRST_START = """
     SELECT min(started_at) FROM task_calls
     WHERE started_at >= %s AND owner LIKE ANY(%s) AND (%s::text IS NULL OR queue = %s AND claimed_at >= %s)
 """
+
+
+_IN_TRANSACTION = "SELECT 1 FROM pg_stat_activity WHERE client_port = ANY(%s) AND xact_start IS NOT NULL"

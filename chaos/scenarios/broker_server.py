@@ -90,8 +90,11 @@ def failed_over(trial: Trial) -> None:
 
 
 def memory_full(trial: Trial) -> None:
-    """Redis refuses whatever needs memory."""
-    for _ in range(trial.rounds(3, fast=1)):
+    """Redis refuses whatever needs memory, and each time every worker comes back."""
+    for number in range(trial.rounds(3, fast=1)):
+        if number:
+            for worker, seconds in trial.wait_until_consuming(within_seconds=20).items():
+                trial.measure(f"{worker} consuming again", seconds, at_most=10)
         with closing(_redis(trial).client()) as client, trial.fault("memory full") as fault:
             client.config_set("maxmemory", 1)
             try:

@@ -2,31 +2,42 @@
 
 from __future__ import annotations
 
+import itertools
+import time
 from collections.abc import Callable
 
 from chaos.faults import Fault
 from chaos.polling import DeadlineMissed
 from chaos.trial import Trial
 
+DROPS = 20
 DROPS_EACH = 5
-"""Some seconds in all: who asks for a page gives up on it after 15 s."""
+HELD_FOR_SECONDS = 9.0
+"""Then a page is answered, whether it saw five drops or fewer: who asks for it gives up after 15 s, and asks again."""
 READ_WITHIN_SECONDS = 30.0
 ARE_READ = "SELECT count(*) FROM resources WHERE id::text = ANY(%s) AND ingestion_status = 'completed'"
 
 
 def again_and_again(trial: Trial, name: str, drop: Callable[[], object], *, starts: int) -> None:
-    """`drop` has the server end every connection, five times with the same two tasks in hand, of which each is started
-    at most so many times; each time the worker must lose a connection of its own.
+    """`drop` has the server end every connection, up to five times with the same two tasks in hand, of which each is
+    started at most so many times; each time the worker must lose a connection of its own.
     """
-    for number in range(trial.rounds(20 // DROPS_EACH, fast=1)):
+    left = trial.rounds(DROPS, fast=DROPS_EACH)
+    for number in itertools.count():
+        if not left:
+            return
         paths = [f"/held/dropped-{number}-{one}" for one in range(2)]
         ids = [trial.client.ingest(trial.documents.url(path)) for path in paths]
         arrived = [trial.arrival(path, 1) for path in paths]
         trial.expect(None not in arrived, "not every page was asked for before the fault")
-        for _ in range(DROPS_EACH):
+        held_since = min((one.at for one in arrived if one), default=time.monotonic())
+        for _ in range(min(left, DROPS_EACH)):
             with trial.fault(name) as fault:
                 _drop(trial, fault, drop)
+            left -= 1
             trial.wait(trial.random.uniform(0.3, 1.5))
+            if time.monotonic() - held_since > HELD_FOR_SECONDS:
+                break
         for path in paths:
             trial.documents.release(path)
         trial.poll(

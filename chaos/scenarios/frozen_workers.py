@@ -52,10 +52,11 @@ def frozen_workers(trial: Trial, *queues: str, of: Stack | None = None) -> Itera
 
     `of`: the stack beside the first one that serves the active broker, which is the spare one then.
     """
-    workers = (of or trial.stack).workers
+    stack = of or trial.stack
     url = trial.ground.contents_url if of is None else trial.ground.spare_url
     try:
-        _stop(trial, workers, while_in_hand=_RUNNING)
+        with _nothing_sent(trial, stack):  # then they soon have no call in hand
+            _stop(trial, stack.workers, while_in_hand=_RUNNING)
         for number in range(CREATED):
             trial.client.create(title=f"Waits {number}", content=f"What waits for frozen workers: {number}")
         with suppress(DeadlineMissed):  # the fault then says how few there were
@@ -64,7 +65,7 @@ def frozen_workers(trial: Trial, *queues: str, of: Stack | None = None) -> Itera
             )
         yield _backlog(trial, url, queues)
     finally:
-        for worker in workers:
+        for worker in stack.workers:
             worker.resume()
 
 
@@ -80,12 +81,21 @@ def nothing_moves(trial: Trial) -> Iterator[Backlog]:
             trial.stack.relay.resume()
 
 
+@contextmanager
+def _nothing_sent(trial: Trial, stack: Stack) -> Iterator[None]:
+    try:
+        _stop(trial, (stack.relay,), while_in_hand=_CLAIMED)
+        yield
+    finally:
+        stack.relay.resume()
+
+
 def _stop(trial: Trial, processes: Sequence[StackProcess], *, while_in_hand: str) -> None:
     """With no call in hand: what is stopped in the middle of one would be repeated for that alone."""
 
     def stand_idle() -> bool:
-        for process in processes:
-            process.pause()
+        if trial.tables.one(while_in_hand) or not trial.stops_between_transactions(*processes):
+            return False
         if not trial.tables.one(while_in_hand):
             return True
         for process in processes:

@@ -9,7 +9,6 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import datetime
 
-import psutil
 import psycopg2
 
 from chaos.invariants.observed import Bounds
@@ -18,10 +17,11 @@ from chaos.scenarios.processes import worker_with
 from chaos.scenarios.scenario import Scenario
 from chaos.stack import PROCESSES_OF
 from chaos.stack_process import StackProcess
-from chaos.trial import Trial
+from chaos.trial import Trial, ports_of
 from chaos.workload import text_of
 
 ELSEWHERE_WITHIN_SECONDS = 20.0
+STANDS_WITHIN_SECONDS = 10.0
 SHORT, LONG = 12, 100_000
 """Words. A score of the longer text takes 0.4 s of a processor: between its reading and its writing there is time.
 
@@ -74,8 +74,13 @@ def _freeze_with_a_document(trial: Trial, path: str) -> None:
             fault.missed = f"nobody holds {path}"
             trial.documents.release(path)
             return
+        trial.poll(
+            lambda: trial.stops_between_transactions(worker),
+            within_seconds=STANDS_WITHIN_SECONDS,
+            what="it stands between transactions",
+            every_seconds=0.02,
+        )
         frozen = time.monotonic()
-        worker.pause()
         successor = trial.arrival(path, 2)
         trial.measure("start elsewhere", successor.at - frozen if successor else None, at_most=ELSEWHERE_WITHIN_SECONDS)
         trial.documents.release(path)
@@ -161,15 +166,16 @@ def _frozen_build(trial: Trial, *, words: int) -> FrozenBuild | None:
 def _stopped_while_it_reads(trial: Trial, resource: str) -> tuple[str, str, StackProcess | None]:
     """Call, owner and worker. The lock is held for a moment only: scores of other resources wait for it too.
 
-    The answer is there as soon as it is released, and the worker that it is for stands still. None of its other
-    processes does so in a transaction: whatever rows that held would be nobody's for the 10 s until it is cut off.
+    The answer is there as soon as it is released, and the worker that it is for stands still.
     """
     with closing(psycopg2.connect(trial.ground.database_url)) as connection, closing(connection.cursor()) as cursor:
         cursor.execute("LOCK TABLE quality_scores IN ACCESS EXCLUSIVE MODE")
 
         def begun() -> tuple[str, str] | None:
             [(call, state, owner)] = trial.tables.query(_LATEST, resource)
-            if state == "running" and trial.tables.query(_WAITS_FOR_A_LOCK, _ports(_pid_of(owner)), "SELECT quality_%"):
+            if state == "running" and trial.tables.query(
+                _WAITS_FOR_A_LOCK, ports_of(_pid_of(owner)), "SELECT quality_%"
+            ):
                 return call, owner
             return (call, "") if state == "done" else None
 
@@ -180,13 +186,8 @@ def _stopped_while_it_reads(trial: Trial, resource: str) -> tuple[str, str, Stac
         except DeadlineMissed:
             return "", "", None
         worker = trial.worker_of(_pid_of(owner)) if owner else None
-        if worker is None:
-            return call, owner, None
-        worker.pause()
-        others = [pid for pid in worker.pids if pid != _pid_of(owner)]
-        if trial.tables.query(_IN_TRANSACTION, _ports(*others)):
-            worker.resume()
-            return call, owner, None
+        if worker is not None and not trial.stops_between_transactions(worker, but=_pid_of(owner)):
+            worker = None
         return call, owner, worker
 
 
@@ -196,18 +197,17 @@ def _frozen_between_transactions(trial: Trial) -> FrozenBuild | None:
         build = _frozen_build(trial, words=LONG)
         if build is None:
             return None
-        ports = _ports(build.pid)
         os.kill(build.pid, signal.SIGCONT)
         with suppress(DeadlineMissed):
             trial.poll(
-                lambda of=ports: not trial.tables.query(_IN_TRANSACTION, of),  # type: ignore[misc]  # bound at once
+                lambda of=build.pid: not trial.in_transaction(of),  # type: ignore[misc]  # bound at once
                 within_seconds=LATE_WITHIN_SECONDS,
                 what="it has read",
                 every_seconds=0.002,
             )
         os.kill(build.pid, signal.SIGSTOP)
         build.worker.pause()
-        if trial.tables.query(_IS_OWNED, build.call, build.owner) and not trial.tables.query(_IN_TRANSACTION, ports):
+        if trial.tables.query(_IS_OWNED, build.call, build.owner) and not trial.in_transaction(build.pid):
             return build
         build.worker.resume()
     return None
@@ -240,7 +240,7 @@ def _wake(trial: Trial, build: FrozenBuild) -> None:
         build.worker.resume()
         with suppress(DeadlineMissed):
             trial.poll(
-                lambda: trial.tables.query(_WAITS_FOR_A_LOCK, _ports(build.pid), "SELECT resources.%"),
+                lambda: trial.tables.query(_WAITS_FOR_A_LOCK, ports_of(build.pid), "SELECT resources.%"),
                 within_seconds=LATE_WITHIN_SECONDS,
                 what="the late build is about to be written",
                 every_seconds=0.02,
@@ -256,15 +256,6 @@ def _expect_consuming(trial: Trial, worker: StackProcess) -> None:
 
 def _pid_of(owner: str) -> int:
     return int(owner.split(":")[1])
-
-
-def _ports(*pids: int) -> list[int]:
-    """Of the connections of these processes, on their side: so PostgreSQL knows them."""
-    ports: list[int] = []
-    for pid in pids:
-        with suppress(psutil.NoSuchProcess):
-            ports += [one.laddr.port for one in psutil.Process(pid).net_connections("tcp")]
-    return ports
 
 
 _IS_READ = "SELECT 1 FROM resources WHERE id::text = %s AND ingestion_status = 'completed'"
@@ -291,7 +282,6 @@ _EFFECT_OF = "SELECT version FROM effects WHERE call_id = %s::uuid AND owner = %
 _WAITS_FOR_A_LOCK = """
     SELECT 1 FROM pg_stat_activity WHERE client_port = ANY(%s) AND wait_event_type = 'Lock' AND query LIKE %s
 """
-_IN_TRANSACTION = "SELECT 1 FROM pg_stat_activity WHERE client_port = ANY(%s) AND xact_start IS NOT NULL"
 
 SCENARIOS = (
     Scenario(

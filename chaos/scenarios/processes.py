@@ -135,11 +135,14 @@ def poison(trial: Trial) -> None:
             trial.observed.expected_dead.add(str(trial.client.ingest(trial.documents.url(path))))
         for number in range(trial.rounds(500, fast=60)):
             trial.client.ingest(trial.documents.url(f"/page/good-{number}"))
+            trial.keep_up()
         trial.poll(
             lambda: set(trial.observed.expected_dead) <= _dead_subjects(trial),
             within_seconds=POISON_IS_DEAD_WITHIN_SECONDS,
             what="the poison is dead",
         )
+        for worker in trial.stack.workers:  # it is healed when whoever was killed is back
+            trial.wait_until_beating(worker)
         fault.missed = "" if trial.documents.killed else "nobody was killed"
     for path in paths:
         count = len(trial.documents.arrivals(path))

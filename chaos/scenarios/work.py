@@ -127,11 +127,13 @@ def many_edits(trial: Trial) -> None:
     trial.poll(trial.tables.has_converged, within_seconds=60, what="all are built for the first time")
     edits = Edits([one for one in ids if one is not None], least=least)
 
-    def write(number: int) -> None:
+    def write(number: int) -> float:
+        """When its last edit was answered."""
         source = random.Random(seed + number)
         with closing(LedgerClient(trial.stack.url, trial.ledger)) as client:
             while (resource_id := edits.next()) is not None:
                 client.edit(resource_id, content=text_of(source, words=12))
+        return time.monotonic()
 
     with trial.fault(f"relay and worker killed amid {least} edits") as fault, ThreadPoolExecutor(WRITERS) as pool:
         before, begun = trial.ledger.accepted, time.monotonic()
@@ -144,7 +146,7 @@ def many_edits(trial: Trial) -> None:
         for process in victims:
             trial.start(process)
         trial.poll(lambda: all(one.done() for one in writers), within_seconds=60, what="all are accepted")
-        took = time.monotonic() - begun
+        took = max(one.result() for one in writers) - begun  # relay and worker may take longer to come back
         edited = trial.ledger.accepted - before
         fault.name += f"; {edited} accepted in {took:.1f} s, {edited / took:.0f} a second"
         if took > at_most or edited < least:
@@ -261,6 +263,7 @@ SCENARIOS = (
         act=retry_while_the_broker_is_down,
         also=("I6", "I10"),
         is_fast=True,
+        needs_processors=True,
     ),
     Scenario(
         number=29,

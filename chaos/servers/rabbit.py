@@ -62,18 +62,28 @@ class RabbitAccess:
 
     def management(self, method: str, path: str, body: object = None) -> Any:
         """One request to the management API; the decoded answer, or None when it is empty."""
+        status, text = self._asked(method, path, body)
+        if status >= 300:
+            raise HarnessError(f"RabbitMQ management: {method} {path} answered {status} {text[:200]!r}")
+        return json.loads(text) if text else None
+
+    def is_alarmed(self) -> bool:
+        """Whether the node has an alarm, of memory or disk, now: its statistics say so some seconds later."""
+        status, text = self._asked("GET", "/api/health/checks/local-alarms", None)
+        if status not in {200, 503}:
+            raise HarnessError(f"RabbitMQ management: the check for alarms answered {status} {text[:200]!r}")
+        return status == 503
+
+    def _asked(self, method: str, path: str, body: object) -> tuple[int, bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", self.management_port, timeout=15)
         credentials = base64.b64encode(f"{USER}:{self.password}".encode()).decode()
         headers = {"Authorization": f"Basic {credentials}", "Content-Type": "application/json"}
         try:
             connection.request(method, path, None if body is None else json.dumps(body), headers)
             answer = connection.getresponse()
-            text = answer.read()
+            return answer.status, answer.read()
         finally:
             connection.close()
-        if answer.status >= 300:
-            raise HarnessError(f"RabbitMQ management: {method} {path} answered {answer.status} {text[:200]!r}")
-        return json.loads(text) if text else None
 
 
 class RabbitServer(Server):
