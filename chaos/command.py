@@ -143,13 +143,11 @@ def _warm_starts() -> Iterator[None]:
 
 
 def line_of(result: Result) -> str:
-    """One line; what did not hold below it, and how to repeat it."""
+    """One line; below it what did not hold, or was measured again, and how to repeat it."""
     mark = "ok    " if result.passed else "FAILED"
     line = f"{mark} {result.scenario:>2} {result.broker:<8} {result.seconds:>6.1f} s  {result.title}"
     breaches = [f"    {name}: {one}" for name, verdict in result.verdicts.items() for one in verdict.breaches]
     breaches += [f"    {name}, measured before: {one}" for name, of in result.doubted.items() for one in of.breaches]
-    if result.passed and not result.doubted:
-        return line
     if result.passed:
         return "\n".join([line, *breaches])
     trouble = [f"    {result.trouble.splitlines()[0][:200]}"] if result.trouble else []

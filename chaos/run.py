@@ -33,7 +33,7 @@ SETTINGS = {
     "DEBOUNCE_SCALE": "0.2",
     "RETRY_FIRST_DELAY_SECONDS": "0.5",
     "CANARY_INTERVAL_SECONDS": "1",
-    "RECONCILE_INTERVAL_SECONDS": "1000000",  # what was lost must come back without it, at a full hour too
+    "RECONCILE_INTERVAL_SECONDS": "1000000000",  # what was lost must come back without it; it ticks at multiples
 }
 
 
