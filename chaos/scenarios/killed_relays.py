@@ -19,6 +19,11 @@ LATE_MS = 500
 """By which what the relay says to the database is late, and so the mark of what was confirmed."""
 JUST_NOW = "400 milliseconds"
 STARTS_WITHIN_SECONDS = 10.0
+TRIES = 15
+"""Of each kill, at most. One in four takes nothing along: the relay was between two claims when its line broke, or had
+claimed just before it."""
+UNCONFIRMED_FOR_SECONDS = 3.0
+"""As long a relay waits on, at the least, once the fault has shown: its deadline is 5 s."""
 PUBLISHES_WITHIN_SECONDS = 30.0
 
 
@@ -26,12 +31,12 @@ def kill_relays(trial: Trial) -> None:
     """A relay dies between claim and publish, between publish and its confirmation, between that and its mark.
 
     The other one stands still meanwhile, so that whatever is claimed is of the one that is killed. A kill that took
-    no such call along does not count, and another follows: the relay was between two claims when its line broke.
+    no such call along does not count, and another follows.
     """
     wanted = trial.rounds(3, fast=1)
     for kill in (_kill_before_the_publish, _kill_before_the_confirmation, _kill_before_the_mark):
         hits = tries = 0
-        while hits < wanted and tries < 3 * wanted:
+        while hits < wanted and tries < TRIES:
             with _alone(trial):
                 hits += kill(trial)
             trial.start(trial.stack.relay)
@@ -47,9 +52,15 @@ def _kill_before_the_publish(trial: Trial) -> bool:
 
 
 def _kill_before_the_confirmation(trial: Trial) -> bool:
-    """Claimed and started since the answers vanish."""
+    """Claimed and started since the answers vanish; a worker that is busy starts it late."""
     [line] = trial.lines("broker", "relay")
     with trial.broken([line], faults.stall(streams=("downstream",))) as fault:
+        with suppress(DeadlineMissed):
+            trial.poll(
+                lambda: trial.tables.one(_PUBLISHED, fault.began),
+                within_seconds=UNCONFIRMED_FOR_SECONDS,
+                what="what was published is started",
+            )
         return _kill(trial, fault, "published and not confirmed", _PUBLISHED)
 
 
