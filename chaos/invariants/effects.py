@@ -90,7 +90,8 @@ def versions_never_go_back(seen: Observed) -> Verdict:
             *(f"score of {one}: {new} after {old}" for one, old, new in seen.tables.query(_SCORED_BACK)),
             *(
                 f"{kind} of {one} is of {now}, and was of {was}"
-                for one, kind, now, was in seen.tables.query(_OVERWRITTEN)
+                for kind, (_, table) in DERIVED.items()
+                for one, now, was in seen.tables.query(_OVERWRITTEN.format(table=table), kind)
             ),
         ]
     )
@@ -216,13 +217,7 @@ _SCORED_BACK = """
     ) ordered WHERE built_from < before
 """
 _OVERWRITTEN = """
-    SELECT e.subject::text, e.kind, t.built_from, max(e.version) FROM effects e
-    JOIN (
-        SELECT resource_id, 'search_index' AS kind, built_from FROM search_documents
-        UNION ALL SELECT resource_id, 'embedding', built_from FROM embeddings
-        UNION ALL SELECT resource_id, 'quality', built_from FROM quality_scores
-        UNION ALL SELECT resource_id, 'classification', built_from FROM resource_categories
-        UNION ALL SELECT resource_id, 'citations', built_from FROM citation_sets
-    ) t ON t.resource_id = e.subject AND t.kind = e.kind
-    GROUP BY e.subject, e.kind, t.built_from HAVING t.built_from < max(e.version)
+    SELECT t.resource_id::text, t.built_from, max(e.version) FROM effects e
+    JOIN {table} t ON t.resource_id = e.subject
+    WHERE e.kind = %s GROUP BY t.resource_id, t.built_from HAVING t.built_from < max(e.version)
 """
