@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from chaos import origin, plot, results
 from chaos.invariants.table import INVARIANTS
+from chaos.scenarios.scenario import SETTINGS
 from chaos.scenarios.table import SCENARIOS
 from chaos.site import BROKERS
 
@@ -38,7 +39,8 @@ def write(where: Path, page: Path) -> str:
 def table(found: Sequence[dict[str, Any]], *, where: Path) -> str:
     """`●` holds, `✗` does not, empty: not looked at. I7 with the p95 of writes during the faults, healthy ones being 1.
 
-    Times in seconds: from healing until the backlog of then is gone, until each worker consumes; its own.
+    Times in seconds: from healing until the backlog of then is gone, until each worker consumes; its own. Below it, a
+    line for each scenario: its bound, in words, and under which load and settings.
     """
     names = list(INVARIANTS)
     lines = [
@@ -46,7 +48,7 @@ def table(found: Sequence[dict[str, Any]], *, where: Path) -> str:
         f"|---|---|---|{'---|' * len(names)}---|---|---|---|---|",
         *(_row(one, names, where) for one in found),
     ]
-    return "\n".join([*lines, "", *_about(found)]) + "\n"
+    return "\n".join([*lines, "", *_about(found), "", *_bounds(found)]) + "\n"
 
 
 def summary(found: Sequence[dict[str, Any]]) -> str:
@@ -98,6 +100,29 @@ def _row(one: dict[str, Any], names: Sequence[str], where: Path) -> str:
         f"| {one['scenario']} | {SCENARIOS[one['scenario']].fault}{fast}{trouble} | {one['broker']} |"
         f" {' | '.join(cells)} | {' | '.join(times)} | {one['seed']} | {link} |"
     )
+
+
+def _bounds(found: Sequence[dict[str, Any]]) -> list[str]:
+    """What is asked of each scenario beside the invariants; of what was run in several ways, the load of each."""
+    loads: dict[int, list[str]] = {}
+    for one in found:
+        loads.setdefault(one["scenario"], []).append(one["load"])
+    embedders = sorted({one["embedder"] for one in found})
+    return [
+        "| # | bound | load | settings of its own |",
+        "|---|---|---|---|",
+        *(
+            f"| {number} | {SCENARIOS[number].bound} | {' or '.join(dict.fromkeys(of))} |"
+            f" {_assigned(SCENARIOS[number].environment)} |"
+            for number, of in sorted(loads.items())
+        ),
+        "",
+        f"Settings of all: {_assigned(SETTINGS)}; else the product's defaults. Embedder: {', '.join(embedders)}.",
+    ]
+
+
+def _assigned(settings: Mapping[str, str]) -> str:
+    return ", ".join(f"`{name}={value}`" for name, value in settings.items())
 
 
 def _cell(name: str, verdict: dict[str, Any], doubted: dict[str, Any] | None) -> str:

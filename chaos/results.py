@@ -29,16 +29,17 @@ TOLD = ("celery", "kombu", "redis", "amqp", "pika", "sqlalchemy", "fastapi")
 
 @dataclass(slots=True, kw_only=True)
 class Result:
-    """`settings`: of the product, that were to be tried. `given`: the address of an operator's broker, without its
-    password; `is_beyond_loopback`: on another machine. `trouble`: why the scenario could not be brought to its end;
-    empty: it was. `report`: the ends of all logs. `doubted`: the verdicts of a run before this one, whose times were to
-    be measured again.
+    """`settings`: of the product, that were to be tried; `environment`: all that its processes were given by the suite,
+    but addresses. `given`: the address of an operator's broker, without its password; `is_beyond_loopback`: on another
+    machine. `trouble`: why the scenario could not be brought to its end; empty: it was. `report`: the ends of all logs.
+    `doubted`: the verdicts of a run before this one, whose times were to be measured again.
     """
 
     scenario: int
     title: str
     broker: str
     fault: str
+    bound: str
     load: str
     embedder: str
     seed: int
@@ -47,6 +48,7 @@ class Result:
     seconds: float = 0.0
     phases: dict[str, float] = field(default_factory=dict)
     settings: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
     given: str = ""
     is_beyond_loopback: bool = False
     trouble: str = ""

@@ -20,21 +20,12 @@ from chaos.polling import DeadlineMissed
 from chaos.processes import HarnessError
 from chaos.results import Result
 from chaos.sampler import Sampler
-from chaos.scenarios.scenario import Scenario
+from chaos.scenarios.scenario import SETTINGS, Scenario
 from chaos.site import Ground, Site
 from chaos.stack import ROOT, Stack
 from chaos.tables import Tables
 from chaos.trial import Trial
 from chaos.workload import Workload
-
-SETTINGS = {
-    "LOG_LEVEL": "WARNING",
-    "BROKER_NAME": "chaos",  # every role reaches it at another port
-    "DEBOUNCE_SCALE": "0.2",
-    "RETRY_FIRST_DELAY_SECONDS": "0.5",
-    "CANARY_INTERVAL_SECONDS": "1",
-    "RECONCILE_INTERVAL_SECONDS": "1000000000",  # what was lost must come back without it; it ticks at multiples
-}
 
 
 def run(
@@ -89,12 +80,14 @@ def _run_once(
         title=scenario.title,
         broker=broker,
         fault=scenario.fault,
+        bound=scenario.bound,
         load="its own" if scenario.load is None else scenario.load.described(is_fast=is_fast),
         embedder=scenario.embedder,
         seed=seed,
         is_fast=is_fast,
         began=datetime.now(UTC),
         settings=dict(settings),
+        environment={**SETTINGS, **scenario.environment},
     )
     clock = Clock(result)
     try:

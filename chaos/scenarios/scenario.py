@@ -12,6 +12,15 @@ from chaos.trial import Trial
 from chaos.workload import Load
 
 PROCESSES = ("api", "relay", "worker", "worker-2", "ml-worker", "beat")
+SETTINGS = {
+    "LOG_LEVEL": "WARNING",
+    "BROKER_NAME": "chaos",  # every role reaches it at another port
+    "DEBOUNCE_SCALE": "0.2",
+    "RETRY_FIRST_DELAY_SECONDS": "0.5",
+    "CANARY_INTERVAL_SECONDS": "1",
+    "RECONCILE_INTERVAL_SECONDS": "1000000000",  # what was lost must come back without it; it ticks at multiples
+}
+"""Of all processes of all scenarios; in everything else they are as the product comes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,9 +31,9 @@ class Scenario:
     proxies. `breaks_broker`: it needs a broker of its own. `behind_sentinel`: a Redis with a replica.
     `has_spare_broker`: a broker of the other kind stands beside it. `is_idle_meanwhile`: the fault keeps every call
     from the workers, so I7 compares with writes beside which nothing is processed either. `environment`: settings
-    beside those of `chaos/run.py`. `writes_fast`: as fast as the API takes it. `needs_processors`: its bounds leave few
-    seconds over for who shares them, where it is run with all its rounds. `is_apart`: so long that it is run only when
-    asked for by its number.
+    beside, or instead of, `SETTINGS`. `writes_fast`: as fast as the API takes it. `needs_processors`: its bounds leave
+    few seconds over for who shares them, where it is run with all its rounds. `is_apart`: so long that it is run only
+    when asked for by its number.
     """
 
     number: int

@@ -17,6 +17,7 @@ def a_result(*, verdicts: dict[str, Verdict] | None = None, **others: Any) -> Re
         "title": "worker killed",
         "broker": "redis",
         "fault": "SIGKILL",
+        "bound": "it runs elsewhere",
         "load": "some",
         "embedder": "hashing",
         "seed": 7,

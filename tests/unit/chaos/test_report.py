@@ -104,6 +104,16 @@ def test_the_times_of_writes_are_shown_by_their_ratio(verdict: Verdict, shown: s
     assert dict(zip(head.split("|"), row.split("|"), strict=True))[" I7 "].strip() == shown
 
 
+def test_the_page_says_what_is_asked_of_each_scenario_and_under_which_settings(tmp_path: Path) -> None:
+    for broker, load in (("rabbitmq", "some"), ("redis", "more")):
+        result = a_result(scenario=19, broker=broker, load=load)
+        results.write(result, servers={}, source=results.source_now(), where=tmp_path)
+    text = matrix.table(results.read(tmp_path), where=Path())
+    [row] = [line for line in text.splitlines() if line.startswith("| 19 |") and SCENARIOS[19].bound in line]
+    assert row.endswith("| some or more | `RELAY_LOST_AFTER_SECONDS=5` |")
+    assert "Settings of all: `LOG_LEVEL=WARNING`, " in text
+
+
 def test_the_summary_has_a_line_for_each_scenario_and_what_did_not_hold(tmp_path: Path) -> None:
     results.write(a_result(), servers={}, source=results.source_now(), where=tmp_path)
     results.write(
