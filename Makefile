@@ -120,7 +120,7 @@ chaos: $(DEV_READY) test-servers ## break a real stack and check that nothing is
 	@status=0; seed=$(ONE_SEED); \
 		$(if $(ON_BROKERS),$(AT_ONCE) --jobs=2 SEED=$$seed $(addprefix chaos-on-,$(or $(BROKER),redis rabbitmq)) || status=$$?;) \
 		$(if $(ON_ITS_OWN),$(AT_ONCE) SEED=$$seed chaos-embedded || status=$$?;) \
-		$(CHAOS) report; exit $$status
+		$(CHAOS) report || status=$$?; exit $$status
 
 chaos-on-redis chaos-on-rabbitmq: chaos-on-%:
 	@$(CHAOS) run --broker $* $(addprefix --scenario ,$(filter-out 37,$(SCENARIO))) $(addprefix --seed ,$(SEED))

@@ -46,6 +46,6 @@ def test_a_step_that_fails_hides_none_after_it() -> None:
 
 
 def test_what_was_found_is_uploaded_whatever_became_of_it() -> None:
-    for job, path in (("chaos", "chaos/results"), ("candidates", "test-results/chaos-given")):
+    for job, path in (("chaos", "chaos/README.md\nchaos/results\n"), ("candidates", "test-results/chaos-given")):
         [upload] = [step for step in JOBS[job]["steps"] if "upload-artifact" in step.get("uses", "")]
         assert (upload["if"], upload["with"]["path"]) == ("always()", path)
