@@ -16,7 +16,7 @@ from chaos.workload import Load, Workload
 
 WARM_UP_RESOURCES = 15
 """Where times are compared, as many as the load is over: a create is faster than an edit, and later there are few."""
-HEALTHY_WRITES = 100
+HEALTHY_WRITES, FAST_HEALTHY_WRITES = 100, 60
 """Before the fault, and as many after it."""
 WARM_WITHIN_SECONDS = 60.0
 LATE_SECONDS = 60.0
@@ -76,7 +76,7 @@ def _write_healthily(trial: Trial, scenario: Scenario, *, seed: int) -> None:
         return
     known = len(trial.ledger.writes)
     with Workload(trial.stack.url, trial.ledger, scenario.load, seed=seed):
-        enough = known + HEALTHY_WRITES
+        enough = known + trial.rounds(HEALTHY_WRITES, fast=FAST_HEALTHY_WRITES)
         trial.poll(lambda: len(trial.ledger.writes) >= enough, within_seconds=60, what="healthy writes")
     trial.observed.healthy += trial.ledger.writes[known:]
 
