@@ -61,10 +61,6 @@ class Tables:
             )
         )
 
-    def in_line(self, *, at: datetime) -> int:
-        """Calls without housekeeping that were due at that time and have not ended."""
-        return int(self.one(f"SELECT count(*) FROM task_calls WHERE {IS_OPEN} AND {IS_WORK} AND due_at <= %s", at))
-
     def pending_ingestions(self) -> int:
         """Documents that nobody has read yet."""
         return int(self.one("SELECT count(*) FROM resources WHERE ingestion_status = 'pending' AND deleted_at IS NULL"))

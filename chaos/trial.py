@@ -28,7 +28,6 @@ from chaos.tables import Tables
 Value = TypeVar("Value")
 ARRIVES_WITHIN_SECONDS = 30.0
 COMES_BACK_WITHIN_SECONDS = 60.0
-WORKED_OFF_WITHIN_SECONDS = 60.0
 
 
 class Trial:
@@ -267,14 +266,6 @@ class Trial:
         with suppress(DeadlineMissed):
             self.poll(all_found, within_seconds=within_seconds, what="every worker consumes")
         return found
-
-    def wait_until_worked_off(self) -> datetime:
-        """Until what is due now has ended; returns when it asked."""
-        now = datetime.now(UTC)
-        self.poll(
-            lambda: not self.tables.in_line(at=now), within_seconds=WORKED_OFF_WITHIN_SECONDS, what="the line is gone"
-        )
-        return now
 
     def close(self) -> None:
         """Give the connections back."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from datetime import UTC, datetime
 
 import redis
 
@@ -15,12 +16,14 @@ from chaos.servers.rabbit import RabbitServer
 from chaos.servers.redis import RedisServer
 from chaos.servers.sentinel import SentinelServer
 from chaos.stack import PROCESSES_OF
+from chaos.tables import IS_OPEN, IS_WORK
 from chaos.trial import Trial
 from chaos.workload import COMPARED
 
 FINDS_LOST = {"RELAY_LOST_AFTER_SECONDS": "5"}
 SENT_AGAIN_WITHIN_SECONDS = 20.0
 FULL_FOR_SECONDS = 10.0
+WORKED_OFF_WITHIN_SECONDS = 60.0
 FAILS_OVER_WITHIN_SECONDS = 30.0
 
 
@@ -92,14 +95,14 @@ def failed_over(trial: Trial) -> None:
 def memory_full(trial: Trial) -> None:
     """Redis refuses whatever needs memory, and each time every worker comes back.
 
-    What stood in line is worked off before the next time: what the writes of a round are compared with had nothing
+    What has waited is worked off before the next time: what the writes of a round are compared with had nothing
     processed beside it.
     """
     for number in range(trial.rounds(3, fast=1)):
         if number:
             for worker, seconds in trial.wait_until_consuming(within_seconds=20).items():
                 trial.measure(f"{worker} consuming again", seconds, at_most=10)
-            trial.wait_until_worked_off()
+            _wait_until_worked_off(trial)
         with closing(_redis(trial).client()) as client, trial.fault("memory full") as fault:
             client.config_set("maxmemory", 1)
             try:
@@ -110,6 +113,14 @@ def memory_full(trial: Trial) -> None:
                 fault.missed = "a write was accepted"
             trial.wait(FULL_FOR_SECONDS)
             client.config_set("maxmemory", 0)
+
+
+def _wait_until_worked_off(trial: Trial) -> None:
+    """Until every call that is there now has ended, those too that were refused and so are due later."""
+    now = datetime.now(UTC)
+    trial.poll(
+        lambda: not trial.tables.one(_LEFT, now), within_seconds=WORKED_OFF_WITHIN_SECONDS, what="all is worked off"
+    )
 
 
 def connections_killed(trial: Trial) -> None:
@@ -137,6 +148,7 @@ def _redis(trial: Trial) -> RedisServer:
 
 
 _AT_THE_BROKER = "SELECT count(*) FROM task_calls WHERE state IN ('sent', 'running')"
+_LEFT = f"SELECT count(*) FROM task_calls WHERE {IS_OPEN} AND {IS_WORK} AND created_at <= %s"
 _REDISPATCHED = "SELECT coalesce(sum(value), 0) FROM counters WHERE name = 'redispatched_total'"
 
 SCENARIOS = (

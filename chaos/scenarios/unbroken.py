@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import statistics
+from datetime import UTC, datetime
 
 from chaos.invariants.observed import Bounds
 from chaos.scenarios.scenario import Scenario
-from chaos.tables import IS_WORK
+from chaos.tables import IS_OPEN, IS_WORK
 from chaos.trial import Trial
 from chaos.workload import Load
 
@@ -22,6 +23,7 @@ WAITED = f"""
     SELECT percentile_cont(%s::float8[]) WITHIN GROUP (ORDER BY extract(epoch FROM started_at - due_at)) FROM task_calls
     WHERE {IS_WORK} AND state = 'done' AND created_at > %s
 """
+IN_LINE = f"SELECT count(*) FROM task_calls WHERE {IS_OPEN} AND {IS_WORK} AND due_at <= %s"
 OF_THE_LINE = f"""
     SELECT count(*), extract(epoch FROM max(done_at) - %s) FROM task_calls
     WHERE {IS_WORK} AND state = 'done' AND due_at <= %s AND done_at > %s
@@ -34,7 +36,8 @@ def nothing(trial: Trial) -> None:
     trial.end(trial.stack.relay)
     trial.wait(LINE_SECONDS)
     trial.start(trial.stack.relay)
-    back = trial.wait_until_worked_off()
+    back = datetime.now(UTC)
+    trial.poll(lambda: not trial.tables.one(IN_LINE, back), within_seconds=60, what="the line is gone")
     [(calls, seconds)] = trial.tables.query(OF_THE_LINE, back, back, back)
     each = float(seconds) / calls if calls else None
     rate = f"{1 / each:.0f} a second" if each else "none"
