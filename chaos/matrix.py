@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -103,26 +104,38 @@ def _row(one: dict[str, Any], names: Sequence[str], where: Path) -> str:
 
 
 def _bounds(found: Sequence[dict[str, Any]]) -> list[str]:
-    """What is asked of each scenario beside the invariants; of what was run in several ways, the load of each."""
+    """What is asked of each scenario beside the invariants; load and settings of each way in which it was run."""
     loads: dict[int, list[str]] = {}
+    settings: dict[int, list[str]] = {}
+    usual = _usual_settings(found)
     for one in found:
         loads.setdefault(one["scenario"], []).append(one["load"])
+        settings.setdefault(one["scenario"], []).extend(each for each in _settings(one) if each not in usual)
     embedders = sorted({one["embedder"] for one in found})
     return [
         "| # | bound | load | settings of its own |",
         "|---|---|---|---|",
         *(
             f"| {number} | {SCENARIOS[number].bound} | {' or '.join(dict.fromkeys(of))} |"
-            f" {_assigned(SCENARIOS[number].environment)} |"
+            f" {', '.join(dict.fromkeys(settings[number]))} |"
             for number, of in sorted(loads.items())
         ),
         "",
-        f"Settings of all: {_assigned(SETTINGS)}; else the product's defaults. Embedder: {', '.join(embedders)}.",
+        f"Settings, where it names none of its own: {', '.join(usual)}; else the product's defaults.",
+        f"Embedder: {', '.join(embedders)}.",
     ]
 
 
-def _assigned(settings: Mapping[str, str]) -> str:
-    return ", ".join(f"`{name}={value}`" for name, value in settings.items())
+def _usual_settings(found: Sequence[dict[str, Any]]) -> list[str]:
+    """Those of more than half of the results."""
+    counted = Counter(each for one in found for each in _settings(one))
+    return [each for each, times in counted.items() if 2 * times > len(found)]
+
+
+def _settings(one: dict[str, Any]) -> list[str]:
+    """What the processes of a run were given; results had it not before, but what the scenario gives was given then."""
+    given = one.get("environment") or {**SETTINGS, **SCENARIOS[one["scenario"]].environment}
+    return [f"`{name}={value}`" for name, value in given.items()]
 
 
 def _cell(name: str, verdict: dict[str, Any], doubted: dict[str, Any] | None) -> str:

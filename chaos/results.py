@@ -29,10 +29,11 @@ TOLD = ("celery", "kombu", "redis", "amqp", "pika", "sqlalchemy", "fastapi")
 
 @dataclass(slots=True, kw_only=True)
 class Result:
-    """`settings`: of the product, that were to be tried; `environment`: all that its processes were given by the suite,
-    but addresses. `given`: the address of an operator's broker, without its password; `is_beyond_loopback`: on another
-    machine. `trouble`: why the scenario could not be brought to its end; empty: it was. `report`: the ends of all logs.
-    `doubted`: the verdicts of a run before this one, whose times were to be measured again.
+    """`settings`: of the product, that were to be tried; `environment`: these, those of the suite and those of the
+    scenario, as its processes were given them. `given`: the address of an operator's broker, without its password;
+    `is_beyond_loopback`: on another machine. `trouble`: why the scenario could not be brought to its end; empty: it
+    was. `report`: the ends of all logs. `doubted`: the verdicts of a run before this one, whose times were to be
+    measured again.
     """
 
     scenario: int

@@ -50,6 +50,8 @@ def test_settings_that_are_to_be_tried_are_those_of_the_processes_but_not_over_t
 
     assert (seen["MAX_DELIVERIES"], seen["DEBOUNCE_SCALE"]) == ("4", "0.3")
     assert result.settings == tried
+    assert result.environment.items() <= seen.items()
+    assert result.environment.keys() > tried.keys()
 
 
 def test_the_rate_is_that_of_a_backlog_and_the_relay_is_back_after_it() -> None:

@@ -105,13 +105,26 @@ def test_the_times_of_writes_are_shown_by_their_ratio(verdict: Verdict, shown: s
 
 
 def test_the_page_says_what_is_asked_of_each_scenario_and_under_which_settings(tmp_path: Path) -> None:
-    for broker, load in (("rabbitmq", "some"), ("redis", "more")):
-        result = a_result(scenario=19, broker=broker, load=load)
+    tried = {"MAX_DELIVERIES": "3"}
+    for scenario, broker, load, own in (
+        (13, "rabbitmq", "some", {}),
+        (13, "redis", "some", {}),
+        (14, "redis", "some", {}),
+        (19, "rabbitmq", "some", {"RELAY_LOST_AFTER_SECONDS": "5"}),
+        (19, "redis", "more", {"RELAY_LOST_AFTER_SECONDS": "5"}),
+    ):
+        result = a_result(scenario=scenario, broker=broker, load=load, environment={**tried, **own})
         results.write(result, servers={}, source=results.source_now(), where=tmp_path)
     text = matrix.table(results.read(tmp_path), where=Path())
-    [row] = [line for line in text.splitlines() if line.startswith("| 19 |") and SCENARIOS[19].bound in line]
-    assert row.endswith("| some or more | `RELAY_LOST_AFTER_SECONDS=5` |")
-    assert "Settings of all: `LOG_LEVEL=WARNING`, " in text
+    rows = {number: f"| {number} | {SCENARIOS[number].bound} | " for number in (13, 19)}
+    assert rows[13] + "some |  |\n" in text
+    assert rows[19] + "some or more | `RELAY_LOST_AFTER_SECONDS=5` |\n" in text
+    assert "none of its own: `MAX_DELIVERIES=3`; else" in text
+
+
+def test_the_page_has_the_settings_of_results_that_do_not_tell_them(tmp_path: Path) -> None:
+    results.write(a_result(), servers={}, source=results.source_now(), where=tmp_path)
+    assert "none of its own: `LOG_LEVEL=WARNING`, " in matrix.table(results.read(tmp_path), where=Path())
 
 
 def test_the_summary_has_a_line_for_each_scenario_and_what_did_not_hold(tmp_path: Path) -> None:
